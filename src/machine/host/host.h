@@ -1,0 +1,76 @@
+/*
+ * host.h - the host machine's start-up and what the front and the command may ask of it.
+ *
+ * This room is freestanding: raw system calls (cpu.h), no libc beyond memcpy and its kin, no errno,
+ * no thread-local storage, no malloc.
+ */
+#ifndef UF_HOST_HOST_H
+#define UF_HOST_HOST_H
+
+#include "machine/machine.h"
+
+enum host_trap_choice { HOST_TRAP_AUTO, HOST_TRAP_GUARD, HOST_TRAP_MPROTECT };
+
+struct host_config {
+	enum host_trap_choice trap;
+	uint64_t warm_pages; /* frames kept warm after a drop, 0: the default */
+};
+
+/*
+ * Probe, map the arena, choose the trap, install the SIGSEGV handler's machinery (not yet the
+ * handler: host_arm does, at the first use). Once. On failure returns a negative errno and *why
+ * says in one sentence what is missing.
+ */
+int host_init(const struct host_config *config, const char **why);
+
+/* Install the trap handler; idempotent, cheap when armed. Called when the first range is managed. */
+int host_arm(void);
+bool host_armed(void);
+
+/* "guard" or "mprotect": the trap in use. */
+const char *host_trap_name(void);
+
+/* What works here, tried out, for `userfault doctor`. Usable without host_init. */
+struct host_probe {
+	bool guard_anon, guard_shared, guard_keeps_contents;
+	bool mprotect;
+	bool memfd;
+	bool pagemap_scan;
+	bool procmap_query;
+	uint64_t max_map_count;
+};
+void host_probe(struct host_probe *out);
+
+/*
+ * The program's view of SIGSEGV, which the trap handler occupies: its sigaction (struct kernel
+ * layout is private; these take and give the C library's struct sigaction fields).
+ */
+struct host_sigaction {
+	void *handler;	/* SIG_DFL 0, SIG_IGN 1, or the function */
+	uint64_t flags; /* SA_* */
+	uint64_t mask;	/* signals 1..64, bit n-1 */
+};
+void host_program_sigsegv(const struct host_sigaction *set, struct host_sigaction *old);
+
+/*
+ * Alternate stacks for threads that have none: take one from the pool and install it with
+ * sigaltstack (0, or negative errno), give the current thread's back at its exit.
+ */
+int host_altstack_enter(void);
+void host_altstack_leave(void);
+
+/* Is [addr, addr + len) memory of the machine's own (arena, alias, aside, altstacks)? */
+bool host_owns(uint64_t addr, uint64_t len);
+/* Is fd one of the machine's hidden descriptors? */
+bool host_owns_fd(int fd);
+/* The lowest number hidden descriptors may have; they stay above it. */
+int host_fd_floor(void);
+
+/* In the child after fork: managed ranges are closed for good, hidden state is made the child's. */
+void host_after_fork_child(void);
+
+/*
+ * Called in the child for a fault in what was managed in the parent: says so on stderr and dies of
+ * SIGSEGV. Set by the front; default does just that.
+ */
+#endif

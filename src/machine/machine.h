@@ -1,0 +1,244 @@
+/*
+ * machine.h - everything the mm and userfaultfd need of the world below them.
+ *
+ * Two machines implement this file: `host` (this process on Linux) and `sim` (a simulated MMU under
+ * a deterministic scheduler). A program links exactly one of them. Nothing above this line makes a
+ * system call, knows a signal or a host descriptor, or looks at a clock.
+ *
+ * Conventions: functions return 0 or a negative errno. A "page" is UF_PAGE_SIZE bytes. Addresses of
+ * the managed program are uint64_t, pointers of our own are pointers. Unless a comment says "may
+ * wait", a function does not block on anything but short internal locks, and is safe in the trap
+ * handler.
+ */
+#ifndef UF_MACHINE_H
+#define UF_MACHINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define UF_PAGE_SHIFT 12
+#define UF_PAGE_SIZE  ((uint64_t)1 << UF_PAGE_SHIFT)
+#define UF_PAGE_MASK  (~(UF_PAGE_SIZE - 1))
+
+/* Protection bits, with the values of PROT_*. */
+#define UF_PROT_READ  1u
+#define UF_PROT_WRITE 2u
+#define UF_PROT_EXEC  4u
+
+/* One past the highest address a program can map; TASK_SIZE. */
+uint64_t mach_task_size(void);
+
+/* ---- Arena -------------------------------------------------------------------------------------
+ * One zeroed, sparse stretch of memory for all bookkeeping; src/mm/arena.c allocates in it. Set once
+ * by the machine's own start-up, before anything else here is called.
+ */
+extern char *mach_arena_base;
+extern uint64_t mach_arena_size; /* bytes, at most 64 GiB (references are 32-bit, 16-byte units) */
+
+/* The whole pages in [p, p + len) hold nothing any more: give their memory back, read as zero. */
+void mach_arena_trim(void *p, size_t len);
+
+/* ---- Entering and leaving ----------------------------------------------------------------------
+ * Between the two no handler of the program's signals runs on this thread, so that none can meet a
+ * lock its own thread holds. Nests. The trap handler is already inside.
+ */
+struct mach_entry {
+	uint64_t saved[2];
+};
+void mach_enter(struct mach_entry *e);
+void mach_leave(const struct mach_entry *e);
+
+/* Nanoseconds, monotonic, cheap (no system call). */
+uint64_t mach_now(void);
+
+/* The calling thread's id and its thread group's, as the kernel numbers them. */
+uint32_t mach_tid(void);
+uint32_t mach_tgid(void);
+
+/* May this caller ask for EVENT_FORK (CAP_SYS_PTRACE in the ABI)? */
+bool mach_may_ptrace(void);
+
+/* ---- Locks -------------------------------------------------------------------------------------
+ * Zero is unlocked. Held only between mach_enter and mach_leave. Not recursive. They live in the
+ * arena, and sleep in the kernel when contended for long.
+ */
+struct mach_lock {
+	_Atomic uint32_t word;
+};
+void mach_lock(struct mach_lock *l);
+void mach_unlock(struct mach_lock *l);
+
+struct mach_rwlock {
+	_Atomic uint32_t word; /* readers, or the writer bit */
+	_Atomic uint32_t writers_waiting;
+};
+void mach_read_lock(struct mach_rwlock *l);
+void mach_read_unlock(struct mach_rwlock *l);
+void mach_write_lock(struct mach_rwlock *l);
+void mach_write_unlock(struct mach_rwlock *l);
+
+/* ---- Waiting -----------------------------------------------------------------------------------
+ * One thread waits on one waiter. The waiter lives in the arena. Protocol: mach_wait_init, put it
+ * where wakers find it, re-check the condition, mach_wait. mach_wake may come at any time after
+ * init, from any thread, at most once per init, and does not touch the waiter after the waiting
+ * thread can have seen it.
+ */
+struct mach_trap; /* the trapped access being served; opaque to the mm */
+
+struct mach_waiter {
+	_Atomic uint32_t state;
+	uint32_t tid, tgid;
+	uint32_t cpu;
+};
+void mach_wait_init(struct mach_waiter *w);
+
+/*
+ * Wait until woken: spins for up to spin_ns where that makes sense on this machine now, then
+ * sleeps. With a trap, a signal that the trapped program would take ends the wait with -EINTR (the
+ * caller then takes the waiter out of its queue and lets the trap return; the signal is delivered
+ * after that). Without one only death ends it. Returns 0 when woken. May wait; no locks held.
+ */
+int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns);
+void mach_wake(struct mach_waiter *w);
+
+/* One turn of a spin loop (a pause; the scheduler's turn on sim). */
+void mach_relax(void);
+
+/* ---- Notification ------------------------------------------------------------------------------
+ * The descriptor a reader of a userfaultfd polls. `level` up makes it readable. create gives the
+ * program's descriptor in *fd (flags: O_CLOEXEC, O_NONBLOCK of the host) and keeps a hidden
+ * duplicate, so that the program may dup and close its own as it likes. Errors: -EMFILE, -ENFILE,
+ * -ENOMEM. set is called with the owning context's lock held; up when up, or down when down, is
+ * allowed.
+ */
+struct mach_notify {
+	int32_t fd; /* the hidden duplicate, or -1 */
+	uint32_t id; /* the machine's own name for it (eventfd-id); 0 when it has none */
+};
+int mach_notify_create(struct mach_notify *n, int flags, int *fd);
+void mach_notify_set(struct mach_notify *n, bool level);
+void mach_notify_destroy(struct mach_notify *n);
+
+/* ---- The program's memory ----------------------------------------------------------------------
+ * Copies between our memory and the program's, at any address it may have named. -EFAULT when the
+ * program's side cannot be accessed. They go through the fault path like the program's own accesses
+ * and may wait for a handler; no locks held.
+ */
+int mach_copy_in(void *dst, uint64_t src, size_t len);
+int mach_copy_out(uint64_t dst, const void *src, size_t len);
+
+/* What the host has mapped. `kind` says which memory type it could become. */
+enum mach_vma_kind {
+	MACH_VMA_ANON,	   /* private anonymous, heap and stacks included */
+	MACH_VMA_DEVZERO,  /* private mapping of /dev/zero */
+	MACH_VMA_SHMEM,	   /* shared anonymous, memfd, tmpfs, SysV; shared or private */
+	MACH_VMA_HUGETLB,
+	MACH_VMA_FILE,	   /* a regular file */
+	MACH_VMA_SPECIAL,  /* vdso, vvar, device memory, droppable, our own: never */
+};
+struct mach_vma {
+	uint64_t start, end;
+	uint32_t prot;
+	enum mach_vma_kind kind;
+	bool shared;
+	bool maywrite; /* false: a shared mapping that can never be made writable */
+	bool growsdown;
+};
+/* The first mapping that ends above addr; -ENOENT when there is none. */
+int mach_vma_next(uint64_t addr, struct mach_vma *vma);
+
+/* Plain host calls on ranges of the program, made under the space's write lock. */
+int mach_munmap(uint64_t addr, uint64_t len);
+/* fixed mapping over a range; arguments as mmap(2) */
+int mach_mmap_over(uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off);
+
+/* ---- Maps: a run of managed pages --------------------------------------------------------------
+ * A map is one run of `npages` pages: an extent of frames (where their contents live, reached
+ * through a hidden alias whatever the TLB says) and the TLB's state for each page. Frame i of the
+ * map belongs to page i. A span says where a stretch of the map's pages stands in the program now:
+ * an area is one span; after mremap or splits a map is covered by several.
+ */
+struct mach_map {
+	uint64_t npages;
+	uint64_t extent;      /* first page in the frames file (host), or of the frame array (sim) */
+	uint64_t alias;	      /* address of the hidden alias of frame 0 */
+	uint64_t aside;	      /* where earlier contents stand (address of page 0), or 0 */
+	uint64_t aside_pages; /* how many pages of the aside range are still mapped there */
+	uint32_t tlb;	      /* arena reference: the machine's state per page */
+	uint32_t id;	      /* the machine's own index of this map */
+	uint64_t chunk_pages; /* the machine's own granule */
+	struct mach_lock lock; /* innermost lock; the machine's */
+	uint32_t flags;	      /* the machine's own */
+};
+
+struct mach_span {
+	struct mach_map *map;
+	uint64_t addr;	 /* the program's address of page `first` */
+	uint64_t first;	 /* first page of the map that is in the span */
+	uint64_t npages;
+	uint32_t prot;	 /* what the area allows: the most any page in the span can have */
+};
+
+/*
+ * Take over private anonymous memory that the host has mapped at [addr, addr + npages pages), all
+ * inside one host mapping: what stood there is moved aside (map->aside != 0 if there was anything),
+ * the range becomes a mapping of a new extent, every page closed. No access of another thread may be
+ * lost or see a half-done state: it traps, and finds the space locked. Called with the space's write
+ * lock held. Errors: -ENOMEM; then nothing has changed.
+ */
+int mach_map_adopt(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_t prot);
+
+/* All pages of the map are gone from the program (unmapped): release extent, alias, aside. */
+void mach_map_destroy(struct mach_map *map);
+
+/*
+ * The host's mremap of a managed stretch [from, from + npages pages) to `to` (what is there is
+ * replaced), TLB state and all. The old range becomes unmapped, or, with keep, is left unmapped for
+ * the caller to give a new map with mach_map_fresh. Write lock held. -ENOMEM.
+ */
+int mach_map_move(const struct mach_span *from, uint64_t to);
+
+/* Make a new empty map at [addr, addr + npages pages), replacing what is there. Write lock held. */
+int mach_map_fresh(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_t prot);
+
+/* A free range of the program's address space of len bytes, mapped PROT_NONE; -ENOMEM. */
+int mach_reserve(uint64_t hint, uint64_t len, uint64_t *addr);
+
+/* ---- The TLB -----------------------------------------------------------------------------------
+ * open: let accesses of `prot` (a subset of span->prot, not 0) through for pages [page, page + n).
+ * The host may let through less, or nothing, at any time; never more. Frames must be complete.
+ * limit: afterwards nothing beyond `prot` is let through; prot 0 closes. Complete for every thread
+ * when it returns. Both may be called under a page-table lock. -ENOMEM from open when the host has
+ * no room even after closing other pages. limit does not fail.
+ */
+int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot);
+void mach_tlb_limit(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot);
+
+/* ---- Frames ------------------------------------------------------------------------------------
+ * Contents of pages. The caller sees to it that pages [page, page + n) are closed and that nobody
+ * else writes them. copy takes from the program's memory and does not wait: it returns the number of
+ * whole pages copied, or -EFAULT when not even the first could be read right now.
+ */
+long mach_frames_copy(struct mach_map *map, uint64_t page, uint64_t n, uint64_t src);
+void mach_frames_zero(struct mach_map *map, uint64_t page, uint64_t n);
+void mach_frames_move(struct mach_map *dst, uint64_t dpage, struct mach_map *src, uint64_t spage,
+		      uint64_t n);
+/* The contents are not needed any more; the next fill finds a warm frame or a hole, unspecified. */
+void mach_frames_drop(struct mach_map *map, uint64_t page, uint64_t n);
+/* Our own pointer to a frame, valid while the map lives. */
+void *mach_frame(struct mach_map *map, uint64_t page);
+
+/* ---- Aside -------------------------------------------------------------------------------------
+ * Earlier contents of an adopted range. query sets bit i of bits[] (n at most 512) where page + i
+ * stands aside; draw copies such pages into their frames and forgets them aside; drop forgets.
+ */
+void mach_aside_query(struct mach_map *map, uint64_t page, uint64_t n, uint64_t *bits);
+void mach_aside_draw(struct mach_map *map, uint64_t page, uint64_t n);
+void mach_aside_drop(struct mach_map *map, uint64_t page, uint64_t n);
+
+/* How many host mappings the managed ranges take now, and how many they may. */
+void mach_usage(uint64_t *mappings, uint64_t *budget);
+
+#endif

@@ -1,0 +1,255 @@
+/*
+ * mm.h - address spaces, areas, page tables, faults.
+ *
+ *   space ── areas (sorted, disjoint) ──▶ table ── leaves of 512 entries
+ *                │                          └──── map: frames and TLB (machine.h)
+ *                └── handler: who is asked about faults (userfaultfd is one)
+ *
+ * An area is a stretch of the program's addresses with one set of attributes. It looks into a table
+ * at an offset; splitting, merging and moving areas leaves tables alone. A table is the page table
+ * of one adopted run of memory and dies with its last area.
+ *
+ * Lock order (take from top to bottom; never upwards):
+ *
+ *   space->lock            read: faults, fills; write: whatever changes areas or long ranges
+ *     ├── context lock     (src/uffd) queues of waiters and events of one userfaultfd
+ *     └── leaf lock        entries of 512 pages, and the TLB state that goes with them
+ *           └── machine locks (map->lock), arena lock
+ *
+ * The context lock and a leaf lock are never held together. Nobody waits for a handler, an event or
+ * the program's memory with any of them held.
+ *
+ * Every function here is called between mach_enter and mach_leave. Ranges are [start, start + len),
+ * page-aligned, not empty, below mach_task_size(): the callers' edge has checked it.
+ */
+#ifndef UF_MM_MM_H
+#define UF_MM_MM_H
+
+#include "mm/arena.h"
+#include "mm/entry.h"
+#include "mm/stats.h"
+#include "mm/type.h"
+
+#define MM_LEAF_ENTRIES 512
+
+struct mm_leaf {
+	mm_entry entry[MM_LEAF_ENTRIES];
+};
+
+struct mm_leaf_slot {
+	struct mach_lock lock;
+	uf_ref leaf; /* 0: not made yet; its pages are empty, or stand aside */
+};
+
+struct mm_table {
+	struct mach_map map;
+	uf_ref slots;	  /* array of struct mm_leaf_slot */
+	uint64_t nslots;
+	uint64_t live;	  /* pages that areas still cover */
+	uint32_t type;	  /* index in mm_types */
+	uint32_t pad;
+};
+
+/* Attributes of an area beyond protection and registration. */
+#define MM_AREA_SHARED	  1u
+#define MM_AREA_MAYWRITE  2u
+#define MM_AREA_GROWSDOWN 4u
+#define MM_AREA_LOCKED	  8u
+
+struct mm_area {
+	uint64_t start, end;
+	uint64_t pgoff; /* page of the table that stands at start */
+	uf_ref table;
+	uf_ref handler; /* the handler's own object (a context), 0 when not registered */
+	uint32_t prot;
+	uint32_t flags;
+	uint32_t modes; /* MM_MODE_*, 0 when not registered */
+	uint32_t pad;
+};
+
+struct mm_space {
+	struct mach_rwlock lock;
+	uf_ref areas; /* sorted array of uf_ref to struct mm_area */
+	uint32_t nareas, cap;
+	_Atomic uint32_t active; /* nonzero as soon as any area ever existed */
+	uint64_t pages;		 /* pages under management */
+	struct mm_stats *stats;	 /* never NULL */
+	struct mm_stats own_stats;
+};
+
+/* The space of this process (this simulated world). Set by mm_space_init. */
+extern struct mm_space *mm_space_self;
+
+/* Space in the arena; stats may be NULL (then its own). Makes it mm_space_self. -ENOMEM. */
+int mm_space_init(struct mm_stats *stats);
+
+/* ---- Faults ---------------------------------------------------------------------------------- */
+
+struct mm_access {
+	uint64_t addr; /* exact */
+	bool write;
+	struct mach_trap *trap; /* for mach_wait; NULL: not interruptible */
+};
+
+enum mm_outcome {
+	MM_RETRY,	/* something changed: do the access again */
+	MM_INTERRUPTED, /* a signal waits: let the trap return; the access faults again later */
+	MM_UNMANAGED,	/* no area here: not ours */
+	MM_SIGSEGV,	/* the area forbids the access (SEGV_ACCERR) */
+	MM_SIGBUS,	/* poison, SIGBUS mode, or no memory (BUS_ADRERR) */
+};
+
+/* Serve a trapped access. May wait for a handler. No locks held. */
+enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access);
+
+/* Why a handler is asked: UFFD_PAGEFAULT_FLAG_* values. */
+#define MM_FAULT_WRITE 1u
+#define MM_FAULT_WP    2u
+#define MM_FAULT_MINOR 4u
+#define MM_FAULT_RWP   8u
+
+struct mm_fault {
+	uint64_t addr;	/* exact */
+	uint64_t page;	/* masked to the type's page */
+	uint32_t flags; /* MM_FAULT_* */
+	struct mach_trap *trap;
+};
+
+enum mm_posted {
+	MM_POST_WAIT,	/* queued: re-check, then wait() */
+	MM_POST_INLINE, /* call run() with no locks held */
+	MM_POST_SIGBUS, /* the access gets SIGBUS */
+	MM_POST_NOMEM,
+};
+
+/*
+ * Who is asked about faults. One table, set once by the room that implements it. `handler` is the
+ * area's. post, hold and release are called with the space locked (read or write); they take the
+ * handler's own lock. wait, run and the event_ functions are called with no lock and may wait.
+ */
+struct mm_handler_ops {
+	enum mm_posted (*post)(uf_ref handler, const struct mm_fault *f, uf_ref *waiter);
+	/* Not needed after all: take the waiter back. */
+	void (*cancel)(uf_ref handler, uf_ref waiter);
+	/* 0 woken, -EINTR a signal waits. Releases the waiter either way. */
+	int (*wait)(uf_ref handler, uf_ref waiter, struct mach_trap *trap);
+	/* The in-process handler: 0 resolved, or a negative errno: SIGBUS. */
+	int (*run)(uf_ref handler, const struct mm_fault *f);
+	/* Are protection faults of this kind (MM_MODE_WP, MM_MODE_RWP) lifted without asking? */
+	bool (*async)(uf_ref handler, uint32_t mode);
+	/* Does WRITEPROTECT mark empty anonymous entries (WP_UNPOPULATED)? */
+	bool (*wp_unpopulated)(uf_ref handler);
+	/* Keep the handler's object alive while no lock is held. */
+	void (*hold)(uf_ref handler);
+	void (*release)(uf_ref handler);
+	/* Something in the range changed: wake its waiters. */
+	void (*wake)(uf_ref handler, uint64_t start, uint64_t len);
+
+	/* Does the handler want this event (enum mm_event)? */
+	bool (*wants)(uf_ref handler, unsigned event);
+	/* A mapping change begins that will end in an event: fills fail EAGAIN until it is read. */
+	void (*changing)(uf_ref handler);
+	/* Send it, wait until read, undo one changing(). a, b, c as in the message. */
+	void (*event)(uf_ref handler, unsigned event, uint64_t a, uint64_t b, uint64_t c);
+};
+
+/* Values of UFFD_EVENT_*. */
+enum mm_event { MM_EVENT_FORK = 0x13, MM_EVENT_REMAP, MM_EVENT_REMOVE, MM_EVENT_UNMAP };
+
+void mm_set_handler_ops(const struct mm_handler_ops *ops);
+
+/* ---- What a handler's owner does to a space -------------------------------------------------- */
+
+/*
+ * UFFDIO_REGISTER's work: order of checks as abi.md section 2. async_only: the context has WP_ASYNC
+ * (wider kinds with WP alone). *types_mask gets the ioctls all areas of the range can serve. Errors:
+ * -EINVAL, -EPERM, -EBUSY, -ENOMEM.
+ */
+int mm_register(struct mm_space *space, uf_ref handler, uint64_t start, uint64_t len,
+		uint32_t modes, uint64_t *ops_mask);
+int mm_unregister(struct mm_space *space, uf_ref handler, uint64_t start, uint64_t len);
+/* Every area of this handler: as unregister, for close. */
+void mm_forget_handler(struct mm_space *space, uf_ref handler);
+
+enum mm_source { MM_SOURCE_COPY, MM_SOURCE_ZERO, MM_SOURCE_CONTINUE, MM_SOURCE_POISON };
+
+struct mm_fill {
+	enum mm_source source;
+	uint64_t dst, len;
+	uint64_t src; /* COPY */
+	bool wp;      /* leave it write-protected */
+};
+
+/*
+ * The one loop. Fills page by page, *done bytes; stops at the first error and returns it (0 when
+ * all is done). -ENOENT, -EEXIST, -EFAULT, -EINVAL, -ENOMEM as abi.md. May wait for a source that
+ * is itself missing, with no lock held, and starts again on a re-found area. changing() of the
+ * handler is the caller's to check, through `may`, before each page run: nonzero stops the loop.
+ */
+int mm_fill(struct mm_space *space, const struct mm_fill *fill, int (*may)(uf_ref), uf_ref may_arg,
+	    uint64_t *done);
+
+/* UFFDIO_WRITEPROTECT and UFFDIO_RWPROTECT. mode: MM_MODE_WP or MM_MODE_RWP. -ENOENT, -ENOMEM. */
+int mm_protect(struct mm_space *space, uint64_t start, uint64_t len, uint32_t mode, bool set);
+
+/* UFFDIO_MOVE. -EINVAL, -ENOENT, -EEXIST, -EBUSY, -ENOMEM; *done bytes. */
+int mm_move(struct mm_space *space, uf_ref handler, uint64_t dst, uint64_t src, uint64_t len,
+	    bool allow_holes, uint64_t *done);
+
+/* ---- What the program does to its memory ------------------------------------------------------
+ * Each does what the system call of that name does to the managed part of the range and leaves
+ * unmanaged memory to the caller, except munmap and mmap_fixed, which do the whole range. Events
+ * are sent and waited for. Return 0 or a negative errno as the system call.
+ */
+
+/* Is any of [start, start + len) managed? Cheap when nothing is. */
+bool mm_managed(struct mm_space *space, uint64_t start, uint64_t len);
+/*
+ * Cut [start, end) at borders of managed memory: the first piece is [start, *piece_end), managed or
+ * not. For callers that do unmanaged pieces themselves.
+ */
+bool mm_piece(struct mm_space *space, uint64_t start, uint64_t end, uint64_t *piece_end);
+
+int mm_munmap(struct mm_space *space, uint64_t start, uint64_t len);
+int mm_mmap_fixed(struct mm_space *space, uint64_t start, uint64_t len, int prot, int flags,
+		  int fd, uint64_t off);
+int mm_mprotect(struct mm_space *space, uint64_t start, uint64_t len, uint32_t prot);
+/* advice as madvise(2); -EINVAL for those the type cannot do. */
+int mm_madvise(struct mm_space *space, uint64_t start, uint64_t len, int advice);
+/* As mremap(2); flags MREMAP_*; *result the new address. old range is all managed. */
+int mm_mremap(struct mm_space *space, uint64_t old, uint64_t old_len, uint64_t new_len, int flags,
+	      uint64_t new_addr, uint64_t *result);
+/* Sets or clears the locked mark; locking faults the pages in first. */
+int mm_mlock(struct mm_space *space, uint64_t start, uint64_t len, bool lock, bool on_fault);
+/*
+ * The host mapped [start, start + len) somewhere new on its own: whatever stood there is gone, and
+ * areas that we thought to be there are stale. Drops them, no events.
+ */
+void mm_forget_range(struct mm_space *space, uint64_t start, uint64_t len);
+
+/* ---- What the program can ask ---------------------------------------------------------------- */
+
+/* /proc/PID/pagemap words for n pages from addr, all in one managed piece. */
+int mm_pagemap(struct mm_space *space, uint64_t addr, uint64_t n, uint64_t *out);
+
+/* PAGEMAP_SCAN categories of one managed page, and what area it is in. */
+struct mm_scan_page {
+	uint64_t categories; /* PAGE_IS_* */
+	bool wp_async;	     /* WP-registered with an async handler */
+};
+int mm_scan_page(struct mm_space *space, uint64_t addr, struct mm_scan_page *out);
+/* PM_SCAN_WP_MATCHING on a page that mm_scan_page found in a wp_async area. */
+int mm_scan_protect(struct mm_space *space, uint64_t addr, uint64_t len);
+
+/* One line of what there is, for the curious; the n-th area; -ENOENT past the last. */
+struct mm_area_info {
+	uint64_t start, end;
+	uint32_t prot, modes, flags;
+	const char *type;
+};
+int mm_area_info(struct mm_space *space, uint32_t n, struct mm_area_info *out);
+
+/* Check every invariant that can be checked from inside; NULL, or what is wrong. Tests only. */
+const char *mm_check(struct mm_space *space);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * uffd.h - userfaultfd: contexts, registration, messages and events, the ioctls.
+ *
+ * A context is what a userfaultfd descriptor stands for. This room knows contexts, not descriptor
+ * numbers: mapping the program's descriptors to contexts is the front's business. Every function
+ * enters and leaves (mach_enter) by itself; none may be called with locks held. User addresses are
+ * uint64_t and may be bad.
+ */
+#ifndef UF_UFFD_UFFD_H
+#define UF_UFFD_UFFD_H
+
+#include "mm/mm.h"
+
+/* Once, before anything else; after mm_space_init. profile NULL: everything. */
+struct uffd_profile;
+void uffd_init(const struct uffd_profile *profile);
+
+/*
+ * What a kernel of some version offers. Bits not in `features`, `modes`, `ioctls` do not exist.
+ */
+struct uffd_profile {
+	const char *name;  /* "linux-5.13", "all" */
+	uint64_t features; /* UFFDIO_API */
+	uint64_t ioctls;   /* bit = nr, of the range ioctls REGISTER can report */
+	uint64_t api_ioctls; /* reported by UFFDIO_API */
+	uint32_t modes;	   /* UFFDIO_REGISTER_MODE_* */
+	bool user_mode_only; /* the flag exists (5.11) */
+	bool dev;	   /* /dev/userfaultfd exists (6.1) */
+};
+/* "linux-X.Y" (4.11 to 7.2; versions between two changes are accepted) or "all". NULL: no such. */
+const struct uffd_profile *uffd_profile_find(const char *name);
+/* The n-th known profile, NULL past the last. For listings. */
+const struct uffd_profile *uffd_profile_at(unsigned n);
+
+/*
+ * userfaultfd(2), or USERFAULTFD_IOC_NEW with dev set: flags O_CLOEXEC, O_NONBLOCK,
+ * UFFD_USER_MODE_ONLY. *fd is a real host descriptor. -EINVAL, -EMFILE, -ENFILE, -ENOMEM.
+ */
+int uffd_create(struct mm_space *space, int flags, bool dev, uf_ref *ctx, int *fd);
+
+/* The last descriptor of the context is closed: release everything that waits. */
+void uffd_close(uf_ref ctx);
+
+/* ioctl(2) on it. 0 or a negative errno. Not for FIONBIO, which is the host's. May wait. */
+int uffd_ioctl(uf_ref ctx, unsigned long cmd, uint64_t arg);
+
+/*
+ * read(2) that never blocks: bytes read (k * 32), -EAGAIN when nothing is pending, -EINVAL, -EFAULT.
+ * buf is one contiguous buffer of the program's.
+ */
+long uffd_read(uf_ref ctx, uint64_t buf, size_t count);
+
+/* POLLIN, POLLERR or 0. nonblock: the descriptor has O_NONBLOCK now. */
+unsigned uffd_poll(uf_ref ctx, bool nonblock);
+
+/* Is something to be read? One load; for spin loops. */
+bool uffd_ready(uf_ref ctx);
+
+/*
+ * A reader that found nothing is about to spin, or to sleep on the descriptor until it is readable.
+ * spin_begin tells faulting threads that somebody looks at the queue right now; sleep_begin returns
+ * false, and changes nothing, when there is something to read after all. Each begin has its end.
+ */
+void uffd_spin_begin(uf_ref ctx);
+void uffd_spin_end(uf_ref ctx);
+bool uffd_sleep_begin(uf_ref ctx);
+void uffd_sleep_end(uf_ref ctx);
+
+/*
+ * Somebody may now poll the descriptor natively, behind our back (epoll, another process): from now
+ * on its level always tells whether something is to be read.
+ */
+void uffd_watch(uf_ref ctx);
+
+/* The "pending", "total" and "API" lines of fdinfo; returns the length. */
+size_t uffd_fdinfo(uf_ref ctx, char *buf, size_t size);
+
+/* The context's features (0 before UFFDIO_API) and whether it is initialised. */
+bool uffd_initialised(uf_ref ctx, uint64_t *features);
+
+/*
+ * A callback instead of a reader: runs on the faulting thread with no locks and signals blocked but
+ * SIGSEGV and SIGBUS; resolves the fault with uffd_fill and friends; returns 0, or a negative errno
+ * for SIGBUS. The context needs no UFFDIO_API. arg is passed on.
+ */
+typedef int (*uffd_callback)(const struct mm_fault *fault, void *arg);
+int uffd_set_callback(uf_ref ctx, uffd_callback fn, void *arg);
+
+#endif
