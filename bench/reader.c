@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+#include "bench.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+static void wait_poll(int fd)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+
+	if (poll(&poll_fd, 1, -1) < 0 && errno != EINTR)
+		die("poll");
+}
+
+static void wait_epoll(int epoll_fd)
+{
+	struct epoll_event event;
+
+	if (epoll_wait(epoll_fd, &event, 1, -1) < 0 && errno != EINTR)
+		die("epoll_wait");
+}
+
+static int epoll_on(int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event))
+		die("epoll");
+	return epoll_fd;
+}
+
+static void resolve(const struct reader *r, const struct uffd_msg *msg)
+{
+	void *at = (void *)(uintptr_t)(msg->pagefault.address & ~(PAGE - 1));
+
+	check(msg->event == UFFD_EVENT_PAGEFAULT, "a message that is no page fault");
+	if (r->page)
+		uffd_copy(r->fd, at, r->page, PAGE);
+	else
+		uffd_writeprotect(r->fd, at, PAGE, 0);
+}
+
+static void *reader_main(void *argument)
+{
+	const struct reader *r = argument;
+	int epoll_fd = r->wait == WAIT_EPOLL ? epoll_on(r->fd) : -1;
+	size_t left = r->faults;
+
+	if (r->cpu >= 0)
+		check(pin_to_cpu(r->cpu), "there is no CPU for the reader");
+	while (left) {
+		struct uffd_msg msg;
+		ssize_t n;
+
+		if (r->wait == WAIT_POLL)
+			wait_poll(r->fd);
+		else if (r->wait == WAIT_EPOLL)
+			wait_epoll(epoll_fd);
+		n = read(r->fd, &msg, sizeof(msg));
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			continue;
+		if (n != sizeof(msg))
+			die("read of a message");
+		resolve(r, &msg);
+		left--;
+	}
+	if (epoll_fd >= 0)
+		close(epoll_fd);
+	return NULL;
+}
+
+void reader_start(struct reader *r)
+{
+	errno = pthread_create(&r->thread, NULL, reader_main, r);
+	if (errno)
+		die("pthread_create");
+}
+
+void reader_join(struct reader *r)
+{
+	errno = pthread_join(r->thread, NULL);
+	if (errno)
+		die("pthread_join");
+}
