@@ -88,6 +88,8 @@ int mm_space_init(struct mm_stats *stats);
 struct mm_access {
 	uint64_t addr; /* exact */
 	bool write;
+	bool exec;   /* an instruction fetch */
+	bool kernel; /* made by mach_copy_in/out on the program's behalf, as inside a system call */
 	struct mach_trap *trap; /* for mach_wait; NULL: not interruptible */
 };
 
@@ -112,6 +114,7 @@ struct mm_fault {
 	uint64_t addr;	/* exact */
 	uint64_t page;	/* masked to the type's page */
 	uint32_t flags; /* MM_FAULT_* */
+	bool kernel;	/* as in mm_access */
 	struct mach_trap *trap;
 };
 
