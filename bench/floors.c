@@ -119,67 +119,88 @@ static void run_first_touch(size_t count)
 	munmap((void *)area, count * PAGE);
 }
 
-/* Two threads that hand one word to and fro. */
-struct table_tennis {
+/* Two threads that hand one word to and fro, spinning for it or asleep until woken. */
+struct relay {
 	_Alignas(64) atomic_uint turn;
+	atomic_bool ready;
 	size_t count;
-	bool spin;
+	bool asleep;
 	int partner_cpu;
+	uint64_t sent;
+	struct samples latency;
 };
 
-static void wait_turn(struct table_tennis *t, unsigned int turn)
+static void wait_turn(struct relay *r, unsigned int turn)
 {
-	while (atomic_load(&t->turn) != turn)
-		if (!t->spin)
-			syscall(SYS_futex, &t->turn, FUTEX_WAIT_PRIVATE, !turn, NULL, NULL, 0);
+	while (atomic_load(&r->turn) != turn)
+		if (r->asleep)
+			syscall(SYS_futex, &r->turn, FUTEX_WAIT_PRIVATE, !turn, NULL, NULL, 0);
 }
 
-static void pass_turn(struct table_tennis *t, unsigned int turn)
+static void pass_turn(struct relay *r, unsigned int turn)
 {
-	atomic_store(&t->turn, turn);
-	if (!t->spin)
-		syscall(SYS_futex, &t->turn, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	atomic_store(&r->turn, turn);
+	if (r->asleep)
+		syscall(SYS_futex, &r->turn, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 static void *partner(void *argument)
 {
-	struct table_tennis *t = argument;
+	struct relay *r = argument;
 
-	pin_to_cpu(t->partner_cpu);
-	for (size_t i = 0; i < t->count; i++) {
-		wait_turn(t, 1);
-		pass_turn(t, 0);
+	pin_to_cpu(r->partner_cpu);
+	atomic_store(&r->ready, true);
+	for (size_t i = 0; i < r->count; i++) {
+		wait_turn(r, 1);
+		if (r->asleep)
+			samples_add(&r->latency, (double)(now_ns() - r->sent));
+		pass_turn(r, 0);
 	}
 	return NULL;
 }
 
-static void play(size_t count, bool spin, int partner_cpu)
+static void start_partner(struct relay *r, pthread_t *thread)
 {
-	struct table_tennis t = {.count = count, .spin = spin, .partner_cpu = partner_cpu};
+	check(!pthread_create(thread, NULL, partner, r), "pthread_create failed");
+	/* It is born on this CPU, where a spinner would keep it from ever leaving. */
+	while (!atomic_load(&r->ready))
+		sched_yield();
+}
+
+/* A round trip is two hand-overs. */
+static void run_spin(size_t count)
+{
+	struct relay r = {.count = count / 2, .partner_cpu = 1};
 	pthread_t thread;
 
-	check(!pthread_create(&thread, NULL, partner, &t), "pthread_create failed");
-	for (size_t i = 0; i < count; i++) {
-		pass_turn(&t, 1);
-		wait_turn(&t, 0);
+	start_partner(&r, &thread);
+	for (size_t i = 0; i < r.count; i++) {
+		pass_turn(&r, 1);
+		wait_turn(&r, 0);
 	}
 	pthread_join(thread, NULL);
 }
 
-/* A round trip is two hand-overs. */
-static void run_wakeup_one_cpu(size_t count)
+/* From the call that wakes to the woken thread's first step, after it had the time to fall asleep.
+ */
+static void measure_wakeup(const char *name, size_t count, int partner_cpu)
 {
-	play(count / 2, false, 0);
-}
+	struct relay r = {.count = count, .asleep = true, .partner_cpu = partner_cpu};
+	pthread_t thread;
 
-static void run_wakeup_two_cpus(size_t count)
-{
-	play(count / 2, false, 1);
-}
+	start_partner(&r, &thread);
+	for (size_t i = 0; i < r.count; i++) {
+		uint64_t idle_from = now_ns();
 
-static void run_spin(size_t count)
-{
-	play(count / 2, true, 1);
+		while (now_ns() - idle_from < 50000)
+			;
+		r.sent = now_ns();
+		pass_turn(&r, 1);
+		wait_turn(&r, 0);
+	}
+	pthread_join(thread, NULL);
+	emit(name, samples_median(&r.latency), "ns");
+	samples_free(&r.latency);
 }
 
 static void measure_handing_over(size_t scale)
@@ -189,10 +210,10 @@ static void measure_handing_over(size_t scale)
 	if (sched_getaffinity(0, sizeof(cpus), &cpus))
 		die("sched_getaffinity");
 	pin_to_cpu(0);
-	measure("floor-wakeup-one-cpu", 200 * scale, run_wakeup_one_cpu);
+	measure_wakeup("floor-wakeup-one-cpu", 500 * scale, 0);
 	if (CPU_COUNT(&cpus) < 2)
 		return;
-	measure("floor-wakeup-two-cpus", 200 * scale, run_wakeup_two_cpus);
+	measure_wakeup("floor-wakeup-two-cpus", 500 * scale, 1);
 	measure("floor-spin", 2000 * scale, run_spin);
 }
 
