@@ -22,34 +22,36 @@ export BUILD MESON
 .PHONY: setup-build setup-run setup-test setup-conformance setup-bench
 
 all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD)
+	@ninja $(NINJA_FLAGS) -C $(BUILD)
 
 $(BUILD)/build.ninja:
 	@test -x "$(MESON)" || { \
 		echo "make: $(MESON) is missing; scripts/setup build installs what is needed" >&2; \
 		exit 1; }
-	@$(MESON) setup --prefix=$(PREFIX) $(BUILD)
+	@$(MESON) setup $(BUILD)
 
 setup-build setup-run setup-test setup-conformance setup-bench:
 	@scripts/setup $(patsubst setup-%,%,$@)
 
 run: setup-run
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all NINJA_FLAGS=--quiet
 	@scripts/run-demo $(ARGS)
 
 test: setup-test
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all NINJA_FLAGS=--quiet
 	@scripts/test $(ARGS)
 
 conformance: setup-conformance
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all NINJA_FLAGS=--quiet
 	@tests/conformance/run --build=$(BUILD) $(ARGS)
 
 bench: setup-bench
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all NINJA_FLAGS=--quiet
 	@bench/run $(BUILD) $(ARGS)
 
-install: all
+install: $(BUILD)/build.ninja
+	@$(MESON) configure $(BUILD) -Dprefix=$(PREFIX)
+	@ninja $(NINJA_FLAGS) -C $(BUILD)
 	@$(MESON) install -C $(BUILD) --no-rebuild
 
 clean:
