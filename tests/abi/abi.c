@@ -416,6 +416,71 @@ bool blocked(struct thread *t)
 	return !t->done;
 }
 
+/* --- calls that may block until an event is read ---------------------------------------------- */
+
+static void *do_call(void *arg)
+{
+	struct call *c = arg;
+	void *addr = (void *)c->args[0];
+	size_t len = c->args[1];
+
+	switch (c->number) {
+	case SYS_munmap:
+		c->result = munmap(addr, len);
+		break;
+	case SYS_mremap:
+		c->result = (long)mremap(addr, len, c->args[2], c->args[3], c->args[4]);
+		break;
+	case SYS_madvise:
+		c->result = madvise(addr, len, c->args[2]);
+		break;
+	case SYS_mmap:
+		c->result = (long)mmap(addr, len, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		break;
+	}
+	if (c->result == -1)
+		c->result = -errno;
+	return NULL;
+}
+
+static void call(struct call *c, long number, long a, long b, long d, long e, long f)
+{
+	c->number = number;
+	c->args[0] = a;
+	c->args[1] = b;
+	c->args[2] = d;
+	c->args[3] = e;
+	c->args[4] = f;
+	run(&c->thread, do_call, c);
+}
+
+void call_munmap(struct call *c, void *addr, size_t len)
+{
+	call(c, SYS_munmap, (long)addr, len, 0, 0, 0);
+}
+
+void call_mremap(struct call *c, void *addr, size_t old_len, size_t len, int flags, void *to)
+{
+	call(c, SYS_mremap, (long)addr, old_len, len, flags, (long)to);
+}
+
+void call_madvise(struct call *c, void *addr, size_t len, int advice)
+{
+	call(c, SYS_madvise, (long)addr, len, advice, 0, 0);
+}
+
+void call_map_over(struct call *c, void *addr, size_t len)
+{
+	call(c, SYS_mmap, (long)addr, len, 0, 0, 0);
+}
+
+long returned(struct call *c)
+{
+	join(&c->thread);
+	return c->result;
+}
+
 /* --- signals -------------------------------------------------------------------------------- */
 
 static _Thread_local sigjmp_buf back;

@@ -154,6 +154,23 @@ void wait_asleep(struct thread *t);
 bool blocked(struct thread *t);
 char task_state(int tid);
 
+/* --- calls that may block until an event is read ---------------------------------------------- */
+
+struct call {
+	struct thread thread;
+	long number;
+	long args[6];
+	long result;
+};
+
+/* munmap, mremap, madvise or mmap on a thread of its own. */
+void call_munmap(struct call *c, void *addr, size_t len);
+void call_mremap(struct call *c, void *addr, size_t old_len, size_t len, int flags, void *to);
+void call_madvise(struct call *c, void *addr, size_t len, int advice);
+void call_map_over(struct call *c, void *addr, size_t len);
+/* The call's result when it has returned, or -errno. */
+long returned(struct call *c);
+
 /* --- signals -------------------------------------------------------------------------------- */
 
 /* Reads or writes one byte; 0 or the signal that came instead. */
