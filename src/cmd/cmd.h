@@ -1,0 +1,113 @@
+/*
+ * cmd.h - the userfault command: what its files share.
+ *
+ * An ordinary program of the C library. It looks at things, says what it sees and starts programs;
+ * everything userfaultfd does happens in the preload library, inside the program. Complaints are
+ * one sentence on stderr that names the cause and the way out.
+ */
+#ifndef UF_CMD_CMD_H
+#define UF_CMD_CMD_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "machine/host/host.h"
+
+enum {
+	STATUS_NO = 1,		 /* doctor: Userfault cannot work here */
+	STATUS_USAGE = 2,	 /* the command line is wrong */
+	STATUS_UNABLE = 125,	 /* run: Userfault itself cannot start */
+	STATUS_CANNOT_RUN = 126, /* run: PROGRAM is there but cannot be run so */
+	STATUS_NOT_FOUND = 127,	 /* run: no such PROGRAM */
+};
+
+/* "userfault: " and the sentence, to stderr. */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+int run_main(int argc, char **argv);
+int doctor_main(int argc, char **argv);
+
+/*
+ * The word among words[] (NULL-terminated) that somebody who typed `wrong` most likely meant, or
+ * NULL when none is near.
+ */
+const char *nearest_word(const char *wrong, const char *const *words);
+
+/*
+ * Complain about what getopt_long just refused (its answer was '?' or ':'), with the help to turn
+ * to. Returns STATUS_USAGE.
+ */
+int bad_option(int answer, char *const *argv, const char *const *long_names, const char *help);
+
+/* ---- program.c: may PROGRAM run under the preload library? -------------------------------------
+ */
+
+/* As execvp finds it. 0 and the path, or the exit status after a complaint. */
+int program_find(const char *name, char path[PATH_MAX]);
+/* 0, or the exit status after a complaint. name: what the user called it. */
+int program_check(const char *name, const char *path);
+/* Complains that execve of a checked program failed with `error`; returns the exit status. */
+int program_exec_failed(const char *name, int error);
+
+/* ---- preload.c: where the preload library is ----------------------------------------------------
+ */
+
+/* 0 and the path, or the exit status after a complaint. */
+int preload_find(char path[PATH_MAX]);
+/* Put path in front of LD_PRELOAD, unless it is there. */
+int preload_set(const char *path);
+
+/* ---- trial.c: starting the machine, tried out in a child ----------------------------------------
+ */
+
+struct trial {
+	bool works;
+	char why[256];	 /* why not, in one sentence without the full stop */
+	char trap[16];	 /* the trap that was chosen */
+	uint64_t budget; /* host mappings that managed memory may use */
+};
+void trial_run(enum host_trap_choice choice, struct trial *out);
+
+/* ---- report.c: the statistics of a run ----------------------------------------------------------
+ */
+
+struct report;
+
+/* Make the shared file and name it to the program in the environment. NULL after a complaint. */
+struct report *report_open(void);
+/* The descriptor of it, which must stay open as long as the program runs. */
+int report_fd(const struct report *r);
+void report_print(const struct report *r);
+
+/* ---- kernel.c: what the kernel offers of its own ------------------------------------------------
+ */
+
+enum refusal {
+	REFUSED_NOT,
+	REFUSED_SECCOMP,
+	REFUSED_SYSCTL,
+	REFUSED_MISSING,
+	REFUSED_LSM
+};
+
+struct kernel_facts {
+	char release[65];
+	char machine[65];
+	int call_error;	  /* errno of userfaultfd(0), 0: permitted */
+	int user_error;	  /* errno of userfaultfd(UFFD_USER_MODE_ONLY) */
+	int device_error; /* errno of open or USERFAULTFD_IOC_NEW on /dev/userfaultfd */
+	enum refusal call_refused_by;
+	enum refusal user_refused_by;
+	int sysctl;	 /* vm.unprivileged_userfaultfd, -1: no such */
+	int seccomp;	 /* Seccomp: of /proc/self/status, -1: unknown */
+	bool may_ptrace; /* CAP_SYS_PTRACE is effective */
+	bool features_known;
+	uint64_t features; /* of UFFDIO_API */
+};
+void kernel_look(struct kernel_facts *out);
+
+/* The name of userfaultfd feature bit n in lower case, or NULL. */
+const char *kernel_feature_name(unsigned bit);
+
+#endif

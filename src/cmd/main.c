@@ -1,0 +1,150 @@
+/*
+ * main.c - the userfault command: which of its commands is meant.
+ */
+#include "cmd.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char help_text[] =
+	"Userfault is userfaultfd without the kernel: it runs unmodified programs that use\n"
+	"userfaultfd where the kernel's is missing or refused.\n"
+	"\n"
+	"  userfault run [OPTION]... [--] PROGRAM [ARGUMENT]...   run PROGRAM on Userfault\n"
+	"  userfault doctor [--json]                              say what this machine offers\n"
+	"  userfault --help | --version\n"
+	"\n"
+	"'userfault run --help' and 'userfault doctor --help' tell more.\n";
+
+static const char *const commands[] = {"run", "doctor", NULL};
+
+void complain(const char *format, ...)
+{
+	va_list args;
+
+	fputs("userfault: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+}
+
+/* Edits (insert, remove, replace) that turn one word into the other; words are short. */
+static unsigned distance(const char *a, const char *b)
+{
+	enum {
+		LONGEST = 32
+	};
+	unsigned row[LONGEST + 1];
+	size_t length = strlen(b);
+
+	if (strlen(a) > LONGEST || length > LONGEST)
+		return LONGEST;
+	for (size_t j = 0; j <= length; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1]; i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= length; j++) {
+			unsigned replace = diagonal + (a[i - 1] != b[j - 1]);
+			unsigned best = row[j] < row[j - 1] ? row[j] : row[j - 1];
+
+			diagonal = row[j];
+			row[j] = replace < best + 1 ? replace : best + 1;
+		}
+	}
+	return row[length];
+}
+
+const char *nearest_word(const char *wrong, const char *const *words)
+{
+	const char *best = NULL;
+	unsigned best_distance = 3;
+
+	for (; *words; words++) {
+		unsigned d = distance(wrong, *words);
+
+		/* Half the word replaced is another word. */
+		if (d < best_distance && 2 * d <= strlen(*words)) {
+			best = *words;
+			best_distance = d;
+		}
+	}
+	return best;
+}
+
+int bad_option(int answer, char *const *argv, const char *const *long_names, const char *help)
+{
+	const char *given = argv[optind - 1];
+	const char *meant = NULL;
+	int length = strcspn(given, "=");
+
+	if (answer == ':')
+		complain("option %s needs a value; see %s", given, help);
+	else if (strncmp(given, "--", 2) != 0 && optopt)
+		complain("unknown option -%c; see %s", optopt, help);
+	else if (optopt)
+		complain("option %.*s takes no value; see %s", length, given, help);
+	else if ((meant = nearest_word(given + 2, long_names)))
+		complain("unknown option %.*s, did you mean --%s?", length, given, meant);
+	else
+		complain("unknown option %.*s; see %s", length, given, help);
+	return STATUS_USAGE;
+}
+
+static int wrong_command(const char *given)
+{
+	const char *meant = nearest_word(given, commands);
+
+	if (meant)
+		complain("unknown command '%s', did you mean '%s'?", given, meant);
+	else if (strchr(given, '/'))
+		complain("unknown command '%s'; to run a program, type 'userfault run -- %s'",
+			 given, given);
+	else
+		complain("unknown command '%s'; there are 'run' and 'doctor', see 'userfault "
+			 "--help'",
+			 given);
+	return STATUS_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	static const char *const long_names[] = {"help", "version", NULL};
+	static const struct option options[] = {
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "+:hV", options, NULL)) != -1) {
+		switch (option) {
+		case 'h':
+			fputs(help_text, stdout);
+			return 0;
+		case 'V':
+			puts("userfault " UF_VERSION);
+			return 0;
+		default:
+			return bad_option(option, argv, long_names, "'userfault --help'");
+		}
+	}
+	if (optind == argc) {
+		fputs(help_text, stderr);
+		return STATUS_USAGE;
+	}
+
+	argc -= optind;
+	argv += optind;
+	optind = 0; /* the C library's way to start over with another vector */
+	if (strcmp(argv[0], "run") == 0)
+		return run_main(argc, argv);
+	if (strcmp(argv[0], "doctor") == 0)
+		return doctor_main(argc, argv);
+	return wrong_command(argv[0]);
+}
