@@ -152,6 +152,8 @@ struct mm_handler_ops {
 	bool (*wants)(uf_ref handler, unsigned event);
 	/* A mapping change begins that will end in an event: fills fail EAGAIN until it is read. */
 	void (*changing)(uf_ref handler);
+	/* It came to nothing: undo one changing() without an event. */
+	void (*unchanging)(uf_ref handler);
 	/* Send it, wait until read, undo one changing(). a, b, c as in the message. */
 	void (*event)(uf_ref handler, unsigned event, uint64_t a, uint64_t b, uint64_t c);
 };

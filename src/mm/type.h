@@ -38,8 +38,8 @@ struct mm_type {
 	int (*insert)(struct mm_table *table, uint64_t page);
 	/* Pages [page, page + n) leave the page table; contents are not needed any more. */
 	void (*remove)(struct mm_table *table, uint64_t page, uint64_t n);
-	/* Fill a made frame with zeroes for UFFDIO_ZEROPAGE and ordinary faults. */
-	void (*zero)(struct mm_table *table, uint64_t page);
+	/* Fill made frames with zeroes for UFFDIO_ZEROPAGE and ordinary faults. */
+	void (*zero)(struct mm_table *table, uint64_t page, uint64_t n);
 	/* Map a page that lookup found: UFFDIO_CONTINUE. */
 	int (*map)(struct mm_table *table, uint64_t page);
 	/* Give page `spage` of src to `dpage` of dst, both of this type: UFFDIO_MOVE. */
@@ -62,7 +62,7 @@ uint64_t mm_type_ops_mask(const struct mm_type *type, uint32_t modes);
 /* Defaults. */
 bool mm_default_lookup_none(struct mm_table *table, uint64_t page);
 int mm_default_insert_none(struct mm_table *table, uint64_t page);
-void mm_default_zero(struct mm_table *table, uint64_t page);
+void mm_default_zero(struct mm_table *table, uint64_t page, uint64_t n);
 int mm_default_move_copy(struct mm_table *dst, uint64_t dpage, struct mm_table *src,
 			 uint64_t spage, uint64_t n);
 

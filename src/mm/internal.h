@@ -1,0 +1,133 @@
+/*
+ * internal.h - what the files of src/mm share with each other and with nobody else.
+ */
+#ifndef UF_MM_INTERNAL_H
+#define UF_MM_INTERNAL_H
+
+#include "mm/mm.h"
+
+extern const struct mm_handler_ops *mm_handler;
+
+static inline uint64_t mm_min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t mm_max(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* ---- Areas: space.c. Space locked. ------------------------------------------------------------ */
+
+/* The i-th area, NULL past the last. */
+struct mm_area *mm_area_at(const struct mm_space *space, uint32_t i);
+/* Index of the first area that ends above addr (nareas when there is none). */
+uint32_t mm_area_index(const struct mm_space *space, uint64_t addr);
+/* The area that contains addr, or NULL. */
+struct mm_area *mm_area_find(const struct mm_space *space, uint64_t addr);
+
+static inline struct mm_table *mm_area_table(const struct mm_area *a)
+{
+	return arena_at(a->table);
+}
+
+static inline const struct mm_type *mm_area_type(const struct mm_area *a)
+{
+	return mm_types[mm_area_table(a)->type];
+}
+
+/* Page of the area's table that stands at addr. */
+static inline uint64_t mm_area_page(const struct mm_area *a, uint64_t addr)
+{
+	return a->pgoff + ((addr - a->start) >> UF_PAGE_SHIFT);
+}
+
+/* Address at which a page of the area's table stands. */
+static inline uint64_t mm_area_addr(const struct mm_area *a, uint64_t page)
+{
+	return a->start + ((page - a->pgoff) << UF_PAGE_SHIFT);
+}
+
+struct mach_span mm_area_span(const struct mm_area *a);
+
+/* Would the kernel have these two neighbours as one VMA? */
+bool mm_area_same(const struct mm_area *a, const struct mm_area *b);
+
+/*
+ * One past the last address up to which areas from `addr`'s on are one VMA to the kernel; 0 when
+ * addr is in no area.
+ */
+uint64_t mm_area_run_end(const struct mm_space *space, uint64_t addr);
+
+/* Write lock held from here on. Areas with a border inside get split there. -ENOMEM. */
+int mm_area_split(struct mm_space *space, uint64_t addr);
+int mm_area_split_range(struct mm_space *space, uint64_t start, uint64_t end);
+/* Join neighbours in and around [start, end) that are one again. */
+void mm_area_merge(struct mm_space *space, uint64_t start, uint64_t end);
+/* Put in a new area with these fields; it overlaps none. -ENOMEM. */
+int mm_area_insert(struct mm_space *space, const struct mm_area *fields);
+/* Take one area out of the space and free it; its table stays. */
+void mm_area_take(struct mm_space *space, struct mm_area *a);
+/*
+ * Take the areas that lie in [start, end) out of the space, zap their pages, destroy tables that
+ * nothing shows any more. Borders have been split. The program's range is unmapped already.
+ */
+void mm_area_remove_range(struct mm_space *space, uint64_t start, uint64_t end);
+/* Make room for n more areas, so that inserts and splits cannot fail. -ENOMEM. */
+int mm_area_reserve(struct mm_space *space, uint32_t n);
+
+/* An empty table for a map that the caller then fills in. NULL: no memory. */
+struct mm_table *mm_table_new(uint64_t npages, uint32_t type);
+void mm_table_free(struct mm_table *table);
+
+/* Protection marks and their markers go; poison stays. Nothing is opened: a touch does that. */
+void mm_clear_marks(const struct mm_area *a);
+
+/* Make exactly [start, end) of one host mapping an area without a handler. -EINVAL, -ENOMEM. */
+int mm_take_over(struct mm_space *space, uint64_t start, uint64_t end);
+
+/* ---- Leaves: table.c. Space locked. ----------------------------------------------------------- */
+
+/*
+ * Lock the leaf of `page`. *entries is its array, or NULL when there is none yet (all empty) and
+ * make is false. Contents that stand aside are in it as swap entries. -ENOMEM: not locked.
+ */
+int mm_leaf_lock(struct mm_table *table, uint64_t page, bool make, mm_entry **entries);
+/* Lock it and see what is there, without making it: aside contents stay unknown. */
+void mm_leaf_peek(struct mm_table *table, uint64_t page, mm_entry **entries);
+void mm_leaf_unlock(struct mm_table *table, uint64_t page);
+
+/* Pages from `page` to the end of its leaf, at most n. */
+static inline uint64_t mm_leaf_run(uint64_t page, uint64_t n)
+{
+	return mm_min(n, MM_LEAF_ENTRIES - page % MM_LEAF_ENTRIES);
+}
+
+/* What the TLB may let through for a present entry of this area; 0: nothing. */
+uint32_t mm_entry_prot(const struct mm_area *a, mm_entry e);
+
+/* Open pages [page, page + n) that are present with one and the same protection. Leaf locked. */
+int mm_open(const struct mm_area *a, uint64_t page, uint64_t n, uint32_t prot);
+
+/* Swap entry to present entry: bring its contents in. Leaf locked. -ENOMEM. */
+int mm_draw(struct mm_space *space, const struct mm_area *a, uint64_t page, mm_entry *entries);
+
+/* ---- Zap: zap.c ------------------------------------------------------------------------------- */
+
+struct mm_zap {
+	bool keep_markers; /* protection marks survive as markers (file-backed memory) */
+};
+
+/*
+ * Empty the entries of [start, end) of the area: TLB closed, frames given back. Write lock held.
+ */
+void mm_zap(struct mm_area *a, uint64_t start, uint64_t end, const struct mm_zap *how);
+
+/* Wake who waits in [start, end) and take its areas out; the program's range is gone. map.c. */
+void mm_drop_range(struct mm_space *space, uint64_t start, uint64_t end);
+
+/* Note the highest use of host mappings and bookkeeping so far. space.c. */
+void mm_note_usage(struct mm_space *space);
+
+#endif

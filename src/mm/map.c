@@ -1,0 +1,290 @@
+/*
+ * map.c - munmap, mmap over, mprotect, madvise and mlock on managed ranges. mremap is in remap.c.
+ */
+#include "mm/events.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+bool mm_managed(struct mm_space *space, uint64_t start, uint64_t len)
+{
+	struct mm_area *a;
+	bool managed;
+
+	if (!space || !atomic_load_explicit(&space->active, memory_order_acquire))
+		return false;
+	mach_read_lock(&space->lock);
+	a = mm_area_at(space, mm_area_index(space, start));
+	managed = a && a->start < start + len;
+	mach_read_unlock(&space->lock);
+	return managed;
+}
+
+bool mm_piece(struct mm_space *space, uint64_t start, uint64_t end, uint64_t *piece_end)
+{
+	bool managed;
+	uint32_t i;
+	struct mm_area *a, *next;
+
+	mach_read_lock(&space->lock);
+	i = mm_area_index(space, start);
+	a = mm_area_at(space, i);
+	managed = a && a->start <= start;
+	if (managed) {
+		while ((next = mm_area_at(space, ++i)) != NULL && next->start == a->end)
+			a = next;
+		*piece_end = mm_min(a->end, end);
+	} else {
+		*piece_end = a ? mm_min(a->start, end) : end;
+	}
+	mach_read_unlock(&space->lock);
+	return managed;
+}
+
+/* Threads that wait for pages that are no more retry, and get what the host now says. */
+static void wake_range(struct mm_space *space, uint64_t start, uint64_t end)
+{
+	uint32_t i = mm_area_index(space, start);
+	struct mm_area *a;
+
+	for (; (a = mm_area_at(space, i)) != NULL && a->start < end; i++)
+		if (a->handler)
+			mm_handler->wake(a->handler, mm_max(a->start, start),
+					 mm_min(a->end, end) - mm_max(a->start, start));
+}
+
+void mm_drop_range(struct mm_space *space, uint64_t start, uint64_t end)
+{
+	wake_range(space, start, end);
+	mm_area_remove_range(space, start, end);
+}
+
+int mm_munmap(struct mm_space *space, uint64_t start, uint64_t len)
+{
+	struct mm_told told = {0};
+	uint64_t end = start + len;
+	int err;
+
+	mach_write_lock(&space->lock);
+	err = mm_area_split_range(space, start, end);
+	if (!err) {
+		mm_tell_range(space, &told, start, end, MM_EVENT_UNMAP);
+		err = mach_munmap(start, len);
+	}
+	if (!err)
+		mm_drop_range(space, start, end);
+	mach_write_unlock(&space->lock);
+	if (err)
+		mm_untell(&told);
+	mm_told(space, &told, MM_EVENT_UNMAP, start, end, 0);
+	return err;
+}
+
+int mm_mmap_fixed(struct mm_space *space, uint64_t start, uint64_t len, int prot, int flags,
+		  int fd, uint64_t off)
+{
+	struct mm_told told = {0};
+	uint64_t end = start + len;
+	int err;
+
+	mach_write_lock(&space->lock);
+	err = mm_area_split_range(space, start, end);
+	if (!err)
+		err = mach_mmap_over(start, len, prot, flags, fd, off);
+	if (!err) {
+		mm_tell_range(space, &told, start, end, MM_EVENT_UNMAP);
+		mm_drop_range(space, start, end);
+	}
+	mach_write_unlock(&space->lock);
+	mm_told(space, &told, MM_EVENT_UNMAP, start, end, 0);
+	return err;
+}
+
+void mm_forget_range(struct mm_space *space, uint64_t start, uint64_t len)
+{
+	mach_write_lock(&space->lock);
+	if (mm_area_split_range(space, start, start + len) == 0)
+		mm_drop_range(space, start, start + len);
+	mach_write_unlock(&space->lock);
+}
+
+/* The TLB never lets through more than the area allows; what it may open, misses open. */
+static void restrict_area(const struct mm_area *a)
+{
+	struct mach_span span = mm_area_span(a);
+
+	mach_tlb_limit(&span, a->pgoff, span.npages, a->prot);
+}
+
+int mm_mprotect(struct mm_space *space, uint64_t start, uint64_t len, uint32_t prot)
+{
+	uint64_t end = start + len;
+	struct mm_area *a;
+	uint32_t i;
+	int err;
+
+	mach_write_lock(&space->lock);
+	err = mm_area_split_range(space, start, end);
+	for (i = mm_area_index(space, start);
+	     !err && (a = mm_area_at(space, i)) != NULL && a->start < end; i++) {
+		a->prot = prot;
+		restrict_area(a);
+	}
+	mm_area_merge(space, start, end);
+	mach_write_unlock(&space->lock);
+	return err;
+}
+
+static int set_locked(struct mm_space *space, uint64_t start, uint64_t end, bool lock)
+{
+	struct mm_area *a;
+	uint32_t i;
+	int err;
+
+	mach_write_lock(&space->lock);
+	err = mm_area_split_range(space, start, end);
+	for (i = mm_area_index(space, start);
+	     !err && (a = mm_area_at(space, i)) != NULL && a->start < end; i++)
+		a->flags = lock ? a->flags | MM_AREA_LOCKED : a->flags & ~MM_AREA_LOCKED;
+	mm_area_merge(space, start, end);
+	mach_write_unlock(&space->lock);
+	return err;
+}
+
+/* Fault every page in, as the kernel does for MADV_POPULATE_ and mlock. */
+static int populate_range(struct mm_space *space, uint64_t start, uint64_t end, bool write)
+{
+	struct mm_access access = {.write = write, .kernel = true};
+	uint64_t word;
+
+	for (access.addr = start; access.addr < end; access.addr += UF_PAGE_SIZE) {
+		do {
+			switch (mm_fault(space, &access)) {
+			case MM_RETRY:
+				break;
+			case MM_INTERRUPTED:
+				return -EINTR;
+			case MM_SIGBUS:
+				return -EFAULT;
+			case MM_UNMANAGED:
+			case MM_SIGSEGV:
+				return -ENOMEM;
+			}
+		} while (mm_pagemap(space, access.addr, 1, &word) == 0 && !(word >> 63));
+	}
+	return 0;
+}
+
+int mm_mlock(struct mm_space *space, uint64_t start, uint64_t len, bool lock, bool on_fault)
+{
+	int err = set_locked(space, start, start + len, lock);
+
+	if (!err && lock && !on_fault)
+		err = populate_range(space, start, start + len, false);
+	return err == -EFAULT ? -ENOMEM : err;
+}
+
+static bool sends_remove(int advice)
+{
+	return advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED || advice == MADV_FREE ||
+	       advice == MADV_REMOVE;
+}
+
+/* What the advice does to one area's part of the range, write lock held. */
+static int advise_area(struct mm_area *a, uint64_t start, uint64_t end, int advice)
+{
+	switch (advice) {
+	case MADV_DONTNEED:
+		if (a->flags & MM_AREA_LOCKED)
+			return -EINVAL;
+		mm_zap(a, start, end, &(struct mm_zap){.keep_markers = false});
+		return 0;
+	case MADV_DONTNEED_LOCKED:
+		mm_zap(a, start, end, &(struct mm_zap){.keep_markers = false});
+		return 0;
+	case MADV_FREE:
+		/* A hint: the pages may go at any time, and never doing so is such a time. */
+		return a->flags & MM_AREA_LOCKED ? -EINVAL : 0;
+	case MADV_REMOVE:
+		return -EINVAL; /* needs a shared mapping of a file */
+	default:
+		return 0;
+	}
+}
+
+/* One area after the other: event first, then, looked up again, the advice. */
+static int advise_range(struct mm_space *space, uint64_t start, uint64_t end, int advice)
+{
+	int err = 0;
+
+	while (!err && start < end) {
+		struct mm_told told = {0};
+		struct mm_area *a;
+		uint64_t to;
+
+		mach_write_lock(&space->lock);
+		a = mm_area_find(space, start);
+		to = a ? mm_min(mm_area_run_end(space, start), end) : end;
+		if (a && sends_remove(advice))
+			mm_tell(&told, a->handler, MM_EVENT_REMOVE);
+		if (told.n) {
+			mach_write_unlock(&space->lock);
+			mm_told(space, &told, MM_EVENT_REMOVE, start, to, 0);
+			mach_write_lock(&space->lock);
+		}
+		for (; !err && start < to; start = mm_min(a->end, to)) {
+			a = mm_area_find(space, start);
+			if (!a)
+				break;
+			err = advise_area(a, start, mm_min(a->end, to), advice);
+		}
+		mach_write_unlock(&space->lock);
+		start = to;
+	}
+	return err;
+}
+
+int mm_madvise(struct mm_space *space, uint64_t start, uint64_t len, int advice)
+{
+	switch (advice) {
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+	case MADV_FREE:
+	case MADV_REMOVE:
+		return advise_range(space, start, start + len, advice);
+	case MADV_POPULATE_READ:
+	case MADV_POPULATE_WRITE:
+		return populate_range(space, start, start + len, advice == MADV_POPULATE_WRITE);
+	case MADV_NORMAL:
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
+	case MADV_WILLNEED:
+	case MADV_DONTFORK:
+	case MADV_DOFORK:
+	case MADV_MERGEABLE:
+	case MADV_UNMERGEABLE:
+	case MADV_HUGEPAGE:
+	case MADV_NOHUGEPAGE:
+	case MADV_DONTDUMP:
+	case MADV_DODUMP:
+	case MADV_WIPEONFORK:
+	case MADV_KEEPONFORK:
+	case MADV_COLD:
+	case MADV_PAGEOUT:
+	case MADV_COLLAPSE:
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}

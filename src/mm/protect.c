@@ -1,0 +1,133 @@
+/*
+ * protect.c - write-protection and read-write-protection of ranges.
+ *
+ * Setting restricts, so it runs alone (write lock): first the TLB, one call for the whole stretch,
+ * then the entries. Clearing may run beside faults and fills: leaf by leaf, entries first, then
+ * the TLB is opened for what is there, so that the next access does not trap again.
+ */
+#include "mm/internal.h"
+
+#include <errno.h>
+
+static mm_entry protect_entry(mm_entry e, uint64_t bit, bool mark_empty)
+{
+	switch (mm_kind(e)) {
+	case MM_EMPTY:
+		return mark_empty ? mm_make_marker(MM_WP) : e;
+	case MM_PRESENT:
+	case MM_SWAP:
+		return e | bit;
+	case MM_MARKER:
+		return e;
+	}
+	return e;
+}
+
+static int set_area(const struct mm_area *a, uint64_t start, uint64_t end, uint64_t bit,
+		    bool mark_empty)
+{
+	struct mm_table *table = mm_area_table(a);
+	uint64_t page = mm_area_page(a, start), last = mm_area_page(a, end), n;
+	struct mach_span span = mm_area_span(a);
+	int err;
+
+	mach_tlb_limit(&span, page, last - page, bit == MM_WP ? a->prot & ~UF_PROT_WRITE : 0);
+	for (; page < last; page += n) {
+		uint64_t base = page - page % MM_LEAF_ENTRIES;
+		mm_entry *entries;
+
+		n = mm_leaf_run(page, last - page);
+		err = mm_leaf_lock(table, page, mark_empty, &entries);
+		if (err)
+			return err;
+		for (uint64_t i = page - base; entries && i < page - base + n; i++)
+			entries[i] = protect_entry(entries[i], bit, mark_empty);
+		mm_leaf_unlock(table, page);
+	}
+	return 0;
+}
+
+/* Open every run of neighbours in entries [i, i + n) of the leaf with the same protection. */
+static void open_runs(const struct mm_area *a, uint64_t base, const mm_entry *entries, uint64_t i,
+		      uint64_t n)
+{
+	uint64_t end = i + n, run;
+
+	for (; i < end; i += run) {
+		uint32_t prot = mm_entry_prot(a, entries[i]);
+
+		for (run = 1; i + run < end && mm_entry_prot(a, entries[i + run]) == prot; run++)
+			;
+		if (mm_open(a, base + i, run, prot) != 0)
+			return;
+	}
+}
+
+static int clear_area(const struct mm_area *a, uint64_t start, uint64_t end, uint64_t bit)
+{
+	struct mm_table *table = mm_area_table(a);
+	uint64_t page = mm_area_page(a, start), last = mm_area_page(a, end), n;
+
+	for (; page < last; page += n) {
+		uint64_t base = page - page % MM_LEAF_ENTRIES;
+		mm_entry *entries;
+
+		n = mm_leaf_run(page, last - page);
+		mm_leaf_peek(table, page, &entries);
+		for (uint64_t i = page - base; entries && i < page - base + n; i++) {
+			if (entries[i] == mm_make_marker(bit))
+				entries[i] = 0;
+			else if (mm_kind(entries[i]) != MM_MARKER)
+				entries[i] &= ~bit;
+		}
+		if (entries)
+			open_runs(a, base, entries, page - base, n);
+		mm_leaf_unlock(table, page);
+	}
+	return 0;
+}
+
+/* Does write-protecting an empty entry of this area leave a marker? */
+static bool marks_empty(const struct mm_area *a, uint64_t bit)
+{
+	if (bit != MM_WP)
+		return false;
+	return mm_area_type(a)->mark_empty || mm_handler->wp_unpopulated(a->handler);
+}
+
+static int protect_areas(struct mm_space *space, uint64_t start, uint64_t end, uint32_t mode,
+			 bool set)
+{
+	uint64_t bit = mode == MM_MODE_WP ? MM_WP : MM_RWP;
+	uint32_t i = mm_area_index(space, start);
+	struct mm_area *a;
+	int err = -ENOENT;
+
+	for (; (a = mm_area_at(space, i)) != NULL && a->start < end; i++) {
+		uint64_t from = mm_max(start, a->start), to = mm_min(end, a->end);
+
+		if (!(a->modes & mode))
+			return -ENOENT;
+		err = set ? set_area(a, from, to, bit, marks_empty(a, bit))
+			  : clear_area(a, from, to, bit);
+		if (err)
+			return err;
+	}
+	return err;
+}
+
+int mm_protect(struct mm_space *space, uint64_t start, uint64_t len, uint32_t mode, bool set)
+{
+	int err;
+
+	if (set)
+		mach_write_lock(&space->lock);
+	else
+		mach_read_lock(&space->lock);
+	err = protect_areas(space, start, start + len, mode, set);
+	if (set)
+		mach_write_unlock(&space->lock);
+	else
+		mach_read_unlock(&space->lock);
+	return err;
+}

@@ -1,0 +1,237 @@
+/*
+ * register.c - ranges get and lose a handler. Memory the host mapped is taken over here, when it is
+ * first registered.
+ */
+#include "mm/internal.h"
+
+#include <errno.h>
+
+/* A piece of a range: an area of ours, or a host mapping not managed yet. Clipped to the range. */
+struct piece {
+	uint64_t start, end;
+	struct mm_area *area; /* NULL: host mapping */
+	struct mach_vma vma;
+};
+
+/* The first piece at or after addr; false when there is none below end. Space locked. */
+static bool next_piece(struct mm_space *space, uint64_t addr, uint64_t end, struct piece *p)
+{
+	struct mm_area *a = mm_area_at(space, mm_area_index(space, addr));
+	uint64_t gap_end = a ? mm_max(addr, mm_min(a->start, end)) : end;
+
+	if (addr >= end)
+		return false;
+	if (gap_end > addr && mach_vma_next(addr, &p->vma) == 0 && p->vma.start < gap_end) {
+		p->area = NULL;
+		p->start = mm_max(addr, p->vma.start);
+		p->end = mm_min(p->vma.end, gap_end);
+		return true;
+	}
+	if (!a || a->start >= end)
+		return false;
+	p->area = a;
+	p->start = mm_max(addr, a->start);
+	p->end = mm_min(a->end, end);
+	return true;
+}
+
+static const struct mm_type *piece_type(const struct piece *p)
+{
+	return p->area ? mm_area_type(p->area) : mm_type_for(p->vma.kind);
+}
+
+/* Per mapping: kind, VM_MAYWRITE, owner, in this order. */
+static int check_register(const struct piece *p, uf_ref handler, uint32_t modes)
+{
+	const struct mm_type *type = piece_type(p);
+
+	if (!type || (modes & ~type->modes))
+		return -EINVAL;
+	if (!p->area)
+		return p->vma.shared && !p->vma.maywrite ? -EPERM : 0;
+	if (!(p->area->flags & MM_AREA_MAYWRITE))
+		return -EPERM;
+	return p->area->handler && p->area->handler != handler ? -EBUSY : 0;
+}
+
+/* Take over [start, end) of a host mapping as a new area without a handler. Write lock held. */
+static int take_over(struct mm_space *space, const struct piece *p)
+{
+	uint64_t pages = (p->end - p->start) >> UF_PAGE_SHIFT;
+	const struct mm_type *type = piece_type(p);
+	struct mm_area fields = {.start = p->start,
+				 .end = p->end,
+				 .prot = p->vma.prot,
+				 .flags = MM_AREA_MAYWRITE |
+					  (p->vma.shared ? MM_AREA_SHARED : 0) |
+					  (p->vma.growsdown ? MM_AREA_GROWSDOWN : 0)};
+	struct mm_table *table;
+	uint32_t index = 0;
+	int err;
+
+	while (mm_types[index] != type)
+		index++;
+	table = mm_table_new(pages, index);
+	if (!table)
+		return -ENOMEM;
+	fields.table = arena_ref(table);
+	err = mm_area_reserve(space, 1);
+	if (!err)
+		err = type->adopt(table, p->start, p->end, &p->vma);
+	if (err) {
+		mm_table_free(table);
+		return err;
+	}
+	err = mm_area_insert(space, &fields);
+	if (err) {
+		/* The range is ours already; without an area its contents would be lost. */
+		mach_map_destroy(&table->map);
+		mm_table_free(table);
+		return err;
+	}
+	space->pages += pages;
+	mm_note_usage(space);
+	return 0;
+}
+
+static int set_modes(struct mm_space *space, const struct piece *p, uf_ref handler, uint32_t modes)
+{
+	struct mm_area *a;
+	int err;
+
+	if (p->area->handler == handler && (p->area->modes & modes) == modes)
+		return 0;
+	err = mm_area_split_range(space, p->start, p->end);
+	if (err)
+		return err;
+	a = mm_area_find(space, p->start);
+	a->handler = handler;
+	a->modes = modes;
+	return 0;
+}
+
+int mm_register(struct mm_space *space, uf_ref handler, uint64_t start, uint64_t len,
+		uint32_t modes, uint64_t *ops_mask)
+{
+	uint64_t end = start + len, addr;
+	bool found = false;
+	struct piece p;
+	int err = 0;
+
+	*ops_mask = ~0ull;
+	mach_write_lock(&space->lock);
+	for (addr = start; !err && next_piece(space, addr, end, &p); addr = p.end) {
+		err = check_register(&p, handler, modes);
+		if (!err)
+			*ops_mask &= mm_type_ops_mask(piece_type(&p), modes);
+		found = true;
+	}
+	if (!found)
+		err = -EINVAL;
+	for (addr = start; !err && next_piece(space, addr, end, &p); addr = p.end) {
+		if (!p.area) {
+			err = take_over(space, &p);
+			if (err)
+				break;
+			p.area = mm_area_find(space, p.start);
+		}
+		err = set_modes(space, &p, handler, modes);
+	}
+	mm_area_merge(space, start, end);
+	mach_write_unlock(&space->lock);
+	return err;
+}
+
+int mm_take_over(struct mm_space *space, uint64_t start, uint64_t end)
+{
+	struct piece p;
+
+	if (!next_piece(space, start, end, &p) || p.area || p.start != start || p.end != end ||
+	    piece_type(&p) == NULL)
+		return -EINVAL;
+	return take_over(space, &p);
+}
+
+void mm_clear_marks(const struct mm_area *a)
+{
+	struct mm_table *table = mm_area_table(a);
+	uint64_t page = a->pgoff, last = mm_area_page(a, a->end), n;
+
+	for (; page < last; page += n) {
+		uint64_t base = page - page % MM_LEAF_ENTRIES;
+		mm_entry *entries;
+
+		n = mm_leaf_run(page, last - page);
+		mm_leaf_peek(table, page, &entries);
+		for (uint64_t i = page - base; entries && i < page - base + n; i++) {
+			entries[i] &= ~(MM_WP | MM_RWP);
+			if (entries[i] == mm_make_marker(0))
+				entries[i] = 0;
+		}
+		mm_leaf_unlock(table, page);
+	}
+}
+
+/* Area without a handler from here on. */
+static void disown(struct mm_area *a)
+{
+	if (a->modes & (MM_MODE_WP | MM_MODE_RWP))
+		mm_clear_marks(a);
+	a->handler = 0;
+	a->modes = 0;
+}
+
+static int check_unregister(const struct piece *p, uf_ref handler)
+{
+	if (!p->area)
+		return p->vma.kind == MACH_VMA_FILE || p->vma.kind == MACH_VMA_SPECIAL ? -EINVAL
+										       : 0;
+	return p->area->handler && p->area->handler != handler ? -EINVAL : 0;
+}
+
+int mm_unregister(struct mm_space *space, uf_ref handler, uint64_t start, uint64_t len)
+{
+	uint64_t end = start + len, addr;
+	bool found = false;
+	struct piece p;
+	int err = 0;
+
+	mach_write_lock(&space->lock);
+	for (addr = start; !err && next_piece(space, addr, end, &p); addr = p.end) {
+		err = check_unregister(&p, handler);
+		found = true;
+	}
+	if (!found)
+		err = -EINVAL;
+	for (addr = start; !err && next_piece(space, addr, end, &p); addr = p.end) {
+		bool missing;
+
+		if (!p.area || p.area->handler == 0)
+			continue;
+		err = mm_area_split_range(space, p.start, p.end);
+		if (err)
+			break;
+		p.area = mm_area_find(space, p.start);
+		missing = p.area->modes & MM_MODE_MISSING;
+		disown(p.area);
+		/* Waiters of other modes sleep on until a WAKE, as the ABI has it. */
+		if (missing)
+			mm_handler->wake(handler, p.start, p.end - p.start);
+	}
+	mm_area_merge(space, start, end);
+	mach_write_unlock(&space->lock);
+	return err;
+}
+
+void mm_forget_handler(struct mm_space *space, uf_ref handler)
+{
+	mach_write_lock(&space->lock);
+	for (uint32_t i = 0; i < space->nareas; i++) {
+		struct mm_area *a = mm_area_at(space, i);
+
+		if (a->handler == handler)
+			disown(a);
+	}
+	mm_area_merge(space, 0, mach_task_size());
+	mach_write_unlock(&space->lock);
+}

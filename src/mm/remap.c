@@ -1,0 +1,243 @@
+/*
+ * remap.c - mremap of managed ranges. Tables move along whole: only areas change.
+ */
+#include "mm/events.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+
+struct remap {
+	struct mm_space *space;
+	uint64_t old, old_len, new, new_len;
+	bool keep;  /* MREMAP_DONTUNMAP */
+	bool moved; /* it stands at `new` now */
+	struct mm_area like; /* attributes of the range */
+	struct mm_told remap_told, unmap_told;
+};
+
+/* A new, empty table at [start, end) with the attributes of `like`. Write lock held. */
+static int add_fresh(struct mm_space *space, const struct mm_area *like, uint64_t start,
+		     uint64_t end)
+{
+	uint64_t pages = (end - start) >> UF_PAGE_SHIFT;
+	struct mm_area fields = *like;
+	struct mm_table *table = mm_table_new(pages, mm_area_table(like)->type);
+	int err;
+
+	if (!table)
+		return -ENOMEM;
+	err = mm_area_reserve(space, 1);
+	if (!err)
+		err = mach_map_fresh(&table->map, start, pages, like->prot);
+	if (err) {
+		mm_table_free(table);
+		return err;
+	}
+	fields.start = start;
+	fields.end = end;
+	fields.pgoff = 0;
+	fields.table = arena_ref(table);
+	err = mm_area_insert(space, &fields);
+	if (!err)
+		space->pages += pages;
+	return err;
+}
+
+/* Without the REMAP event the moved range is registered with nobody. */
+static bool stays_registered(const struct mm_area *a)
+{
+	return a->handler == 0 || mm_handler->wants(a->handler, MM_EVENT_REMAP);
+}
+
+static int move_area(struct remap *r, struct mm_area *a)
+{
+	struct mach_span span = mm_area_span(a);
+	struct mm_area moved = *a;
+	uint64_t start = a->start, end = a->end;
+	int err;
+
+	moved.start = r->new + (start - r->old);
+	moved.end = r->new + (end - r->old);
+	err = mach_map_move(&span, moved.start);
+	if (err)
+		return err;
+	if (!stays_registered(a)) {
+		mm_clear_marks(a);
+		moved.handler = 0;
+		moved.modes = 0;
+	}
+	mm_area_take(r->space, a);
+	err = mm_area_insert(r->space, &moved);
+	if (!err && r->keep)
+		err = add_fresh(r->space, &r->like, start, end);
+	return err;
+}
+
+/* Every area of the old range; it is split at its borders. Write lock held. */
+static int move_areas(struct remap *r)
+{
+	uint64_t end = r->old + r->old_len, addr = r->old;
+	int err = 0;
+
+	while (!err && addr < end) {
+		struct mm_area *a = mm_area_find(r->space, addr);
+
+		addr = a->end;
+		err = move_area(r, a);
+	}
+	return err;
+}
+
+/* Cut the range to its new length; what is cut was told about before. */
+static int cut_tail(struct remap *r)
+{
+	uint64_t cut = r->old + r->new_len, end = r->old + r->old_len;
+	int err = mm_area_split(r->space, cut);
+
+	if (!err)
+		err = mach_munmap(cut, end - cut);
+	if (!err) {
+		mm_drop_range(r->space, cut, end);
+		r->old_len = r->new_len;
+	}
+	return err;
+}
+
+static int do_move(struct remap *r, bool fixed)
+{
+	struct mm_space *space = r->space;
+	int err = 0;
+
+	if (r->new_len < r->old_len)
+		err = cut_tail(r);
+	if (!err && fixed)
+		err = mm_area_split_range(space, r->new, r->new + r->new_len);
+	if (!err && !fixed)
+		err = mach_reserve(0, r->new_len, &r->new);
+	if (err)
+		return err;
+	if (fixed)
+		mm_drop_range(space, r->new, r->new + r->new_len);
+	err = move_areas(r);
+	if (!err && r->new_len > r->old_len) {
+		struct mm_area like = r->like;
+
+		if (!stays_registered(&like))
+			like.handler = like.modes = 0;
+		err = add_fresh(space, &like, r->new + r->old_len, r->new + r->new_len);
+	}
+	r->moved = !err;
+	return err;
+}
+
+/* Grow without moving, if the addresses behind are free. */
+static int grow_in_place(struct remap *r)
+{
+	uint64_t end = r->old + r->old_len, more = r->new_len - r->old_len, got;
+	struct mach_vma vma;
+	int err;
+
+	if (end + more < end || end + more > mach_task_size() ||
+	    (mach_vma_next(end, &vma) == 0 && vma.start < end + more))
+		return -ENOMEM;
+	err = mach_reserve(end, more, &got);
+	if (err)
+		return err;
+	if (got != end) {
+		mach_munmap(got, more);
+		return -ENOMEM;
+	}
+	return add_fresh(r->space, &r->like, end, end + more);
+}
+
+/* Everything mremap(2) refuses before it touches a thing. */
+static int check_args(uint64_t old, uint64_t old_len, uint64_t new_len, int flags, uint64_t new)
+{
+	const int all = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+	bool moving = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
+
+	if ((flags & ~all) || (moving && !(flags & MREMAP_MAYMOVE)) || new_len == 0 ||
+	    (old & ~UF_PAGE_MASK) || old_len == 0)
+		return -EINVAL;
+	if ((flags & MREMAP_DONTUNMAP) && old_len != new_len)
+		return -EINVAL;
+	if ((flags & MREMAP_FIXED) &&
+	    ((new & ~UF_PAGE_MASK) || new + new_len > mach_task_size() || new + new_len < new ||
+	     (new < old + old_len && old < new + new_len)))
+		return -EINVAL;
+	return 0;
+}
+
+static int remap_locked(struct remap *r, int flags)
+{
+	struct mm_space *space = r->space;
+	struct mm_area *a = mm_area_find(space, r->old);
+	int err;
+
+	if (!a || mm_area_run_end(space, r->old) < r->old + r->old_len)
+		return -EFAULT;
+	err = mm_area_split_range(space, r->old, r->old + r->old_len);
+	if (err)
+		return err;
+	a = mm_area_find(space, r->old);
+	r->like = *a;
+	mm_tell(&r->remap_told, a->handler, MM_EVENT_REMAP);
+	if (!r->keep)
+		mm_tell(&r->unmap_told, a->handler, MM_EVENT_UNMAP);
+	if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
+		return do_move(r, flags & MREMAP_FIXED);
+	r->new = r->old;
+	if (r->new_len == r->old_len)
+		return 0;
+	if (r->new_len < r->old_len)
+		return cut_tail(r);
+	err = grow_in_place(r);
+	if (err == -ENOMEM && (flags & MREMAP_MAYMOVE))
+		err = do_move(r, false);
+	return err;
+}
+
+/* Whoever was noted is told what came of it, or that nothing did. */
+static void tell(struct remap *r, uint64_t old_len, int err)
+{
+	struct mm_space *space = r->space;
+
+	if (!err && r->moved)
+		mm_told(space, &r->remap_told, MM_EVENT_REMAP, r->old, r->new, old_len);
+	if (!err && r->moved)
+		mm_told(space, &r->unmap_told, MM_EVENT_UNMAP, r->old, r->old + old_len, 0);
+	else if (!err && r->new_len < old_len)
+		mm_told(space, &r->unmap_told, MM_EVENT_UNMAP, r->old + r->new_len,
+			r->old + old_len, 0);
+	mm_untell(&r->remap_told);
+	mm_untell(&r->unmap_told);
+}
+
+int mm_mremap(struct mm_space *space, uint64_t old, uint64_t old_len, uint64_t new_len, int flags,
+	      uint64_t new_addr, uint64_t *result)
+{
+	struct remap r = {.space = space,
+			  .old = old,
+			  .old_len = (old_len + UF_PAGE_SIZE - 1) & UF_PAGE_MASK,
+			  .new = new_addr,
+			  .new_len = (new_len + UF_PAGE_SIZE - 1) & UF_PAGE_MASK,
+			  .keep = flags & MREMAP_DONTUNMAP};
+	uint64_t whole = r.old_len;
+	int err = check_args(old, r.old_len, r.new_len, flags, new_addr);
+
+	if (err)
+		return err;
+	mach_write_lock(&space->lock);
+	err = remap_locked(&r, flags);
+	mm_area_merge(space, old, old + whole);
+	if (!err)
+		mm_area_merge(space, r.new, r.new + r.new_len);
+	mach_write_unlock(&space->lock);
+	tell(&r, whole, err);
+	*result = r.new;
+	return err;
+}

@@ -1,0 +1,246 @@
+/*
+ * space.c - the space and its areas: a sorted array of references. Lookups are a binary search,
+ * changes move the tail of the array.
+ */
+#include "mm/internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct mm_space *mm_space_self;
+const struct mm_handler_ops *mm_handler;
+
+int mm_space_init(struct mm_stats *stats)
+{
+	struct mm_space *space;
+
+	arena_init();
+	space = arena_alloc(sizeof(*space));
+	if (!space)
+		return -ENOMEM;
+	space->stats = stats ? stats : &space->own_stats;
+	mm_space_self = space;
+	return 0;
+}
+
+void mm_set_handler_ops(const struct mm_handler_ops *ops)
+{
+	mm_handler = ops;
+}
+
+static uf_ref *area_refs(const struct mm_space *space)
+{
+	return arena_at(space->areas);
+}
+
+struct mm_area *mm_area_at(const struct mm_space *space, uint32_t i)
+{
+	return i < space->nareas ? arena_at(area_refs(space)[i]) : NULL;
+}
+
+uint32_t mm_area_index(const struct mm_space *space, uint64_t addr)
+{
+	uint32_t lo = 0, hi = space->nareas;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (mm_area_at(space, mid)->end > addr)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
+struct mm_area *mm_area_find(const struct mm_space *space, uint64_t addr)
+{
+	struct mm_area *a = mm_area_at(space, mm_area_index(space, addr));
+
+	return a && a->start <= addr ? a : NULL;
+}
+
+struct mach_span mm_area_span(const struct mm_area *a)
+{
+	return (struct mach_span){
+		.map = &mm_area_table(a)->map,
+		.addr = a->start,
+		.first = a->pgoff,
+		.npages = (a->end - a->start) >> UF_PAGE_SHIFT,
+		.prot = a->prot,
+	};
+}
+
+bool mm_area_same(const struct mm_area *a, const struct mm_area *b)
+{
+	return a->end == b->start && a->prot == b->prot && a->flags == b->flags &&
+	       a->modes == b->modes && a->handler == b->handler &&
+	       mm_area_table(a)->type == mm_area_table(b)->type;
+}
+
+uint64_t mm_area_run_end(const struct mm_space *space, uint64_t addr)
+{
+	uint32_t i = mm_area_index(space, addr);
+	struct mm_area *a = mm_area_at(space, i), *next;
+
+	if (!a || a->start > addr)
+		return 0;
+	while ((next = mm_area_at(space, ++i)) != NULL && mm_area_same(a, next))
+		a = next;
+	return a->end;
+}
+
+int mm_area_reserve(struct mm_space *space, uint32_t n)
+{
+	uint32_t cap = space->cap ? space->cap : 16;
+	uf_ref *refs;
+
+	if (space->nareas + n <= space->cap)
+		return 0;
+	while (cap < space->nareas + n)
+		cap *= 2;
+	refs = arena_alloc((uint64_t)cap * sizeof(*refs));
+	if (!refs)
+		return -ENOMEM;
+	if (space->areas) {
+		memcpy(refs, area_refs(space), space->nareas * sizeof(*refs));
+		arena_free(area_refs(space), (uint64_t)space->cap * sizeof(*refs));
+	}
+	space->areas = arena_ref(refs);
+	space->cap = cap;
+	return 0;
+}
+
+int mm_area_insert(struct mm_space *space, const struct mm_area *fields)
+{
+	struct mm_area *a;
+	uf_ref *refs;
+	uint32_t i;
+	int err;
+
+	err = mm_area_reserve(space, 1);
+	if (err)
+		return err;
+	a = arena_alloc(sizeof(*a));
+	if (!a)
+		return -ENOMEM;
+	*a = *fields;
+	i = mm_area_index(space, a->start);
+	refs = area_refs(space);
+	memmove(refs + i + 1, refs + i, (space->nareas - i) * sizeof(*refs));
+	refs[i] = arena_ref(a);
+	space->nareas++;
+	atomic_store_explicit(&space->active, 1, memory_order_release);
+	return 0;
+}
+
+/* Take n areas out of the array, from the i-th on, and free them. */
+static void area_drop(struct mm_space *space, uint32_t i, uint32_t n)
+{
+	uf_ref *refs = area_refs(space);
+
+	for (uint32_t k = i; k < i + n; k++)
+		arena_free(arena_at(refs[k]), sizeof(struct mm_area));
+	memmove(refs + i, refs + i + n, (space->nareas - i - n) * sizeof(*refs));
+	space->nareas -= n;
+}
+
+void mm_area_take(struct mm_space *space, struct mm_area *a)
+{
+	area_drop(space, mm_area_index(space, a->start), 1);
+}
+
+int mm_area_split(struct mm_space *space, uint64_t addr)
+{
+	struct mm_area *a = mm_area_find(space, addr), tail;
+	int err;
+
+	if (!a || a->start == addr)
+		return 0;
+	tail = *a;
+	tail.start = addr;
+	tail.pgoff = mm_area_page(a, addr);
+	err = mm_area_reserve(space, 1);
+	if (err)
+		return err;
+	/* Shortened first: the index of the tail is found by its end. */
+	a->end = addr;
+	err = mm_area_insert(space, &tail);
+	if (err)
+		a->end = tail.end;
+	return err;
+}
+
+int mm_area_split_range(struct mm_space *space, uint64_t start, uint64_t end)
+{
+	int err = mm_area_split(space, start);
+
+	return err ? err : mm_area_split(space, end);
+}
+
+void mm_area_merge(struct mm_space *space, uint64_t start, uint64_t end)
+{
+	uint32_t i = mm_area_index(space, start ? start - 1 : 0);
+	struct mm_area *a, *b;
+
+	while ((a = mm_area_at(space, i)) != NULL && a->start <= end) {
+		b = mm_area_at(space, i + 1);
+		if (b && mm_area_same(a, b) && a->table == b->table &&
+		    mm_area_page(a, a->end) == b->pgoff) {
+			a->end = b->end;
+			area_drop(space, i + 1, 1);
+		} else {
+			i++;
+		}
+	}
+}
+
+void mm_area_remove_range(struct mm_space *space, uint64_t start, uint64_t end)
+{
+	uint32_t first = mm_area_index(space, start), n = 0;
+	struct mm_area *a;
+
+	while ((a = mm_area_at(space, first + n)) != NULL && a->start < end) {
+		struct mm_table *table = mm_area_table(a);
+		uint64_t pages = (a->end - a->start) >> UF_PAGE_SHIFT;
+
+		mm_zap(a, a->start, a->end, &(struct mm_zap){.keep_markers = false});
+		space->pages -= pages;
+		table->live -= pages;
+		if (table->live == 0) {
+			mach_map_destroy(&table->map);
+			mm_table_free(table);
+		}
+		n++;
+	}
+	if (n)
+		area_drop(space, first, n);
+}
+
+int mm_area_info(struct mm_space *space, uint32_t n, struct mm_area_info *out)
+{
+	struct mm_area *a;
+
+	mach_read_lock(&space->lock);
+	a = mm_area_at(space, n);
+	if (a)
+		*out = (struct mm_area_info){.start = a->start,
+					     .end = a->end,
+					     .prot = a->prot,
+					     .modes = a->modes,
+					     .flags = a->flags,
+					     .type = mm_area_type(a)->name};
+	mach_read_unlock(&space->lock);
+	return a ? 0 : -ENOENT;
+}
+
+void mm_note_usage(struct mm_space *space)
+{
+	uint64_t mappings, budget;
+
+	mach_usage(&mappings, &budget);
+	mm_stat_peak(space->stats, MM_STAT_MAPPINGS, mappings);
+	mm_stat_peak(space->stats, MM_STAT_BUDGET, budget);
+	mm_stat_peak(space->stats, MM_STAT_PAGES, space->pages);
+	mm_stat_peak(space->stats, MM_STAT_META, arena_used());
+}
