@@ -1,0 +1,10 @@
+/* access.h - inside the simulated machine: accesses to the program's memory. */
+#ifndef UF_SIM_ACCESS_H
+#define UF_SIM_ACCESS_H
+
+#include "machine/sim/sim.h"
+
+/* Read len bytes as far as the TLB lets through right now. False: not all of it. */
+bool sim_read_now(uint64_t src, void *dst, size_t len);
+
+#endif

@@ -1,0 +1,305 @@
+/* world.c - the window of pages: native memory, what is mapped where, what can be asked. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "machine/sim/world.h"
+
+#define TASK_SIZE 0x7ffffffff000ull
+
+struct sim_page *sim_pages;
+
+uint64_t mach_task_size(void)
+{
+	return TASK_SIZE;
+}
+
+struct sim_page *sim_page_at(uint64_t addr)
+{
+	if (addr < SIM_BASE || (addr - SIM_BASE) / UF_PAGE_SIZE >= sim_config.pages)
+		return NULL;
+	return &sim_pages[(addr - SIM_BASE) / UF_PAGE_SIZE];
+}
+
+struct sim_page *sim_page_must(uint64_t addr)
+{
+	struct sim_page *p = sim_page_at(addr);
+
+	if (!p)
+		sim_fail("address %#llx is outside of the window", (unsigned long long)addr);
+	return p;
+}
+
+uint64_t sim_page_addr(const struct sim_page *p)
+{
+	return SIM_BASE + (uint64_t)(p - sim_pages) * UF_PAGE_SIZE;
+}
+
+void sim_page_lock(struct sim_page *p)
+{
+	while (atomic_exchange_explicit(&p->lock, 1, memory_order_acquire))
+		mach_relax();
+}
+
+void sim_page_unlock(struct sim_page *p)
+{
+	atomic_store_explicit(&p->lock, 0, memory_order_release);
+}
+
+struct sim_frame *sim_frame_new(void)
+{
+	struct sim_frame *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		sim_fail("out of memory");
+	f->complete = true;
+	return f;
+}
+
+void sim_page_clear(struct sim_page *p)
+{
+	sim_page_lock(p);
+	if (p->kind == SIM_MANAGED)
+		p->map->where[p->index] = 0;
+	free(p->native);
+	p->native = NULL;
+	p->map = NULL;
+	p->tlb = 0;
+	p->kind = SIM_HOLE;
+	sim_page_unlock(p);
+}
+
+void sim_world_start(void)
+{
+	sim_pages = calloc(sim_config.pages, sizeof(*sim_pages));
+	if (!sim_pages)
+		sim_fail("out of memory");
+}
+
+/* ---- The program's own calls ------------------------------------------------------------------- */
+
+static void each_page(uint64_t addr, uint64_t len, void (*fn)(struct sim_page *, const void *),
+		      const void *arg)
+{
+	for (uint64_t at = addr; at < addr + len; at += UF_PAGE_SIZE)
+		fn(sim_page_must(at), arg);
+}
+
+static void map_page(struct sim_page *p, const void *like)
+{
+	sim_page_clear(p);
+	sim_page_lock(p);
+	p->kind = SIM_NATIVE;
+	p->vma = *(const struct mach_vma *)like;
+	sim_page_unlock(p);
+}
+
+void sim_mmap_kind(uint64_t addr, uint64_t len, const struct mach_vma *like)
+{
+	sim_point();
+	each_page(addr, len, map_page, like);
+}
+
+void sim_mmap(uint64_t addr, uint64_t len, uint32_t prot)
+{
+	sim_mmap_kind(addr, len,
+		      &(struct mach_vma){ .prot = prot, .kind = MACH_VMA_ANON, .maywrite = true });
+}
+
+static void protect_page(struct sim_page *p, const void *prot)
+{
+	sim_page_lock(p);
+	if (p->kind == SIM_NATIVE)
+		p->vma.prot = *(const uint32_t *)prot;
+	sim_page_unlock(p);
+}
+
+void sim_mprotect(uint64_t addr, uint64_t len, uint32_t prot)
+{
+	sim_point();
+	each_page(addr, len, protect_page, &prot);
+}
+
+static void unmap_page(struct sim_page *p, const void *arg)
+{
+	(void)arg;
+	sim_page_clear(p);
+}
+
+void sim_munmap(uint64_t addr, uint64_t len)
+{
+	sim_point();
+	each_page(addr, len, unmap_page, NULL);
+}
+
+static void zap_page(struct sim_page *p, const void *arg)
+{
+	(void)arg;
+	sim_page_lock(p);
+	if (p->kind == SIM_NATIVE) {
+		free(p->native);
+		p->native = NULL;
+	}
+	sim_page_unlock(p);
+}
+
+void sim_zap(uint64_t addr, uint64_t len)
+{
+	sim_point();
+	each_page(addr, len, zap_page, NULL);
+}
+
+/* ---- What can be asked ------------------------------------------------------------------------- */
+
+uint32_t sim_tlb(uint64_t addr)
+{
+	struct sim_page *p = sim_page_at(addr);
+	uint32_t prot = 0;
+
+	if (!p)
+		return 0;
+	sim_page_lock(p);
+	if (p->kind == SIM_NATIVE)
+		prot = p->vma.prot;
+	else if (p->kind == SIM_MANAGED)
+		prot = p->tlb;
+	sim_page_unlock(p);
+	return prot;
+}
+
+static enum sim_page_kind kind_at(uint64_t addr)
+{
+	struct sim_page *p = sim_page_at(addr);
+	enum sim_page_kind kind = SIM_HOLE;
+
+	if (p) {
+		sim_page_lock(p);
+		kind = p->kind;
+		sim_page_unlock(p);
+	}
+	return kind;
+}
+
+bool sim_is_managed(uint64_t addr)
+{
+	return kind_at(addr) == SIM_MANAGED;
+}
+
+bool sim_is_mapped(uint64_t addr)
+{
+	return kind_at(addr) != SIM_HOLE;
+}
+
+const uint64_t *sim_peek(uint64_t addr)
+{
+	struct sim_page *p = sim_page_at(addr);
+
+	if (!p || p->kind == SIM_HOLE)
+		return NULL;
+	if (p->kind == SIM_NATIVE)
+		return p->native ? p->native->word : NULL;
+	if (p->map->aside[p->index])
+		return p->map->aside[p->index]->word;
+	return p->map->frames[p->index].complete ? p->map->frames[p->index].word : NULL;
+}
+
+static void evict_page(struct sim_page *p)
+{
+	sim_page_lock(p);
+	if (p->kind == SIM_MANAGED)
+		p->tlb &= (uint32_t)sim_random(2) ? 0 : UF_PROT_READ | UF_PROT_EXEC;
+	sim_page_unlock(p);
+}
+
+void sim_evict_all(void)
+{
+	for (uint64_t i = 0; i < sim_config.pages; i++) {
+		sim_page_lock(&sim_pages[i]);
+		if (sim_pages[i].kind == SIM_MANAGED)
+			sim_pages[i].tlb = 0;
+		sim_page_unlock(&sim_pages[i]);
+	}
+}
+
+void sim_maybe_evict(void)
+{
+	if (sim_chance(sim_config.evict))
+		evict_page(&sim_pages[sim_random(sim_config.pages)]);
+}
+
+/* ---- machine.h: the host's mappings ------------------------------------------------------------ */
+
+static const struct mach_vma special = { .kind = MACH_VMA_SPECIAL };
+
+static bool same_vma(const struct sim_page *a, const struct sim_page *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	if (a->kind == SIM_MANAGED)
+		return true;
+	return a->vma.prot == b->vma.prot && a->vma.kind == b->vma.kind &&
+	       a->vma.shared == b->vma.shared && a->vma.maywrite == b->vma.maywrite &&
+	       a->vma.growsdown == b->vma.growsdown;
+}
+
+int mach_vma_next(uint64_t addr, struct mach_vma *vma)
+{
+	uint64_t end = sim_config.pages;
+	uint64_t i = addr < SIM_BASE ? 0 : (addr - SIM_BASE) / UF_PAGE_SIZE;
+	uint64_t last;
+
+	sim_point();
+	while (i < end && sim_pages[i].kind == SIM_HOLE)
+		i++;
+	if (i >= end)
+		return -ENOENT;
+	for (last = i + 1; last < end && same_vma(&sim_pages[i], &sim_pages[last]); last++)
+		;
+	while (i > 0 && same_vma(&sim_pages[i], &sim_pages[i - 1]))
+		i--;
+	*vma = sim_pages[i].kind == SIM_NATIVE ? sim_pages[i].vma : special;
+	vma->start = SIM_BASE + i * UF_PAGE_SIZE;
+	vma->end = SIM_BASE + last * UF_PAGE_SIZE;
+	return 0;
+}
+
+int mach_munmap(uint64_t addr, uint64_t len)
+{
+	sim_munmap(addr, len);
+	return 0;
+}
+
+int mach_mmap_over(uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off)
+{
+	struct mach_vma like = { .prot = (uint32_t)prot, .maywrite = true };
+
+	(void)off;
+	if (!(flags & MAP_FIXED))
+		sim_fail("mach_mmap_over without MAP_FIXED");
+	like.shared = flags & MAP_SHARED;
+	if (flags & MAP_ANONYMOUS)
+		like.kind = like.shared ? MACH_VMA_SHMEM : MACH_VMA_ANON;
+	else if (fd < 0)
+		return -EBADF;
+	else
+		like.kind = MACH_VMA_FILE;
+	sim_mmap_kind(addr, len, &like);
+	return 0;
+}
+
+int mach_reserve(uint64_t hint, uint64_t len, uint64_t *addr)
+{
+	uint64_t n = len / UF_PAGE_SIZE, run = 0;
+
+	(void)hint;
+	for (uint64_t i = 0; i < sim_config.pages; i++) {
+		run = sim_pages[i].kind == SIM_HOLE ? run + 1 : 0;
+		if (run < n)
+			continue;
+		*addr = SIM_BASE + (i + 1 - n) * UF_PAGE_SIZE;
+		sim_mmap(*addr, len, 0);
+		return 0;
+	}
+	return -ENOMEM;
+}
