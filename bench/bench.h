@@ -11,6 +11,7 @@
 #define BENCH_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -92,18 +93,21 @@ enum reader_wait {
 	WAIT_EPOLL
 };
 
-/* A thread that resolves a known number of faults: with a copy of page, or by lifting the
- * protection when page is NULL. */
+/*
+ * A thread that resolves the faults of one other thread, as long as that one makes any: with a copy
+ * of page, or by lifting the protection when page is NULL.
+ */
 struct reader {
 	int fd;
 	enum reader_wait wait;
 	const void *page;
-	size_t faults;
 	int cpu; /* which of the CPUs to run on, or -1 */
+	atomic_bool last;
 	pthread_t thread;
 };
 
 void reader_start(struct reader *r);
-void reader_join(struct reader *r);
+/* Ends the reader with one last fault, a write to page, which must be missing or protected. */
+void reader_finish(struct reader *r, volatile uint8_t *page);
 
 #endif

@@ -2,11 +2,11 @@
 /*
  * What one fault costs when another thread resolves it.
  *
- *     fault missing|wp read|poll|epoll [PAGES [PASSES [two]]]
+ *     fault missing|wp read|poll|epoll [PAGES [MILLISECONDS [two]]]
  *
- * With "two", the faulting thread and the reader each have a CPU of their own; without, the
- * scheduler places them. The first pass over the range is told apart from the later ones: there the
- * memory the pages are made of is new.
+ * Passes over the range go on for so long: the scheduler takes a while to settle where the threads
+ * run, and the cost of a wake-up hangs on it. With "two", each thread has a CPU of its own instead.
+ * The first pass is told apart from the later ones: there the memory that pages are made of is new.
  */
 #include "bench.h"
 
@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#define CONTENTS 0x5a
 
 static const char *const wait_names[] = {"read", "poll", "epoll"};
 
@@ -28,7 +30,7 @@ static enum reader_wait parse_wait(const char *name)
 	exit(2);
 }
 
-static void pass_missing(volatile uint8_t *area, size_t pages, uint64_t *stamp, uint8_t expect)
+static void pass_missing(volatile uint8_t *area, size_t pages, uint64_t *stamp)
 {
 	unsigned long sum = 0;
 
@@ -37,7 +39,7 @@ static void pass_missing(volatile uint8_t *area, size_t pages, uint64_t *stamp, 
 		sum += area[i * PAGE];
 		stamp[i + 1] = now_ns();
 	}
-	check(sum == pages * expect, "a page did not hold what was copied into it");
+	check(sum == pages * CONTENTS, "a page did not hold what was copied into it");
 }
 
 static void pass_wp(volatile uint8_t *area, size_t pages, uint64_t *stamp)
@@ -49,12 +51,54 @@ static void pass_wp(volatile uint8_t *area, size_t pages, uint64_t *stamp)
 	}
 }
 
-static void rearm(bool wp, int fd, void *area, size_t len)
+struct range {
+	bool wp;
+	int fd;
+	uint8_t *area;
+	size_t pages;
+};
+
+static void rearm(const struct range *r, size_t pages)
 {
-	if (wp)
-		uffd_writeprotect(fd, area, len, UFFDIO_WRITEPROTECT_MODE_WP);
-	else if (madvise(area, len, MADV_DONTNEED))
+	if (r->wp)
+		uffd_writeprotect(r->fd, r->area, pages * PAGE, UFFDIO_WRITEPROTECT_MODE_WP);
+	else if (madvise(r->area, pages * PAGE, MADV_DONTNEED))
 		die("MADV_DONTNEED");
+}
+
+/* Passes over the range for so long, and twice at least. */
+static void run_passes(const struct range *r, uint64_t duration, struct timings *first,
+		       struct timings *later)
+{
+	uint64_t *stamp = calloc(r->pages + 1, sizeof(*stamp));
+	uint64_t begin = now_ns();
+	size_t passes;
+
+	if (!stamp)
+		die("stamps");
+	for (passes = 0; passes < 2 || now_ns() - begin < duration; passes++) {
+		if (r->wp || passes)
+			rearm(r, r->pages);
+		if (r->wp)
+			pass_wp(r->area, r->pages, stamp);
+		else
+			pass_missing(r->area, r->pages, stamp);
+		timings_add(passes ? later : first, stamp, r->pages);
+	}
+	for (size_t i = 0; r->wp && i < r->pages; i++)
+		check(r->area[i * PAGE] == (uint8_t)(CONTENTS + passes), "a write was lost");
+	free(stamp);
+}
+
+static void emit_both(const char *kind, const char *wait, struct timings *first,
+		      struct timings *later)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s-%s-first", kind, wait);
+	timings_emit(first, name);
+	snprintf(name, sizeof(name), "%s-%s", kind, wait);
+	timings_emit(later, name);
 }
 
 int main(int argc, char **argv)
@@ -63,55 +107,37 @@ int main(int argc, char **argv)
 
 	if (argc < 3 || (strcmp(argv[1], "missing") && strcmp(argv[1], "wp")) ||
 	    (two_cpus && strcmp(argv[5], "two"))) {
-		fprintf(stderr, "usage: fault missing|wp read|poll|epoll [PAGES [PASSES [two]]]\n");
+		fprintf(stderr,
+			"usage: fault missing|wp read|poll|epoll [PAGES [MILLISECONDS [two]]]\n");
 		return 2;
 	}
 
-	bool wp = !strcmp(argv[1], "wp");
 	enum reader_wait wait = parse_wait(argv[2]);
-	size_t pages = number_argument(argc, argv, 3, 4096);
-	size_t passes = number_argument(argc, argv, 4, 5);
-	size_t len = pages * PAGE;
-	uint64_t *stamp = calloc(pages + 1, sizeof(*stamp));
-	uint8_t *page = map_anon(PAGE);
-	uint8_t *area = map_small_pages(len);
-	int fd = uffd_open(wait == WAIT_READ ? 0 : O_NONBLOCK, 0);
-	struct reader reader = {.fd = fd, .wait = wait, .faults = pages * passes};
+	struct range r = {
+		.wp = !strcmp(argv[1], "wp"),
+		.fd = uffd_open(wait == WAIT_READ ? 0 : O_NONBLOCK, 0),
+		.pages = number_argument(argc, argv, 3, 4096),
+	};
+	uint64_t duration = number_argument(argc, argv, 4, 1500) * 1000000;
+	struct reader reader = {.fd = r.fd, .wait = wait, .cpu = two_cpus ? 1 : -1};
 	struct timings first = {0}, later = {0};
-	char name[32], name_first[48];
+	uint8_t *page = map_anon(PAGE);
 
-	if (!stamp)
-		die("stamps");
-	memset(page, 0x5a, PAGE);
-	if (wp)
-		memset(area, 1, len);
+	r.area = map_small_pages(r.pages * PAGE);
+	memset(page, CONTENTS, PAGE);
+	if (r.wp)
+		memset(r.area, CONTENTS, r.pages * PAGE);
 	else
 		reader.page = page;
-	uffd_register(fd, area, len, wp ? UFFDIO_REGISTER_MODE_WP : UFFDIO_REGISTER_MODE_MISSING);
-	if (two_cpus) {
-		reader.cpu = 1;
+	uffd_register(r.fd, r.area, r.pages * PAGE,
+		      r.wp ? UFFDIO_REGISTER_MODE_WP : UFFDIO_REGISTER_MODE_MISSING);
+	if (two_cpus)
 		check(pin_to_cpu(0), "there is no CPU for the faulting thread");
-	}
 	reader_start(&reader);
-	for (size_t i = 0; i < passes; i++) {
-		if (wp || i)
-			rearm(wp, fd, area, len);
-		if (wp)
-			pass_wp(area, pages, stamp);
-		else
-			pass_missing(area, pages, stamp, page[0]);
-		timings_add(i ? &later : &first, stamp, pages);
-	}
-	reader_join(&reader);
-	for (size_t i = 0; wp && i < pages; i++)
-		check(area[i * PAGE] == (uint8_t)(1 + passes), "a write was lost");
-
-	snprintf(name, sizeof(name), "%s-%s", argv[1], wait_names[wait]);
-	snprintf(name_first, sizeof(name_first), "%s-first", name);
-	timings_emit(&first, name_first);
-	if (later.step.count)
-		timings_emit(&later, name);
-	free(stamp);
-	close(fd);
+	run_passes(&r, duration, &first, &later);
+	rearm(&r, 1);
+	reader_finish(&reader, r.area);
+	emit_both(argv[1], argv[2], &first, &later);
+	close(r.fd);
 	return 0;
 }

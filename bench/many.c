@@ -106,7 +106,7 @@ int main(int argc, char **argv)
 	volatile uint8_t *area = map_small_pages(pages * PAGE);
 	uint32_t *order = random_order(pages, 1000);
 	int fd = uffd_open(0, sigbus ? UFFD_FEATURE_SIGBUS : 0);
-	struct reader reader = {.fd = fd, .page = page, .faults = FEW_PASSES * few + pages};
+	struct reader reader = {.fd = fd, .page = page, .cpu = -1};
 	double cost_few, cost_many;
 
 	warm_up_memory(pages * PAGE);
@@ -118,8 +118,6 @@ int main(int argc, char **argv)
 	cost_few = fill_few(fd, few, page[0]);
 	uffd_register(fd, (void *)area, pages * PAGE, UFFDIO_REGISTER_MODE_MISSING);
 	cost_many = touch_all(area, order, pages, page[0]);
-	if (!sigbus)
-		reader_join(&reader);
 
 	emit_as(engine, "few", cost_few, "ns");
 	emit_as(engine, "many", cost_many, "ns");
@@ -129,6 +127,11 @@ int main(int argc, char **argv)
 	emit_as(engine, "rss", status_kib("VmRSS") / 1024, "MiB");
 	emit_as(engine, "host-tables", status_kib("VmPTE") * 1024 / (double)pages, "B/page");
 	emit_as(engine, "retouch", touch_all(area, order, pages, page[0]), "ns");
+	if (!sigbus) {
+		if (madvise((void *)area, PAGE, MADV_DONTNEED))
+			die("MADV_DONTNEED");
+		reader_finish(&reader, area);
+	}
 	free(order);
 	close(fd);
 	return 0;

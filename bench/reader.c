@@ -45,13 +45,13 @@ static void resolve(const struct reader *r, const struct uffd_msg *msg)
 
 static void *reader_main(void *argument)
 {
-	const struct reader *r = argument;
+	struct reader *r = argument;
 	int epoll_fd = r->wait == WAIT_EPOLL ? epoll_on(r->fd) : -1;
-	size_t left = r->faults;
+	bool last = false;
 
 	if (r->cpu >= 0)
 		check(pin_to_cpu(r->cpu), "there is no CPU for the reader");
-	while (left) {
+	while (!last) {
 		struct uffd_msg msg;
 		ssize_t n;
 
@@ -64,8 +64,9 @@ static void *reader_main(void *argument)
 			continue;
 		if (n != sizeof(msg))
 			die("read of a message");
+		/* Once the fault is resolved, the next one may be the last: this one is not. */
+		last = atomic_load(&r->last);
 		resolve(r, &msg);
-		left--;
 	}
 	if (epoll_fd >= 0)
 		close(epoll_fd);
@@ -79,8 +80,10 @@ void reader_start(struct reader *r)
 		die("pthread_create");
 }
 
-void reader_join(struct reader *r)
+void reader_finish(struct reader *r, volatile uint8_t *page)
 {
+	atomic_store(&r->last, true);
+	*page = 0;
 	errno = pthread_join(r->thread, NULL);
 	if (errno)
 		die("pthread_join");
