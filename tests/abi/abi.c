@@ -155,6 +155,11 @@ char *page_of(int byte)
 	return memset(p, byte, PG);
 }
 
+volatile char *at_address(uintptr_t address)
+{
+	return (volatile char *)address;
+}
+
 bool all(const char *p, size_t len, int byte)
 {
 	for (size_t i = 0; i < len; i++)
@@ -172,6 +177,21 @@ uint64_t pagemap(const void *addr)
 	EQ(pread(fd, &entry, sizeof entry, (uintptr_t)addr / PG * sizeof entry), sizeof entry);
 	close(fd);
 	return entry;
+}
+
+long scan(struct scan_arg *arg)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	CHECK(fd >= 0);
+	arg->size = sizeof *arg;
+	long n = ioctl(fd, SCAN_IOCTL, arg);
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	if (n == -ENOTTY)
+		skip("no PAGEMAP_SCAN");
+	return n;
 }
 
 bool populated(const void *addr)

@@ -95,9 +95,13 @@ char *map(size_t pages);
 char *map_prot(size_t pages, int prot);
 /* A page filled with this byte, good as a source. */
 char *page_of(int byte);
+/* This address, which the compiler knows nothing about. */
+volatile char *at_address(uintptr_t address);
 /* Whether all bytes of the range are this byte. */
 bool all(const char *p, size_t len, int byte);
 uint64_t pagemap(const void *addr);
+/* PAGEMAP_SCAN of this process; sets the argument's size. The number of regions, or -errno. */
+long scan(struct scan_arg *arg);
 /* Whether the page table has a page there, by pagemap's word. */
 bool populated(const void *addr);
 

@@ -7,7 +7,7 @@
 
 static char *memory;
 
-static void *scan(void *arg)
+static void *visit(void *arg)
 {
 	size_t seed = (uintptr_t)arg;
 
@@ -30,7 +30,7 @@ int main(void)
 	memory = map(PAGES);
 	EQ(reg(fd, memory, PAGES * PG, MISSING), 0);
 	for (size_t i = 0; i < THREADS; i++)
-		run(&t[i], scan, (void *)i);
+		run(&t[i], visit, (void *)i);
 	while (left) {
 		struct uffd_msg msg = next_msg(fd);
 		EQ(msg.event, UFFD_EVENT_PAGEFAULT);
