@@ -1,0 +1,84 @@
+/*
+ * context.h - the inside of a context; what the files of src/uffd share.
+ */
+#ifndef UF_UFFD_CONTEXT_H
+#define UF_UFFD_CONTEXT_H
+
+#include "uffd/uffd.h"
+
+#include <userfault/abi.h>
+
+/* Which queue a waiter stands in. */
+enum uffd_queue_id {
+	UFFD_NOWHERE,
+	UFFD_FAULTS, /* faults nobody has read yet, oldest first: the queue of messages */
+	UFFD_READ,   /* faults that were read and wait for their page */
+	UFFD_EVENTS, /* events nobody has read yet */
+	UFFD_QUEUES,
+};
+
+struct uffd_waiter {
+	struct mach_waiter wait;
+	uf_ref next, prev;
+	uint32_t queue; /* enum uffd_queue_id; under the context's lock */
+	uint32_t pad;
+	uint64_t addr; /* as in the message: what WAKE ranges are compared with */
+	struct uf_msg msg;
+};
+
+struct uffd_queue {
+	uf_ref head, tail;
+	uint32_t len;
+};
+
+struct uffd_ctx {
+	struct mach_lock lock;
+	_Atomic uint32_t refs;
+	_Atomic uint32_t pending;  /* unread faults and events */
+	_Atomic uint32_t changing; /* mapping changes whose event is not read yet */
+	_Atomic uint64_t features;
+	_Atomic uint32_t initialised;
+	_Atomic uint32_t rwp_async;
+	bool closed;
+	bool user_mode_only;
+	bool watched; /* the descriptor's level always tells the truth */
+	bool level;
+	uint32_t spinners, sleepers;
+	struct mach_notify notify;
+	struct uffd_queue queue[UFFD_QUEUES];
+	uf_ref space;
+	uffd_callback callback;
+	void *callback_arg;
+};
+
+static inline struct uffd_ctx *uffd_at(uf_ref ref)
+{
+	return arena_at(ref);
+}
+
+static inline struct mm_space *uffd_space(const struct uffd_ctx *ctx)
+{
+	return arena_at(ctx->space);
+}
+
+extern const struct uffd_profile *uffd_profile;
+extern const struct mm_handler_ops uffd_handler_ops;
+
+void uffd_hold(uf_ref ref);
+void uffd_release(uf_ref ref);
+
+/* ---- queue.c. Context locked. ----------------------------------------------------------------- */
+
+void uffd_enqueue(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter *w);
+void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w);
+/* Bring the descriptor's level in line with what is pending and who looks. */
+void uffd_update_level(struct uffd_ctx *ctx);
+/* Wake the faults, read or not, whose address lies in [start, end). */
+void uffd_wake_faults(struct uffd_ctx *ctx, uint64_t start, uint64_t end);
+/* Wake everybody: faults and events. */
+void uffd_wake_all(struct uffd_ctx *ctx);
+
+/* UFFDIO_WAKE's work, and what a fill ends with. Takes the lock. */
+void uffd_wake_range(struct uffd_ctx *ctx, uint64_t start, uint64_t len);
+
+#endif

@@ -1,0 +1,191 @@
+/*
+ * handler.c - userfaultfd as the mm's handler: faults become messages, changes become events.
+ */
+#include "uffd/context.h"
+
+#include <errno.h>
+
+/*
+ * How long a faulting thread looks for its page before it sleeps. A thread's wake-up costs tens of
+ * microseconds; the machine shortens this where spinning does not pay.
+ */
+#define SPIN_NS 120000u
+
+static uint64_t feature_of(unsigned event)
+{
+	switch ((enum mm_event)event) {
+	case MM_EVENT_FORK:
+		return UF_FEATURE_EVENT_FORK;
+	case MM_EVENT_REMAP:
+		return UF_FEATURE_EVENT_REMAP;
+	case MM_EVENT_REMOVE:
+		return UF_FEATURE_EVENT_REMOVE;
+	case MM_EVENT_UNMAP:
+		return UF_FEATURE_EVENT_UNMAP;
+	}
+	return 0;
+}
+
+static void fault_message(const struct uffd_ctx *ctx, const struct mm_fault *f,
+			  struct uffd_waiter *w)
+{
+	uint64_t features = atomic_load(&ctx->features);
+
+	w->addr = features & UF_FEATURE_EXACT_ADDRESS ? f->addr : f->page;
+	w->msg.event = UF_EVENT_PAGEFAULT;
+	w->msg.arg.pagefault.flags = f->flags;
+	w->msg.arg.pagefault.address = w->addr;
+	if (features & UF_FEATURE_THREAD_ID)
+		w->msg.arg.pagefault.ptid = mach_tid();
+}
+
+static enum mm_posted handler_post(uf_ref ref, const struct mm_fault *f, uf_ref *waiter)
+{
+	struct uffd_ctx *ctx = uffd_at(ref);
+	struct uffd_waiter *w;
+
+	if ((atomic_load(&ctx->features) & UF_FEATURE_SIGBUS) ||
+	    (f->kernel && ctx->user_mode_only))
+		return MM_POST_SIGBUS;
+	if (ctx->callback)
+		return MM_POST_INLINE;
+	w = arena_alloc(sizeof(*w));
+	if (!w)
+		return MM_POST_NOMEM;
+	mach_wait_init(&w->wait);
+	fault_message(ctx, f, w);
+	uffd_hold(ref);
+	mach_lock(&ctx->lock);
+	uffd_enqueue(ctx, UFFD_FAULTS, w);
+	uffd_update_level(ctx);
+	mach_unlock(&ctx->lock);
+	*waiter = arena_ref(w);
+	return MM_POST_WAIT;
+}
+
+/* The waiter leaves: out of its queue if nobody took it out, and back to the arena. */
+static void forget_waiter(uf_ref ref, struct uffd_waiter *w)
+{
+	struct uffd_ctx *ctx = uffd_at(ref);
+
+	mach_lock(&ctx->lock);
+	if (w->queue != UFFD_NOWHERE) {
+		uffd_dequeue(ctx, w);
+		uffd_update_level(ctx);
+	}
+	mach_unlock(&ctx->lock);
+	arena_free(w, sizeof(*w));
+	uffd_release(ref);
+}
+
+static void handler_cancel(uf_ref ref, uf_ref waiter)
+{
+	forget_waiter(ref, arena_at(waiter));
+}
+
+/* Wakers wake under the context's lock, so behind it nobody holds the waiter any more. */
+static int handler_wait(uf_ref ref, uf_ref waiter, struct mach_trap *trap)
+{
+	struct uffd_waiter *w = arena_at(waiter);
+	int err = mach_wait(&w->wait, trap, SPIN_NS);
+
+	forget_waiter(ref, w);
+	return err;
+}
+
+static int handler_run(uf_ref ref, const struct mm_fault *f)
+{
+	struct uffd_ctx *ctx = uffd_at(ref);
+	struct mach_entry entry;
+	int err;
+
+	mach_nest_begin(&entry);
+	err = ctx->callback(f, ctx->callback_arg);
+	mach_nest_end(&entry);
+	return err;
+}
+
+static bool handler_async(uf_ref ref, uint32_t mode)
+{
+	struct uffd_ctx *ctx = uffd_at(ref);
+
+	if (mode == MM_MODE_WP)
+		return atomic_load(&ctx->features) & UF_FEATURE_WP_ASYNC;
+	return atomic_load(&ctx->rwp_async);
+}
+
+static bool handler_wp_unpopulated(uf_ref ref)
+{
+	return atomic_load(&uffd_at(ref)->features) & UF_FEATURE_WP_UNPOPULATED;
+}
+
+static void handler_wake(uf_ref ref, uint64_t start, uint64_t len)
+{
+	uffd_wake_range(uffd_at(ref), start, len);
+}
+
+static bool handler_wants(uf_ref ref, unsigned event)
+{
+	return atomic_load(&uffd_at(ref)->features) & feature_of(event);
+}
+
+static void handler_changing(uf_ref ref)
+{
+	atomic_fetch_add(&uffd_at(ref)->changing, 1);
+}
+
+static void handler_unchanging(uf_ref ref)
+{
+	atomic_fetch_sub(&uffd_at(ref)->changing, 1);
+}
+
+static void event_message(struct uf_msg *msg, unsigned event, uint64_t a, uint64_t b, uint64_t c)
+{
+	msg->event = (uint8_t)event;
+	msg->arg.reserved.reserved1 = a;
+	msg->arg.reserved.reserved2 = b;
+	msg->arg.reserved.reserved3 = c;
+}
+
+/* Without memory for a waiter, or when the context closes, there is nobody to wait for. */
+static void handler_event(uf_ref ref, unsigned event, uint64_t a, uint64_t b, uint64_t c)
+{
+	struct uffd_ctx *ctx = uffd_at(ref);
+	struct uffd_waiter *w = arena_alloc(sizeof(*w));
+	bool queued = false;
+
+	if (w) {
+		mach_wait_init(&w->wait);
+		event_message(&w->msg, event, a, b, c);
+		mach_lock(&ctx->lock);
+		queued = !ctx->closed;
+		if (queued) {
+			uffd_enqueue(ctx, UFFD_EVENTS, w);
+			uffd_update_level(ctx);
+		}
+		mach_unlock(&ctx->lock);
+	}
+	if (queued)
+		(void)mach_wait(&w->wait, NULL, SPIN_NS);
+	/* The waker may still be under the lock. */
+	mach_lock(&ctx->lock);
+	mach_unlock(&ctx->lock);
+	arena_free(w, sizeof(*w));
+	handler_unchanging(ref);
+}
+
+const struct mm_handler_ops uffd_handler_ops = {
+	.post = handler_post,
+	.cancel = handler_cancel,
+	.wait = handler_wait,
+	.run = handler_run,
+	.async = handler_async,
+	.wp_unpopulated = handler_wp_unpopulated,
+	.hold = uffd_hold,
+	.release = uffd_release,
+	.wake = handler_wake,
+	.wants = handler_wants,
+	.changing = handler_changing,
+	.unchanging = handler_unchanging,
+	.event = handler_event,
+};

@@ -1,0 +1,238 @@
+/*
+ * queue.c - the queue of waiters is the queue of messages.
+ */
+#include "uffd/context.h"
+
+#include <errno.h>
+#include <poll.h>
+
+/* Messages copied out at a time. */
+#define READ_BATCH 16
+
+void uffd_enqueue(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter *w)
+{
+	struct uffd_queue *queue = &ctx->queue[q];
+	struct uffd_waiter *tail = arena_at(queue->tail);
+	uf_ref ref = arena_ref(w);
+
+	w->queue = q;
+	w->next = 0;
+	w->prev = queue->tail;
+	if (tail)
+		tail->next = ref;
+	else
+		queue->head = ref;
+	queue->tail = ref;
+	queue->len++;
+	if (q != UFFD_READ)
+		atomic_fetch_add(&ctx->pending, 1);
+}
+
+void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w)
+{
+	struct uffd_queue *queue = &ctx->queue[w->queue];
+	struct uffd_waiter *next = arena_at(w->next), *prev = arena_at(w->prev);
+
+	if (next)
+		next->prev = w->prev;
+	else
+		queue->tail = w->prev;
+	if (prev)
+		prev->next = w->next;
+	else
+		queue->head = w->next;
+	queue->len--;
+	if (w->queue != UFFD_READ)
+		atomic_fetch_sub(&ctx->pending, 1);
+	w->queue = UFFD_NOWHERE;
+}
+
+/*
+ * Raising costs a system call, so it is left out while a reader looks at the queue anyway, and where
+ * nobody sleeps on the descriptor.
+ */
+void uffd_update_level(struct uffd_ctx *ctx)
+{
+	bool pending = atomic_load(&ctx->pending) != 0;
+	bool seen = ctx->watched || (ctx->sleepers && !ctx->spinners);
+
+	if (ctx->notify.fd < 0)
+		return;
+	if (pending && !ctx->level && seen) {
+		ctx->level = true;
+		mach_notify_set(&ctx->notify, true);
+	} else if (!pending && ctx->level) {
+		ctx->level = false;
+		mach_notify_set(&ctx->notify, false);
+	}
+}
+
+static void wake_queue(struct uffd_ctx *ctx, enum uffd_queue_id q, uint64_t start, uint64_t end)
+{
+	struct uffd_waiter *w = arena_at(ctx->queue[q].head), *next;
+
+	for (; w; w = next) {
+		next = arena_at(w->next);
+		if (w->addr >= start && w->addr < end) {
+			uffd_dequeue(ctx, w);
+			mach_wake(&w->wait);
+		}
+	}
+}
+
+void uffd_wake_faults(struct uffd_ctx *ctx, uint64_t start, uint64_t end)
+{
+	wake_queue(ctx, UFFD_FAULTS, start, end);
+	wake_queue(ctx, UFFD_READ, start, end);
+	uffd_update_level(ctx);
+}
+
+void uffd_wake_all(struct uffd_ctx *ctx)
+{
+	wake_queue(ctx, UFFD_FAULTS, 0, ~0ull);
+	wake_queue(ctx, UFFD_READ, 0, ~0ull);
+	wake_queue(ctx, UFFD_EVENTS, 0, ~0ull);
+	uffd_update_level(ctx);
+}
+
+void uffd_wake_range(struct uffd_ctx *ctx, uint64_t start, uint64_t len)
+{
+	mach_lock(&ctx->lock);
+	uffd_wake_faults(ctx, start, start + len);
+	mach_unlock(&ctx->lock);
+}
+
+/* Take the next message: faults first, then events. A read event lets its thread go on. */
+static bool take_message(struct uffd_ctx *ctx, struct uf_msg *msg)
+{
+	struct uffd_waiter *w = arena_at(ctx->queue[UFFD_FAULTS].head);
+
+	if (w) {
+		*msg = w->msg;
+		uffd_dequeue(ctx, w);
+		uffd_enqueue(ctx, UFFD_READ, w);
+		return true;
+	}
+	w = arena_at(ctx->queue[UFFD_EVENTS].head);
+	if (!w)
+		return false;
+	*msg = w->msg;
+	uffd_dequeue(ctx, w);
+	mach_wake(&w->wait);
+	return true;
+}
+
+static size_t take_batch(struct uffd_ctx *ctx, struct uf_msg *msgs, size_t max)
+{
+	size_t n = 0;
+
+	mach_lock(&ctx->lock);
+	while (n < max && take_message(ctx, &msgs[n]))
+		n++;
+	uffd_update_level(ctx);
+	mach_unlock(&ctx->lock);
+	return n;
+}
+
+long uffd_read(uf_ref ref, uint64_t buf, size_t count)
+{
+	struct uffd_ctx *ctx = uffd_at(ref);
+	struct uf_msg msgs[READ_BATCH];
+	size_t want = count / sizeof(*msgs), done = 0, n;
+	struct mach_entry entry;
+	int err = 0;
+
+	if (!atomic_load(&ctx->initialised) || want == 0)
+		return -EINVAL;
+	if (!uffd_ready(ref))
+		return -EAGAIN;
+	mach_enter(&entry);
+	do {
+		n = take_batch(ctx, msgs, want - done < READ_BATCH ? want - done : READ_BATCH);
+		if (n)
+			err = mach_copy_out(buf + done * sizeof(*msgs), msgs, n * sizeof(*msgs));
+		if (!err)
+			done += n;
+	} while (!err && n == READ_BATCH && done < want);
+	mach_leave(&entry);
+	if (done)
+		return (long)(done * sizeof(*msgs));
+	return err ? err : -EAGAIN;
+}
+
+bool uffd_ready(uf_ref ref)
+{
+	return atomic_load_explicit(&uffd_at(ref)->pending, memory_order_acquire) != 0;
+}
+
+unsigned uffd_poll(uf_ref ref, bool nonblock)
+{
+	if (!atomic_load(&uffd_at(ref)->initialised) || !nonblock)
+		return POLLERR;
+	return uffd_ready(ref) ? POLLIN : 0;
+}
+
+/* All four below change who looks, under the lock, and let the level follow. */
+static void lookers(uf_ref ref, int spinners, int sleepers, bool watch)
+{
+	struct uffd_ctx *ctx = uffd_at(ref);
+	struct mach_entry entry;
+
+	mach_enter(&entry);
+	mach_lock(&ctx->lock);
+	ctx->spinners += (uint32_t)spinners;
+	ctx->sleepers += (uint32_t)sleepers;
+	ctx->watched |= watch;
+	uffd_update_level(ctx);
+	mach_unlock(&ctx->lock);
+	mach_leave(&entry);
+}
+
+void uffd_spin_begin(uf_ref ref)
+{
+	lookers(ref, 1, 0, false);
+}
+
+void uffd_spin_end(uf_ref ref)
+{
+	lookers(ref, -1, 0, false);
+}
+
+void uffd_watch(uf_ref ref)
+{
+	lookers(ref, 0, 0, true);
+}
+
+bool uffd_sleep_begin(uf_ref ref)
+{
+	struct uffd_ctx *ctx = uffd_at(ref);
+	struct mach_entry entry;
+	bool sleeps;
+
+	mach_enter(&entry);
+	mach_lock(&ctx->lock);
+	sleeps = atomic_load(&ctx->pending) == 0;
+	if (sleeps)
+		ctx->sleepers++;
+	mach_unlock(&ctx->lock);
+	mach_leave(&entry);
+	return sleeps;
+}
+
+/* The sleeper may have read the descriptor's count away: start again from a level that is down. */
+void uffd_sleep_end(uf_ref ref)
+{
+	struct uffd_ctx *ctx = uffd_at(ref);
+	struct mach_entry entry;
+
+	mach_enter(&entry);
+	mach_lock(&ctx->lock);
+	ctx->sleepers--;
+	if (ctx->level) {
+		ctx->level = false;
+		mach_notify_set(&ctx->notify, false);
+	}
+	uffd_update_level(ctx);
+	mach_unlock(&ctx->lock);
+	mach_leave(&entry);
+}
