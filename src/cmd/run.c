@@ -82,7 +82,7 @@ static int set_profile(struct run *run, const char *name)
 	}
 	for (unsigned i = 0; (known = uffd_profile_at(i)) && len < sizeof(list); i++)
 		len += snprintf(list + len, sizeof(list) - len, "%s%s", i ? ", " : "", known->name);
-	complain("unknown profile '%s'; there are %s", name, list);
+	complain("unknown profile '%s'; there are %s, and versions in between", name, list);
 	return STATUS_USAGE;
 }
 
