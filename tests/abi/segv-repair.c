@@ -2,7 +2,7 @@
 /* A SIGSEGV handler that repairs and returns: the access is done again. */
 #include "abi.h"
 
-static volatile char *closed;
+static volatile char *volatile closed;
 static volatile int calls;
 
 static void on_segv(int sig, siginfo_t *info, void *context)
