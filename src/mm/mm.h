@@ -71,7 +71,7 @@ struct mm_space {
 	struct mach_rwlock lock;
 	uf_ref areas; /* sorted array of uf_ref to struct mm_area */
 	uint32_t nareas, cap;
-	_Atomic uint32_t active; /* nonzero as soon as any area ever existed */
+	_Atomic uint32_t active; /* nonzero while there are areas */
 	uint64_t pages;		 /* pages under management */
 	struct mm_stats *stats;	 /* never NULL */
 	struct mm_stats own_stats;

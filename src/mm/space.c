@@ -143,6 +143,8 @@ static void area_drop(struct mm_space *space, uint32_t i, uint32_t n)
 		arena_free(arena_at(refs[k]), sizeof(struct mm_area));
 	memmove(refs + i, refs + i + n, (space->nareas - i - n) * sizeof(*refs));
 	space->nareas -= n;
+	if (space->nareas == 0)
+		atomic_store_explicit(&space->active, 0, memory_order_release);
 }
 
 void mm_area_take(struct mm_space *space, struct mm_area *a)
