@@ -117,6 +117,7 @@ int mm_draw(struct mm_space *space, const struct mm_area *a, uint64_t page, mm_e
 
 struct mm_zap {
 	bool keep_markers; /* protection marks survive as markers (file-backed memory) */
+	bool unmapped;	   /* the range does not show the area any more: its addresses are others' */
 };
 
 /*

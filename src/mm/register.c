@@ -94,12 +94,36 @@ static int take_over(struct mm_space *space, const struct piece *p)
 	return 0;
 }
 
+/*
+ * Marks stay when their mode is replaced, and count for nothing until it comes back: what was opened
+ * in between must be closed then.
+ */
+static void restrict_marked(const struct mm_area *a)
+{
+	struct mm_table *table = mm_area_table(a);
+	uint64_t page = a->pgoff, last = mm_area_page(a, a->end), n;
+	struct mach_span span = mm_area_span(a);
+
+	for (; page < last; page += n) {
+		uint64_t base = page - page % MM_LEAF_ENTRIES;
+		mm_entry *entries;
+
+		n = mm_leaf_run(page, last - page);
+		mm_leaf_peek(table, page, &entries);
+		for (uint64_t i = page - base; entries && i < page - base + n; i++)
+			if (mm_kind(entries[i]) == MM_PRESENT && (entries[i] & (MM_WP | MM_RWP)))
+				mach_tlb_limit(&span, base + i, 1, mm_entry_prot(a, entries[i]));
+		mm_leaf_unlock(table, page);
+	}
+}
+
 static int set_modes(struct mm_space *space, const struct piece *p, uf_ref handler, uint32_t modes)
 {
+	uint32_t gained = modes & ~p->area->modes;
 	struct mm_area *a;
 	int err;
 
-	if (p->area->handler == handler && (p->area->modes & modes) == modes)
+	if (p->area->handler == handler && gained == 0)
 		return 0;
 	err = mm_area_split_range(space, p->start, p->end);
 	if (err)
@@ -107,6 +131,8 @@ static int set_modes(struct mm_space *space, const struct piece *p, uf_ref handl
 	a = mm_area_find(space, p->start);
 	a->handler = handler;
 	a->modes = modes;
+	if (gained & (MM_MODE_WP | MM_MODE_RWP))
+		restrict_marked(a);
 	return 0;
 }
 

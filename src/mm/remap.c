@@ -16,6 +16,7 @@ struct remap {
 	bool keep;  /* MREMAP_DONTUNMAP */
 	bool moved; /* it stands at `new` now */
 	struct mm_area like; /* attributes of the range */
+	struct mm_told over_told; /* handlers of what stood at `new` */
 	struct mm_told remap_told, unmap_told;
 };
 
@@ -107,6 +108,25 @@ static int cut_tail(struct remap *r)
 	return err;
 }
 
+/*
+ * What stands at the destination goes, as munmap would do it, but the place stays taken: another
+ * thread's mmap must not land there. Borders have been split.
+ */
+static int clear_way(struct remap *r)
+{
+	uint64_t end = r->new + r->new_len;
+	int err;
+
+	mm_tell_range(r->space, &r->over_told, r->new, end, MM_EVENT_UNMAP);
+	err = mach_mmap_over(r->new, r->new_len, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	if (err)
+		mm_untell(&r->over_told);
+	else
+		mm_drop_range(r->space, r->new, end);
+	return err;
+}
+
 static int do_move(struct remap *r, bool fixed)
 {
 	struct mm_space *space = r->space;
@@ -118,11 +138,10 @@ static int do_move(struct remap *r, bool fixed)
 		err = mm_area_split_range(space, r->new, r->new + r->new_len);
 	if (!err && !fixed)
 		err = mach_reserve(0, r->new_len, &r->new);
-	if (err)
-		return err;
-	if (fixed)
-		mm_drop_range(space, r->new, r->new + r->new_len);
-	err = move_areas(r);
+	if (!err && fixed)
+		err = clear_way(r);
+	if (!err)
+		err = move_areas(r);
 	if (!err && r->new_len > r->old_len) {
 		struct mm_area like = r->like;
 
@@ -206,6 +225,7 @@ static void tell(struct remap *r, uint64_t old_len, int err)
 {
 	struct mm_space *space = r->space;
 
+	mm_told(space, &r->over_told, MM_EVENT_UNMAP, r->new, r->new + r->new_len, 0);
 	if (!err && r->moved)
 		mm_told(space, &r->remap_told, MM_EVENT_REMAP, r->old, r->new, old_len);
 	if (!err && r->moved)

@@ -206,7 +206,7 @@ void mm_area_remove_range(struct mm_space *space, uint64_t start, uint64_t end)
 		struct mm_table *table = mm_area_table(a);
 		uint64_t pages = (a->end - a->start) >> UF_PAGE_SHIFT;
 
-		mm_zap(a, a->start, a->end, &(struct mm_zap){.keep_markers = false});
+		mm_zap(a, a->start, a->end, &(struct mm_zap){.unmapped = true});
 		space->pages -= pages;
 		table->live -= pages;
 		if (table->live == 0) {

@@ -25,7 +25,8 @@ void mm_zap(struct mm_area *a, uint64_t start, uint64_t end, const struct mm_zap
 	struct mach_span span = mm_area_span(a);
 	uint64_t page = mm_area_page(a, start), last = mm_area_page(a, end), n;
 
-	mach_tlb_limit(&span, page, last - page, 0);
+	if (!how->unmapped)
+		mach_tlb_limit(&span, page, last - page, 0);
 	if (table->map.aside)
 		mach_aside_drop(&table->map, page, last - page);
 	for (; page < last; page += n) {
