@@ -226,25 +226,14 @@ int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint3
 	return 0;
 }
 
-/*
- * A page of the span that is not shown there any more (its range was unmapped first) is closed
- * already; what stands there instead is not this map's and stays untouched.
- */
 void mach_tlb_limit(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot)
 {
-	struct sim_map *m = sim_map_of(span->map);
-
 	sim_point();
 	for (uint64_t i = page; i < page + n; i++) {
-		uint64_t addr = span->addr + (i - span->first) * UF_PAGE_SIZE;
-		struct sim_page *p;
+		struct sim_page *p = span_page(span, i);
 
-		if (i < span->first || i >= span->first + span->npages)
-			sim_fail("page %llu is not in the span", (unsigned long long)i);
-		p = sim_page_must(addr);
 		sim_page_lock(p);
-		if (p->kind == SIM_MANAGED && p->map == m && p->index == i)
-			p->tlb &= prot;
+		p->tlb &= prot;
 		sim_page_unlock(p);
 	}
 	sim_point();

@@ -133,6 +133,9 @@ void mach_relax(void)
 	sim_sched->point(true);
 }
 
+/* Where a sanitizer is linked in, it can say how we got here. */
+extern void __sanitizer_print_stack_trace(void) __attribute__((weak));
+
 void sim_fail(const char *fmt, ...)
 {
 	va_list ap;
@@ -156,6 +159,8 @@ void sim_fail(const char *fmt, ...)
 				t->held[h].shared ? "(read)" : "");
 		fprintf(stderr, "\n");
 	}
+	if (__sanitizer_print_stack_trace)
+		__sanitizer_print_stack_trace();
 	if (sim_config.failed)
 		sim_config.failed();
 	fflush(stderr);
@@ -224,6 +229,16 @@ void sim_run(void)
 	sim_sched->run();
 	sim_current = &sim_threads[0];
 	sim_nthreads = 0;
+}
+
+static bool not_done(void *arg)
+{
+	return !atomic_load((_Atomic bool *)arg);
+}
+
+void sim_join(unsigned thread)
+{
+	sim_wait_while(not_done, &sim_threads[thread].done, "joins a thread");
 }
 
 void mach_arena_trim(void *p, size_t len)

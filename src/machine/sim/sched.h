@@ -19,7 +19,7 @@ struct sim_thread {
 	const char *name;
 	void (*fn)(void *);
 	void *arg;
-	bool done;
+	_Atomic bool done;
 	bool (*blocked)(void *); /* waits while this says so; NULL: can run */
 	void *blocked_arg;
 	const char *why;

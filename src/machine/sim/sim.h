@@ -75,6 +75,8 @@ void sim_left(struct sim_left *left);
 unsigned sim_spawn(const char *name, void (*fn)(void *), void *arg);
 /* Run all threads until every one has returned. */
 void sim_run(void);
+/* Wait for a thread to return. */
+void sim_join(unsigned thread);
 
 /* A scheduling point. */
 void sim_point(void);
@@ -102,7 +104,7 @@ _Noreturn void sim_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2
 /*
  * What kind a lock is, by where it lies. TOP: taken when nothing is held. ALONE: under TOP only,
  * and only INNER under it. Plain locks, the rest, nest in a consistent order under TOP. INNER:
- * under anything, nothing under it. The last call for an address counts.
+ * under anything, nothing under it. The last call for an address counts. Deterministic runs only.
  */
 enum sim_lock_class { SIM_LOCK_PLAIN, SIM_LOCK_TOP, SIM_LOCK_ALONE, SIM_LOCK_INNER };
 void sim_lock_class(const void *start, size_t len, enum sim_lock_class cls);

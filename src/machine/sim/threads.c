@@ -12,6 +12,7 @@ static void *thread_main(void *arg)
 	sim_current->fn(sim_current->arg);
 	if (sim_current->nest)
 		sim_fail("thread %s ended between mach_enter and mach_leave", sim_current->name);
+	sim_current->done = true;
 	return NULL;
 }
 

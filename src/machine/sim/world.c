@@ -288,18 +288,28 @@ int mach_mmap_over(uint64_t addr, uint64_t len, int prot, int flags, int fd, uin
 	return 0;
 }
 
+/* The first page of n holes at or after page i of the window. */
+static uint64_t find_holes(uint64_t i, uint64_t n)
+{
+	uint64_t run = 0;
+
+	for (; i < sim_config.pages && run < n; i++)
+		run = sim_pages[i].kind == SIM_HOLE ? run + 1 : 0;
+	return run == n ? i - n : sim_config.pages;
+}
+
+/* The hint counts when the place is free, as with mmap(2). */
 int mach_reserve(uint64_t hint, uint64_t len, uint64_t *addr)
 {
-	uint64_t n = len / UF_PAGE_SIZE, run = 0;
+	struct sim_page *at = sim_page_at(hint);
+	uint64_t n = len / UF_PAGE_SIZE, page;
 
-	(void)hint;
-	for (uint64_t i = 0; i < sim_config.pages; i++) {
-		run = sim_pages[i].kind == SIM_HOLE ? run + 1 : 0;
-		if (run < n)
-			continue;
-		*addr = SIM_BASE + (i + 1 - n) * UF_PAGE_SIZE;
-		sim_mmap(*addr, len, 0);
-		return 0;
-	}
-	return -ENOMEM;
+	page = at ? (uint64_t)(at - sim_pages) : sim_config.pages;
+	if (!at || find_holes(page, n) != page)
+		page = find_holes(0, n);
+	if (page >= sim_config.pages)
+		return -ENOMEM;
+	*addr = SIM_BASE + page * UF_PAGE_SIZE;
+	sim_mmap(*addr, len, 0);
+	return 0;
 }

@@ -1,0 +1,851 @@
+/* cases.c - the scenarios of faults and fills, protection, poison, moving and registration. */
+#include "scenarios.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#define MISSING UF_REGISTER_MODE_MISSING
+#define WP	UF_REGISTER_MODE_WP
+#define RWP	UF_REGISTER_MODE_RWP
+
+/* Where the sources of copies stand: native, never registered. */
+#define SOURCE PAGE(1500)
+
+static struct front_uffd *open_on(struct front_uffd *u, uint64_t features, uint64_t addr,
+				  uint64_t pages, uint64_t mode)
+{
+	front_open(u, features);
+	sim_mmap(addr, PAGES(pages), RW);
+	sim_mmap(SOURCE, PAGES(8), RW);
+	for (uint64_t i = 0; i < 8; i++)
+		page_write(SOURCE + PAGES(i), 100 + i);
+	CHECK_EQ(front_register(u, addr, PAGES(pages), mode), 0);
+	return u;
+}
+
+static void done_with(struct front_uffd *u, uint64_t addr, uint64_t pages)
+{
+	front_close(u);
+	CHECK_EQ(front_munmap(addr, PAGES(pages)), 0);
+	sim_munmap(SOURCE, PAGES(8));
+}
+
+/* Everything fills in one go. */
+static void copy_all(struct front_uffd *u, uint64_t dst, uint64_t src, uint64_t pages,
+		     uint64_t mode)
+{
+	int64_t done;
+
+	CHECK_EQ(front_copy(u, dst, src, PAGES(pages), mode, &done), 0);
+	CHECK_EQ(done, PAGES(pages));
+}
+
+static uint64_t word_at(uint64_t addr)
+{
+	uint64_t word;
+
+	CHECK(front_pagemap(addr, &word));
+	return word;
+}
+
+static void missing(void)
+{
+	struct front_uffd u;
+	struct toucher a, b;
+
+	open_on(&u, 0, PAGE(8), 4, MISSING);
+	touch_start(&a, PAGE(9), false, 0);
+	expect_fault(&u, PAGE(9), 0);
+	touch_start(&b, PAGE(9) + 8, true, 5);
+	expect_fault(&u, PAGE(9), UF_PAGEFAULT_FLAG_WRITE);
+	CHECK(!a.done && !b.done);
+	copy_all(&u, PAGE(9), SOURCE, 1, 0);
+	touch_end(&a, SIM_OK);
+	touch_end(&b, SIM_OK);
+	CHECK_EQ(a.value, 100 * 0x10000);
+	CHECK_EQ(sim_load(PAGE(9) + 8, &a.value), SIM_OK);
+	CHECK_EQ(a.value, 5);
+	expect_nothing(&u);
+	done_with(&u, PAGE(8), 4);
+}
+
+static void zero_and_exists(void)
+{
+	struct front_uffd u;
+	struct toucher t;
+	int64_t done;
+
+	open_on(&u, 0, PAGE(8), 8, MISSING);
+	touch_start(&t, PAGE(8), false, 0);
+	expect_fault(&u, PAGE(8), 0);
+	CHECK_EQ(front_zero(&u, PAGE(8), PAGES(1), 0, &done), 0);
+	touch_end(&t, SIM_OK);
+	page_expect(PAGE(8), 0);
+	CHECK_EQ(front_zero(&u, PAGE(8), PAGES(1), 0, &done), -EEXIST);
+	CHECK_EQ(done, -EEXIST);
+	/* Part of a range: what is done is said, and EAGAIN. */
+	copy_all(&u, PAGE(12), SOURCE, 1, 0);
+	CHECK_EQ(front_copy(&u, PAGE(9), SOURCE, PAGES(5), 0, &done), -EAGAIN);
+	CHECK_EQ(done, PAGES(3));
+	page_expect(PAGE(11), 102);
+	CHECK_EQ(word_at(PAGE(13)), 0);
+	done_with(&u, PAGE(8), 8);
+}
+
+static void wake_without_fill(void)
+{
+	struct front_uffd u;
+	struct toucher t;
+
+	open_on(&u, 0, PAGE(8), 4, MISSING);
+	touch_start(&t, PAGE(8), true, 3);
+	expect_fault(&u, PAGE(8), 1);
+	CHECK_EQ(front_wake(&u, PAGE(8), PAGES(1)), 0);
+	expect_fault(&u, PAGE(8), 1);
+	/* Filled and not woken: it sleeps on, if it sleeps already. */
+	settle();
+	copy_all(&u, PAGE(8), SOURCE, 1, UF_COPY_MODE_DONTWAKE);
+	settle();
+	CHECK(!t.done);
+	CHECK_EQ(front_wake(&u, PAGE(9), PAGES(1)), 0);
+	settle();
+	CHECK(!t.done);
+	CHECK_EQ(front_wake(&u, PAGE(8), PAGES(1)), 0);
+	touch_end(&t, SIM_OK);
+	done_with(&u, PAGE(8), 4);
+}
+
+static void withdrawn(void)
+{
+	struct front_uffd u;
+	struct toucher t;
+
+	open_on(&u, 0, PAGE(8), 4, MISSING);
+	touch_start(&t, PAGE(8), false, 0);
+	while (!uffd_ready(u.ref))
+		mach_relax();
+	copy_all(&u, PAGE(8), SOURCE, 1, 0);
+	touch_end(&t, SIM_OK);
+	CHECK(!uffd_ready(u.ref));
+	expect_nothing(&u);
+	done_with(&u, PAGE(8), 4);
+}
+
+static void write_protect(void)
+{
+	struct front_uffd u;
+	struct toucher t;
+	uint64_t value;
+
+	open_on(&u, 0, PAGE(8), 4, MISSING | WP);
+	copy_all(&u, PAGE(8), SOURCE, 2, UF_COPY_MODE_WP);
+	copy_all(&u, PAGE(10), SOURCE, 1, 0);
+	CHECK_EQ(sim_load(PAGE(8), &value), SIM_OK);
+	touch_start(&t, PAGE(8), true, 9);
+	expect_fault(&u, PAGE(8), 3);
+	CHECK_EQ(sim_load(PAGE(8), &value), SIM_OK);
+	CHECK_EQ(value, 100 * 0x10000);
+	CHECK_EQ(front_wp(&u, PAGE(8), PAGES(1), 0), 0);
+	touch_end(&t, SIM_OK);
+	CHECK(!(word_at(PAGE(8)) & PM_WP));
+	CHECK(word_at(PAGE(9)) & PM_WP);
+	/* Armed while it is open for writing, and a change of protection in between. */
+	CHECK_EQ(sim_store(PAGE(10), 1), SIM_OK);
+	CHECK_EQ(front_wp(&u, PAGE(10), PAGES(2), 1), 0);
+	CHECK_EQ(front_mprotect(PAGE(8), PAGES(4), UF_PROT_READ), 0);
+	CHECK_EQ(sim_store(PAGE(10), 1), SIM_GOT_SEGV);
+	CHECK_EQ(front_mprotect(PAGE(8), PAGES(4), RW), 0);
+	touch_start(&t, PAGE(10), true, 2);
+	expect_fault(&u, PAGE(10), 3);
+	CHECK_EQ(front_wp(&u, PAGE(8), PAGES(4), 0), 0);
+	touch_end(&t, SIM_OK);
+	/* Zapped: nothing is left of the mark. */
+	CHECK_EQ(front_wp(&u, PAGE(8), PAGES(4), 1), 0);
+	CHECK_EQ(front_zap(PAGE(8), PAGES(4)), 0);
+	CHECK_EQ(word_at(PAGE(8)), 0);
+	done_with(&u, PAGE(8), 4);
+}
+
+static void markers(void)
+{
+	struct front_uffd u;
+	struct toucher t;
+
+	open_on(&u, UF_FEATURE_WP_UNPOPULATED, PAGE(8), 4, WP);
+	CHECK_EQ(front_wp(&u, PAGE(8), PAGES(4), 1), 0);
+	CHECK_EQ(word_at(PAGE(8)), PM_SWAP | PM_WP);
+	touch_start(&t, PAGE(8), false, 0);
+	touch_end(&t, SIM_OK);
+	CHECK(word_at(PAGE(8)) & PM_PRESENT);
+	CHECK(word_at(PAGE(8)) & PM_WP);
+	touch_start(&t, PAGE(9), true, 1);
+	expect_fault(&u, PAGE(9), 3);
+	CHECK_EQ(front_wp(&u, PAGE(8), PAGES(4), 0), 0);
+	touch_end(&t, SIM_OK);
+	CHECK_EQ(word_at(PAGE(10)), 0);
+	done_with(&u, PAGE(8), 4);
+}
+
+static void lifted_without_asking(void)
+{
+	struct front_uffd u;
+
+	open_on(&u, UF_FEATURE_WP_ASYNC, PAGE(8), 4, WP);
+	CHECK_EQ(front_wp(&u, PAGE(8), PAGES(4), 1), 0);
+	CHECK_EQ(sim_store(PAGE(9), 1), SIM_OK);
+	CHECK(!(word_at(PAGE(9)) & PM_WP));
+	CHECK(word_at(PAGE(8)) & PM_WP);
+	expect_nothing(&u);
+	done_with(&u, PAGE(8), 4);
+}
+
+static void read_write_protect(void)
+{
+	struct uf_set_mode async = { .enable = UF_FEATURE_RWP_ASYNC };
+	struct front_uffd u;
+	struct toucher t;
+	uint64_t value;
+
+	open_on(&u, UF_FEATURE_RWP, PAGE(8), 4, MISSING | RWP);
+	copy_all(&u, PAGE(8), SOURCE, 3, 0);
+	CHECK_EQ(sim_store(PAGE(8), 7), SIM_OK);
+	CHECK_EQ(front_rwp(&u, PAGE(8), PAGES(4), 1), 0);
+	touch_start(&t, PAGE(8), false, 0);
+	expect_fault(&u, PAGE(8), UF_PAGEFAULT_FLAG_RWP);
+	CHECK_EQ(front_rwp(&u, PAGE(8), PAGES(1), 0), 0);
+	touch_end(&t, SIM_OK);
+	CHECK_EQ(t.value, 7);
+	/* From here on nobody is asked; who waits already is sent round. */
+	touch_start(&t, PAGE(9), true, 8);
+	expect_fault(&u, PAGE(9), UF_PAGEFAULT_FLAG_RWP | 1);
+	CHECK_EQ(front_ioctl(&u, UF_IO_SET_MODE, &async), 0);
+	touch_end(&t, SIM_OK);
+	CHECK_EQ(sim_load(PAGE(10), &value), SIM_OK);
+	CHECK_EQ(value, 102 * 0x10000);
+	expect_nothing(&u);
+	done_with(&u, PAGE(8), 4);
+}
+
+static void poisoned(void)
+{
+	struct front_uffd u;
+	struct toucher t;
+	int64_t done;
+	uint64_t value;
+
+	open_on(&u, 0, PAGE(8), 4, MISSING);
+	touch_start(&t, PAGE(8), false, 0);
+	expect_fault(&u, PAGE(8), 0);
+	CHECK_EQ(front_poison(&u, PAGE(8), PAGES(2), 0, &done), 0);
+	touch_end(&t, SIM_GOT_BUS);
+	CHECK_EQ(front_poison(&u, PAGE(8), PAGES(1), 0, &done), -EEXIST);
+	CHECK_EQ(front_zero(&u, PAGE(8), PAGES(1), 0, &done), -EEXIST);
+	copy_all(&u, PAGE(8), SOURCE, 1, 0);
+	CHECK_EQ(sim_load(PAGE(8), &value), SIM_OK);
+	CHECK_EQ(front_unregister(&u, PAGE(8), PAGES(4)), 0);
+	CHECK_EQ(sim_store(PAGE(9), 1), SIM_GOT_BUS);
+	CHECK_EQ(front_zap(PAGE(9), PAGES(1)), 0);
+	CHECK_EQ(sim_store(PAGE(9), 1), SIM_OK);
+	done_with(&u, PAGE(8), 4);
+}
+
+static void moved(void)
+{
+	struct front_uffd u;
+	struct toucher t;
+	uint64_t value;
+	int64_t done;
+
+	open_on(&u, 0, PAGE(8), 8, MISSING);
+	sim_mmap(PAGE(600), PAGES(8), RW);
+	for (unsigned i = 0; i < 3; i++)
+		page_write(PAGE(600 + i), 7 + i);
+	touch_start(&t, PAGE(9), false, 0);
+	expect_fault(&u, PAGE(9), 0);
+	CHECK_EQ(front_move(&u, PAGE(8), PAGE(600), PAGES(2), 0, &done), 0);
+	touch_end(&t, SIM_OK);
+	page_expect(PAGE(8), 7);
+	page_expect(PAGE(9), 8);
+	CHECK_EQ(sim_load(PAGE(600), &value), SIM_OK);
+	CHECK_EQ(value, 0);
+	/* Occupied; a hole; holes allowed. */
+	CHECK_EQ(front_move(&u, PAGE(9), PAGE(602), PAGES(1), 0, &done), -EEXIST);
+	CHECK_EQ(front_move(&u, PAGE(10), PAGE(602), PAGES(2), 0, &done), -EAGAIN);
+	CHECK_EQ(done, PAGES(1));
+	CHECK_EQ(front_move(&u, PAGE(11), PAGE(603), PAGES(2), UF_MOVE_MODE_ALLOW_SRC_HOLES, &done),
+		 0);
+	CHECK_EQ(done, PAGES(2));
+	CHECK_EQ(word_at(PAGE(11)), 0);
+	page_expect(PAGE(10), 9);
+	/* Inside the range, overlapping, upwards. */
+	CHECK_EQ(front_zap(PAGE(8), PAGES(1)), 0);
+	CHECK_EQ(front_move(&u, PAGE(8), PAGE(9), PAGES(2), 0, &done), 0);
+	page_expect(PAGE(8), 8);
+	page_expect(PAGE(9), 9);
+	CHECK_EQ(word_at(PAGE(10)), 0);
+	CHECK_EQ(front_munmap(PAGE(600), PAGES(8)), 0);
+	done_with(&u, PAGE(8), 8);
+}
+
+static void write_often(void *arg)
+{
+	const uint64_t *addr = arg;
+
+	for (uint64_t i = 1; i <= 30; i++)
+		CHECK_EQ(sim_store(*addr, i), SIM_OK);
+}
+
+/* A writer runs while its page is moved away and back: the last word it wrote is somewhere. */
+static void moved_under_writer(void)
+{
+	uint64_t addr = PAGE(600), value, other;
+	struct front_uffd u;
+	unsigned writer;
+	int64_t done;
+
+	open_on(&u, 0, PAGE(8), 4, MISSING);
+	sim_mmap(addr, PAGES(2), RW);
+	page_write(addr, 7);
+	writer = sim_spawn("writer", write_often, &addr);
+	CHECK_EQ(front_move(&u, PAGE(8), addr, PAGES(1), 0, &done), 0);
+	sim_join(writer);
+	CHECK_EQ(sim_load(PAGE(8), &value), SIM_OK);
+	CHECK_EQ(sim_load(addr, &other), SIM_OK);
+	CHECK(value == 30 || other == 30);
+	CHECK_EQ(sim_load(PAGE(8) + 8, &value), SIM_OK);
+	CHECK_EQ(value, 7 * 0x10000 + 1);
+	CHECK_EQ(front_munmap(addr, PAGES(2)), 0);
+	done_with(&u, PAGE(8), 4);
+}
+
+/* Memory with contents is registered: what was there is there, and nobody is asked for it. */
+static void registered_with_contents(void)
+{
+	struct front_uffd u;
+	struct toucher t;
+	int64_t done;
+
+	sim_mmap(PAGE(8), PAGES(40), RW);
+	page_write(PAGE(9), 5);
+	page_write(PAGE(30), 6);
+	page_write(PAGE(31), 8);
+	front_open(&u, 0);
+	sim_mmap(SOURCE, PAGES(1), RW);
+	CHECK_EQ(front_register(&u, PAGE(8), PAGES(40), MISSING | WP), 0);
+	page_expect(PAGE(9), 5);
+	CHECK(word_at(PAGE(30)) & PM_PRESENT);
+	CHECK_EQ(front_copy(&u, PAGE(30), SOURCE, PAGES(1), 0, &done), -EEXIST);
+	CHECK_EQ(front_wp(&u, PAGE(8), PAGES(40), 1), 0);
+	touch_start(&t, PAGE(30), true, 1);
+	expect_fault(&u, PAGE(30), 3);
+	CHECK_EQ(front_wp(&u, PAGE(30), PAGES(1), 0), 0);
+	touch_end(&t, SIM_OK);
+	touch_start(&t, PAGE(10), false, 0);
+	expect_fault(&u, PAGE(10), 0);
+	CHECK_EQ(front_zero(&u, PAGE(10), PAGES(1), 0, &done), 0);
+	touch_end(&t, SIM_OK);
+	CHECK(word_at(PAGE(31)) & PM_WP);
+	page_expect(PAGE(31), 8);
+	CHECK_EQ(front_zap(PAGE(31), PAGES(1)), 0);
+	CHECK_EQ(word_at(PAGE(31)), 0);
+	done_with(&u, PAGE(8), 40);
+}
+
+static void registration(void)
+{
+	struct front_uffd u, other;
+	struct mm_area_info info;
+	struct mach_entry e;
+	uint64_t value;
+	int64_t done;
+
+	open_on(&u, 0, PAGE(8), 4, MISSING);
+	front_open(&other, 0);
+	sim_mmap(PAGE(14), PAGES(4), RW);
+	sim_mmap(PAGE(18), PAGES(2), UF_PROT_READ);
+	/* Another's memory in the middle: refused, and nothing was done. */
+	CHECK_EQ(front_register(&other, PAGE(4), PAGES(20), MISSING), -EBUSY);
+	CHECK_EQ(sim_is_managed(PAGE(14)), false);
+	CHECK_EQ(front_unregister(&other, PAGE(8), PAGES(4)), -EINVAL);
+	/* Holes are skipped; a range across borders is not one mapping. */
+	CHECK_EQ(front_register(&u, PAGE(4), PAGES(20), MISSING), 0);
+	CHECK_EQ(front_copy(&u, PAGE(11), SOURCE, PAGES(4), 0, &done), -ENOENT);
+	CHECK_EQ(front_copy(&u, PAGE(17), SOURCE, PAGES(2), 0, &done), -ENOENT);
+	copy_all(&u, PAGE(18), SOURCE, 2, 0);
+	CHECK_EQ(sim_load(PAGE(19), &value), SIM_OK);
+	CHECK_EQ(sim_store(PAGE(19), 1), SIM_GOT_SEGV);
+	/* Split and joined again. */
+	CHECK_EQ(front_unregister(&u, PAGE(9), PAGES(1)), 0);
+	CHECK_EQ(sim_load(PAGE(9), &value), SIM_OK);
+	CHECK_EQ(front_copy(&u, PAGE(8), SOURCE, PAGES(2), 0, &done), -ENOENT);
+	CHECK_EQ(front_register(&u, PAGE(9), PAGES(1), MISSING), 0);
+	mach_enter(&e);
+	CHECK_EQ(mm_area_info(mm_space_self, 0, &info), 0);
+	mach_leave(&e);
+	CHECK_EQ(info.start, PAGE(8));
+	CHECK_EQ(info.end, PAGE(12));
+	CHECK_EQ(front_register(&u, PAGE(100), PAGES(1), MISSING), -EINVAL);
+	front_close(&other);
+	CHECK_EQ(front_munmap(PAGE(14), PAGES(6)), 0);
+	done_with(&u, PAGE(8), 4);
+}
+
+/*
+ * A mark that outlived its mode must not be there again, half believed, when the mode comes back:
+ * the TLB let writes through in between.
+ */
+static void mode_replaced(void)
+{
+	struct front_uffd u;
+
+	open_on(&u, 0, PAGE(8), 4, WP);
+	copy_all(&u, PAGE(8), SOURCE, 1, UF_COPY_MODE_WP);
+	CHECK_EQ(front_register(&u, PAGE(8), PAGES(4), MISSING), 0);
+	CHECK_EQ(sim_store(PAGE(8), 1), SIM_OK);
+	CHECK_EQ(front_register(&u, PAGE(8), PAGES(4), MISSING | WP), 0);
+	front_check();
+	done_with(&u, PAGE(8), 4);
+}
+
+/* The source of a copy is missing itself, at another userfaultfd. */
+static void copy_from_missing(void *arg)
+{
+	struct front_uffd *u = arg;
+	int64_t done;
+
+	CHECK_EQ(front_copy(u, PAGE(8), PAGE(600), PAGES(2), 0, &done), 0);
+	CHECK_EQ(done, PAGES(2));
+}
+
+static void missing_source(void)
+{
+	struct front_uffd u, other;
+	unsigned copier;
+
+	open_on(&u, 0, PAGE(8), 4, MISSING);
+	front_open(&other, 0);
+	sim_mmap(PAGE(600), PAGES(2), RW);
+	CHECK_EQ(front_register(&other, PAGE(600), PAGES(2), MISSING), 0);
+	copier = sim_spawn("copier", copy_from_missing, &u);
+	for (unsigned i = 0; i < 2; i++) {
+		expect_fault(&other, PAGE(600 + i), 0);
+		copy_all(&other, PAGE(600 + i), SOURCE + PAGES(i), 1, 0);
+	}
+	sim_join(copier);
+	page_expect(PAGE(8), 100);
+	page_expect(PAGE(9), 101);
+	front_close(&other);
+	CHECK_EQ(front_munmap(PAGE(600), PAGES(2)), 0);
+	done_with(&u, PAGE(8), 4);
+}
+
+static int fill_inline(const struct mm_fault *fault, void *arg)
+{
+	struct front_uffd *u = arg;
+	int64_t done;
+	int err;
+
+	if (fault->page == PAGE(11))
+		return -EIO;
+	err = front_copy(u, fault->page, SOURCE, PAGES(1), 0, &done);
+	return err == -EEXIST ? 0 : err;
+}
+
+static void callback(void)
+{
+	struct toucher t[3];
+	struct front_uffd u;
+	uint64_t value;
+
+	front_open(&u, ~0ull);
+	CHECK_EQ(uffd_set_callback(u.ref, fill_inline, &u), 0);
+	sim_mmap(PAGE(8), PAGES(4), RW);
+	sim_mmap(SOURCE, PAGES(8), RW);
+	page_write(SOURCE, 42);
+	CHECK_EQ(front_register(&u, PAGE(8), PAGES(4), MISSING), 0);
+	for (unsigned i = 0; i < 3; i++)
+		touch_start(&t[i], PAGE(8), i == 2, 1);
+	for (unsigned i = 0; i < 3; i++)
+		touch_end(&t[i], SIM_OK);
+	CHECK_EQ(sim_load(PAGE(9), &value), SIM_OK);
+	CHECK_EQ(sim_load(PAGE(11), &value), SIM_GOT_BUS);
+	done_with(&u, PAGE(8), 4);
+}
+
+static void sigbus_mode(void)
+{
+	struct front_uffd u;
+	uint64_t value;
+
+	open_on(&u, UF_FEATURE_SIGBUS, PAGE(8), 4, MISSING);
+	CHECK_EQ(sim_load(PAGE(8), &value), SIM_GOT_BUS);
+	CHECK_EQ(mach_copy_in(&value, PAGE(8), 8), -EFAULT);
+	copy_all(&u, PAGE(8), SOURCE, 1, 0);
+	CHECK_EQ(sim_load(PAGE(8), &value), SIM_OK);
+	expect_nothing(&u);
+	done_with(&u, PAGE(8), 4);
+}
+
+/* A signal ends the wait: the message goes if it was not read, and comes again. */
+static void interrupted(void)
+{
+	struct toucher t[4];
+	struct front_uffd u;
+	struct uf_msg msg;
+	int64_t done;
+	unsigned left = 4;
+
+	open_on(&u, 0, PAGE(8), 4, MISSING);
+	for (unsigned i = 0; i < 4; i++)
+		touch_start(&t[i], PAGE(8 + i % 2), i & 1, 1);
+	settle();
+	while (left) {
+		left = 0;
+		for (unsigned i = 0; i < 4; i++)
+			left += !t[i].done;
+		if (left && front_read(&u, &msg) && sim_chance(300))
+			front_zero(&u, msg.arg.pagefault.address, PAGES(1), 0, &done);
+		else if (left && sim_chance(100))
+			front_zero(&u, PAGE(8 + sim_random(2)), PAGES(1), 0, &done);
+		mach_relax();
+	}
+	for (unsigned i = 0; i < 4; i++)
+		touch_end(&t[i], SIM_OK);
+	expect_nothing(&u);
+	done_with(&u, PAGE(8), 4);
+}
+
+/* ---- Changes of mappings ----------------------------------------------------------------------- */
+
+static void unmapped_under_fault(void)
+{
+	struct front_uffd u;
+	struct toucher t;
+
+	open_on(&u, 0, PAGE(8), 4, MISSING);
+	touch_start(&t, PAGE(9), false, 0);
+	expect_fault(&u, PAGE(9), 0);
+	CHECK_EQ(front_munmap(PAGE(8), PAGES(4)), 0);
+	CHECK_EQ(front_wake(&u, PAGE(8), PAGES(4)), 0);
+	touch_end(&t, SIM_GOT_SEGV);
+	done_with(&u, PAGE(8), 4);
+}
+
+static void closed_under_fault(void)
+{
+	struct front_uffd u;
+	struct toucher t[3];
+
+	open_on(&u, 0, PAGE(8), 4, MISSING | WP);
+	copy_all(&u, PAGE(9), SOURCE, 1, UF_COPY_MODE_WP);
+	touch_start(&t[0], PAGE(8), false, 0);
+	touch_start(&t[1], PAGE(8), true, 1);
+	touch_start(&t[2], PAGE(9), true, 2);
+	for (unsigned i = sim_random(300); i; i--)
+		mach_relax();
+	front_close(&u);
+	for (unsigned i = 0; i < 3; i++)
+		touch_end(&t[i], SIM_OK);
+	CHECK(!(word_at(PAGE(9)) & PM_WP));
+	CHECK_EQ(front_munmap(PAGE(8), PAGES(4)), 0);
+	sim_munmap(SOURCE, PAGES(8));
+}
+
+static void unregistered_under_fault(void)
+{
+	struct front_uffd u;
+	struct toucher t[2];
+
+	open_on(&u, 0, PAGE(8), 4, MISSING);
+	touch_start(&t[0], PAGE(8), false, 0);
+	touch_start(&t[1], PAGE(10), true, 1);
+	for (unsigned i = sim_random(300); i; i--)
+		mach_relax();
+	CHECK_EQ(front_unregister(&u, PAGE(8), PAGES(4)), 0);
+	touch_end(&t[0], SIM_OK);
+	touch_end(&t[1], SIM_OK);
+	done_with(&u, PAGE(8), 4);
+}
+
+struct change {
+	int (*run)(void);
+	int err;
+	_Atomic bool done;
+};
+
+static void change_body(void *arg)
+{
+	struct change *c = arg;
+
+	c->err = c->run();
+	c->done = true;
+}
+
+static int unmap_two(void)
+{
+	return front_munmap(PAGE(7), PAGES(3));
+}
+
+static int zap_two(void)
+{
+	return front_zap(PAGE(8), PAGES(2));
+}
+
+static int map_over(void)
+{
+	return front_mmap(PAGE(8), PAGES(2), RW);
+}
+
+static int remap_away(void)
+{
+	uint64_t to;
+	int err = front_mremap(PAGE(8), PAGES(2), PAGES(2), MREMAP_MAYMOVE | MREMAP_FIXED,
+			       PAGE(600), &to);
+
+	CHECK(err || to == PAGE(600));
+	return err;
+}
+
+static void event_each(int (*run)(void), const struct uf_msg *expect, unsigned n)
+{
+	const uint64_t all =
+		UF_FEATURE_EVENT_REMAP | UF_FEATURE_EVENT_REMOVE | UF_FEATURE_EVENT_UNMAP;
+	struct change c = { .run = run };
+	struct front_uffd u;
+	unsigned thread;
+	int64_t done;
+
+	open_on(&u, all, PAGE(8), 4, MISSING | WP);
+	copy_all(&u, PAGE(8), SOURCE, 1, UF_COPY_MODE_WP);
+	thread = sim_spawn("changer", change_body, &c);
+	while (!uffd_ready(u.ref))
+		mach_relax();
+	settle();
+	CHECK(!c.done);
+	CHECK_EQ(front_copy(&u, PAGE(11), SOURCE, PAGES(1), 0, &done), -EAGAIN);
+	CHECK_EQ(done, -EAGAIN);
+	CHECK_EQ(front_wake(&u, PAGE(8), PAGES(4)), 0);
+	for (unsigned i = 0; i < n; i++)
+		expect_event(&u, expect[i].event, expect[i].arg.reserved.reserved1,
+			     expect[i].arg.reserved.reserved2, expect[i].arg.reserved.reserved3);
+	sim_join(thread);
+	CHECK_EQ(c.err, 0);
+	copy_all(&u, PAGE(11), SOURCE, 1, 0);
+	if (run == remap_away) {
+		page_expect(PAGE(600), 100);
+		CHECK(word_at(PAGE(600)) & PM_WP);
+		CHECK(!sim_is_mapped(PAGE(8)));
+		CHECK_EQ(front_copy(&u, PAGE(601), SOURCE, PAGES(1), 0, &done), 0);
+	}
+	front_close(&u);
+	CHECK_EQ(front_munmap(PAGE(8), PAGES(4)), 0);
+	CHECK_EQ(front_munmap(PAGE(600), PAGES(4)), 0);
+	sim_munmap(SOURCE, PAGES(8));
+}
+
+#define EVENT(what, a, b, c) \
+	{ .event = what, .arg.reserved = { a, b, c } }
+
+static void event_unmap(void)
+{
+	struct uf_msg unmap = EVENT(UF_EVENT_UNMAP, PAGE(7), PAGE(10), 0);
+
+	event_each(unmap_two, &unmap, 1);
+}
+
+static void event_remove(void)
+{
+	struct uf_msg remove = EVENT(UF_EVENT_REMOVE, PAGE(8), PAGE(10), 0);
+
+	event_each(zap_two, &remove, 1);
+}
+
+static void event_map_over(void)
+{
+	struct uf_msg unmap = EVENT(UF_EVENT_UNMAP, PAGE(8), PAGE(10), 0);
+
+	event_each(map_over, &unmap, 1);
+}
+
+static void event_remap(void)
+{
+	struct uf_msg both[2] = { EVENT(UF_EVENT_REMAP, PAGE(8), PAGE(600), PAGES(2)),
+				  EVENT(UF_EVENT_UNMAP, PAGE(8), PAGE(10), 0) };
+
+	event_each(remap_away, both, 2);
+}
+
+/* The descriptor closes while a thread waits for its event to be read. */
+static void event_closed(void)
+{
+	struct change c = { .run = unmap_two };
+	struct front_uffd u;
+	unsigned thread;
+
+	open_on(&u, UF_FEATURE_EVENT_UNMAP, PAGE(8), 4, MISSING);
+	thread = sim_spawn("changer", change_body, &c);
+	for (unsigned i = sim_random(200); i; i--)
+		mach_relax();
+	front_close(&u);
+	sim_join(thread);
+	CHECK_EQ(c.err, 0);
+	CHECK_EQ(front_munmap(PAGE(8), PAGES(4)), 0);
+	sim_munmap(SOURCE, PAGES(8));
+}
+
+/* Without the event a moved range belongs to nobody, marks included. */
+static void remap_without_event(void)
+{
+	struct front_uffd u;
+	uint64_t value, to;
+
+	open_on(&u, 0, PAGE(8), 4, MISSING | WP);
+	copy_all(&u, PAGE(8), SOURCE, 2, UF_COPY_MODE_WP);
+	CHECK_EQ(front_mremap(PAGE(8), PAGES(4), PAGES(4), MREMAP_MAYMOVE | MREMAP_FIXED,
+			      PAGE(600), &to),
+		 0);
+	page_expect(PAGE(600), 100);
+	CHECK_EQ(sim_store(PAGE(601), 4), SIM_OK);
+	CHECK_EQ(sim_load(PAGE(602), &value), SIM_OK);
+	CHECK_EQ(value, 0);
+	CHECK_EQ(sim_load(PAGE(8), &value), SIM_GOT_SEGV);
+	CHECK_EQ(front_munmap(PAGE(600), PAGES(4)), 0);
+	done_with(&u, PAGE(8), 4);
+}
+
+/* What stood at the destination is gone, managed or not. */
+static void remap_over(void)
+{
+	struct front_uffd u;
+	uint64_t to;
+
+	open_on(&u, 0, PAGE(8), 8, MISSING);
+	copy_all(&u, PAGE(8), SOURCE, 8, 0);
+	sim_mmap(PAGE(600), PAGES(4), RW);
+	page_write(PAGE(600), 3);
+	CHECK_EQ(front_mremap(PAGE(8), PAGES(2), PAGES(2), MREMAP_MAYMOVE | MREMAP_FIXED, PAGE(13),
+			      &to),
+		 0);
+	page_expect(PAGE(13), 100);
+	page_expect(PAGE(15), 107);
+	CHECK_EQ(front_mremap(PAGE(13), PAGES(3), PAGES(3), MREMAP_MAYMOVE | MREMAP_FIXED,
+			      PAGE(600), &to),
+		 -EFAULT);
+	CHECK_EQ(front_mremap(PAGE(13), PAGES(2), PAGES(2), MREMAP_MAYMOVE | MREMAP_FIXED,
+			      PAGE(600), &to),
+		 0);
+	page_expect(PAGE(600), 100);
+	page_expect(PAGE(601), 101);
+	/* Over all of another managed run. */
+	CHECK_EQ(front_register(&u, PAGE(602), PAGES(2), MISSING), 0);
+	copy_all(&u, PAGE(602), SOURCE, 2, 0);
+	CHECK_EQ(front_mremap(PAGE(600), PAGES(2), PAGES(2), MREMAP_MAYMOVE | MREMAP_FIXED,
+			      PAGE(602), &to),
+		 0);
+	page_expect(PAGE(602), 100);
+	page_expect(PAGE(603), 101);
+	CHECK_EQ(front_munmap(PAGE(600), PAGES(4)), 0);
+	done_with(&u, PAGE(8), 8);
+}
+
+static void remap_resized(void)
+{
+	struct front_uffd u;
+	uint64_t to;
+	int64_t done;
+
+	open_on(&u, 0, PAGE(8), 4, MISSING);
+	copy_all(&u, PAGE(8), SOURCE, 4, 0);
+	CHECK_EQ(front_mremap(PAGE(8), PAGES(4), PAGES(2), 0, 0, &to), 0);
+	CHECK_EQ(to, PAGE(8));
+	CHECK(!sim_is_mapped(PAGE(10)));
+	CHECK_EQ(front_mremap(PAGE(8), PAGES(2), PAGES(3), 0, 0, &to), 0);
+	CHECK_EQ(front_zero(&u, PAGE(10), PAGES(1), 0, &done), 0);
+	sim_mmap(PAGE(11), PAGES(1), RW);
+	CHECK_EQ(front_mremap(PAGE(8), PAGES(3), PAGES(4), 0, 0, &to), -ENOMEM);
+	CHECK_EQ(front_mremap(PAGE(8), PAGES(3), PAGES(4), MREMAP_MAYMOVE, 0, &to), 0);
+	CHECK(to != PAGE(8));
+	page_expect(to, 100);
+	page_expect(to + PAGES(1), 101);
+	CHECK_EQ(front_munmap(to, PAGES(4)), 0);
+	done_with(&u, PAGE(8), 4);
+}
+
+static void remap_kept(void)
+{
+	struct front_uffd u;
+	struct toucher t;
+	struct change c;
+	uint64_t to;
+	int64_t done;
+
+	(void)c;
+	open_on(&u, 0, PAGE(8), 4, MISSING);
+	copy_all(&u, PAGE(8), SOURCE, 4, 0);
+	CHECK_EQ(front_mremap(PAGE(8), PAGES(4), PAGES(4),
+			      MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, PAGE(600), &to),
+		 0);
+	page_expect(PAGE(603), 103);
+	touch_start(&t, PAGE(8), false, 0);
+	expect_fault(&u, PAGE(8), 0);
+	CHECK_EQ(front_zero(&u, PAGE(8), PAGES(1), 0, &done), 0);
+	touch_end(&t, SIM_OK);
+	CHECK_EQ(front_munmap(PAGE(600), PAGES(4)), 0);
+	done_with(&u, PAGE(8), 4);
+}
+
+/* A long range: several leaves, filled in one call over a hole that is there already. */
+static void many_leaves(void)
+{
+	struct front_uffd u;
+	int64_t done;
+	uint64_t value;
+
+	open_on(&u, 0, PAGE(8), 1200, MISSING | WP);
+	CHECK_EQ(front_zero(&u, PAGE(1000), PAGES(1), 0, &done), 0);
+	CHECK_EQ(front_zero(&u, PAGE(8), PAGES(1200), 0, &done), -EAGAIN);
+	CHECK_EQ(done, PAGES(992));
+	CHECK_EQ(front_wp(&u, PAGE(400), PAGES(400), 1), 0);
+	CHECK(word_at(PAGE(799)) & PM_WP);
+	CHECK(!(word_at(PAGE(800)) & PM_WP));
+	CHECK_EQ(front_zap(PAGE(500), PAGES(100)), 0);
+	CHECK_EQ(word_at(PAGE(599)), 0);
+	CHECK(word_at(PAGE(600)) & PM_PRESENT);
+	CHECK_EQ(sim_load(PAGE(600), &value), SIM_OK);
+	done_with(&u, PAGE(8), 1200);
+}
+
+const struct scenario scenarios[] = {
+	{ "missing", missing, 0 },
+	{ "zero-and-exists", zero_and_exists, 0 },
+	{ "wake-without-fill", wake_without_fill, 0 },
+	{ "withdrawn", withdrawn, 0 },
+	{ "write-protect", write_protect, 0 },
+	{ "markers", markers, 0 },
+	{ "lifted-without-asking", lifted_without_asking, 0 },
+	{ "read-write-protect", read_write_protect, 0 },
+	{ "poisoned", poisoned, 0 },
+	{ "moved", moved, 0 },
+	{ "moved-under-writer", moved_under_writer, 0 },
+	{ "registered-with-contents", registered_with_contents, 0 },
+	{ "registration", registration, 0 },
+	{ "mode-replaced", mode_replaced, 0 },
+	{ "missing-source", missing_source, 0 },
+	{ "callback", callback, 0 },
+	{ "sigbus-mode", sigbus_mode, 0 },
+	{ "interrupted", interrupted, 500 },
+	{ "unmapped-under-fault", unmapped_under_fault, 0 },
+	{ "closed-under-fault", closed_under_fault, 0 },
+	{ "unregistered-under-fault", unregistered_under_fault, 0 },
+	{ "event-unmap", event_unmap, 0 },
+	{ "event-remove", event_remove, 0 },
+	{ "event-map-over", event_map_over, 0 },
+	{ "event-remap", event_remap, 0 },
+	{ "event-closed", event_closed, 0 },
+	{ "remap-without-event", remap_without_event, 0 },
+	{ "remap-over", remap_over, 0 },
+	{ "remap-resized", remap_resized, 0 },
+	{ "remap-kept", remap_kept, 0 },
+	{ "many-leaves", many_leaves, 0 },
+	{ NULL, NULL, 0 },
+};

@@ -1,0 +1,362 @@
+/* front.c - the program's system calls on the simulated machine. */
+#include "front.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static uint64_t base_use;
+
+static enum sim_trap serve_fault(uint64_t addr, bool write, struct mach_trap *trap)
+{
+	struct mm_access access = {
+		.addr = addr,
+		.write = write,
+		.kernel = !trap,
+		.trap = trap,
+	};
+
+	switch (mm_fault(mm_space_self, &access)) {
+	case MM_RETRY:
+		return SIM_RETRY;
+	case MM_INTERRUPTED:
+		return SIM_INTERRUPTED;
+	case MM_UNMANAGED:
+		return SIM_UNMANAGED;
+	case MM_SIGSEGV:
+		return SIM_SEGV;
+	case MM_SIGBUS:
+		return SIM_BUS;
+	}
+	return SIM_SEGV;
+}
+
+void front_start(struct sim_config *config)
+{
+	struct mach_entry e;
+
+	config->fault = serve_fault;
+	sim_start(config);
+	sim_lock_class(mach_arena_base, UF_PAGE_SIZE, SIM_LOCK_INNER);
+	mach_enter(&e);
+	if (mm_space_init(NULL))
+		sim_fail("no space");
+	base_use = arena_used();
+	mach_leave(&e);
+	sim_lock_class(&mm_space_self->lock, sizeof(mm_space_self->lock), SIM_LOCK_TOP);
+	uffd_init(NULL);
+}
+
+void front_stop(void)
+{
+	struct mm_area_info info;
+	struct sim_left left;
+	struct mach_entry e;
+
+	front_check();
+	mach_enter(&e);
+	CHECK(mm_area_info(mm_space_self, 0, &info) == -ENOENT);
+	/* The array of areas keeps its room. */
+	CHECK(arena_used() <= base_use + 4 * mm_space_self->cap + UF_PAGE_SIZE);
+	mach_leave(&e);
+	sim_left(&left);
+	CHECK_EQ(left.maps, 0);
+	CHECK_EQ(left.notifies, 0);
+	sim_stop();
+}
+
+/* ---- Descriptors ------------------------------------------------------------------------------- */
+
+void front_open(struct front_uffd *u, uint64_t features)
+{
+	struct uf_api api = { .api = UF_API, .features = features };
+
+	CHECK_EQ(uffd_create(mm_space_self, 0, false, &u->ref, &u->fd), 0);
+	atomic_store(&u->stop, false);
+	atomic_store(&u->users, 1);
+	sim_lock_class(arena_at(u->ref), sizeof(struct mach_lock), SIM_LOCK_ALONE);
+	if (features != ~0ull)
+		CHECK_EQ(front_ioctl(u, UF_IO_API, &api), 0);
+}
+
+bool front_get(struct front_uffd *u)
+{
+	unsigned users = atomic_load(&u->users);
+
+	while (users)
+		if (atomic_compare_exchange_weak(&u->users, &users, users + 1))
+			return true;
+	return false;
+}
+
+void front_put(struct front_uffd *u)
+{
+	if (atomic_fetch_sub(&u->users, 1) != 1)
+		return;
+	sim_lock_class(arena_at(u->ref), sizeof(struct mach_lock), SIM_LOCK_PLAIN);
+	uffd_close(u->ref);
+}
+
+void front_close(struct front_uffd *u)
+{
+	atomic_store(&u->stop, true);
+	front_put(u);
+}
+
+int front_ioctl(struct front_uffd *u, unsigned long cmd, void *arg)
+{
+	return uffd_ioctl(u->ref, cmd, SIM_HOST(arg));
+}
+
+bool front_read(struct front_uffd *u, struct uf_msg *msg)
+{
+	long n = uffd_read(u->ref, SIM_HOST(msg), sizeof(*msg));
+
+	if (n != -EAGAIN)
+		CHECK_EQ(n, sizeof(*msg));
+	return n > 0;
+}
+
+bool front_wait(struct front_uffd *u, struct uf_msg *msg)
+{
+	while (!atomic_load(&u->stop)) {
+		if (front_read(u, msg))
+			return true;
+		uffd_spin_begin(u->ref);
+		for (unsigned i = 0; i < 3 && !uffd_ready(u->ref); i++)
+			mach_relax();
+		uffd_spin_end(u->ref);
+		if (!uffd_sleep_begin(u->ref))
+			continue;
+		sim_poll(u->fd, &u->stop);
+		uffd_sleep_end(u->ref);
+	}
+	return false;
+}
+
+/* ---- ioctls ------------------------------------------------------------------------------------ */
+
+int front_register(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode)
+{
+	struct uf_register arg = { .range = { start, len }, .mode = mode };
+
+	return front_ioctl(u, UF_IO_REGISTER, &arg);
+}
+
+int front_unregister(struct front_uffd *u, uint64_t start, uint64_t len)
+{
+	struct uf_range arg = { start, len };
+
+	return front_ioctl(u, UF_IO_UNREGISTER, &arg);
+}
+
+int front_wake(struct front_uffd *u, uint64_t start, uint64_t len)
+{
+	struct uf_range arg = { start, len };
+
+	return front_ioctl(u, UF_IO_WAKE, &arg);
+}
+
+int front_copy(struct front_uffd *u, uint64_t dst, uint64_t src, uint64_t len, uint64_t mode,
+	       int64_t *done)
+{
+	struct uf_copy arg = { .dst = dst, .src = src, .len = len, .mode = mode };
+	int err = front_ioctl(u, UF_IO_COPY, &arg);
+
+	*done = arg.copy;
+	return err;
+}
+
+int front_zero(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode, int64_t *done)
+{
+	struct uf_zeropage arg = { .range = { start, len }, .mode = mode };
+	int err = front_ioctl(u, UF_IO_ZEROPAGE, &arg);
+
+	*done = arg.zeropage;
+	return err;
+}
+
+int front_poison(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode, int64_t *done)
+{
+	struct uf_poison arg = { .range = { start, len }, .mode = mode };
+	int err = front_ioctl(u, UF_IO_POISON, &arg);
+
+	*done = arg.updated;
+	return err;
+}
+
+int front_move(struct front_uffd *u, uint64_t dst, uint64_t src, uint64_t len, uint64_t mode,
+	       int64_t *done)
+{
+	struct uf_move arg = { .dst = dst, .src = src, .len = len, .mode = mode };
+	int err = front_ioctl(u, UF_IO_MOVE, &arg);
+
+	*done = arg.move;
+	return err;
+}
+
+int front_wp(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode)
+{
+	struct uf_writeprotect arg = { .range = { start, len }, .mode = mode };
+
+	return front_ioctl(u, UF_IO_WRITEPROTECT, &arg);
+}
+
+int front_rwp(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode)
+{
+	struct uf_rwprotect arg = { .range = { start, len }, .mode = mode };
+
+	return front_ioctl(u, UF_IO_RWPROTECT, &arg);
+}
+
+/* ---- Mappings ---------------------------------------------------------------------------------- */
+
+int front_munmap(uint64_t addr, uint64_t len)
+{
+	struct mach_entry e;
+	int err;
+
+	mach_enter(&e);
+	err = mm_munmap(mm_space_self, addr, len);
+	mach_leave(&e);
+	return err;
+}
+
+int front_mmap(uint64_t addr, uint64_t len, uint32_t prot)
+{
+	struct mach_entry e;
+	int err;
+
+	mach_enter(&e);
+	err = mm_mmap_fixed(mm_space_self, addr, len, (int)prot,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	mach_leave(&e);
+	return err;
+}
+
+/* Managed pieces go to the mm, the others are the machine's own. */
+static int each_piece(uint64_t addr, uint64_t len,
+		      int (*managed)(uint64_t addr, uint64_t len, uint32_t arg),
+		      void (*native)(uint64_t addr, uint64_t len, uint32_t arg), uint32_t arg)
+{
+	uint64_t end = addr + len, piece_end;
+	struct mach_entry e;
+	int err = 0;
+
+	mach_enter(&e);
+	for (; !err && addr < end; addr = piece_end) {
+		if (mm_piece(mm_space_self, addr, end, &piece_end))
+			err = managed(addr, piece_end - addr, arg);
+		else
+			native(addr, piece_end - addr, arg);
+	}
+	mach_leave(&e);
+	return err;
+}
+
+static int protect_managed(uint64_t addr, uint64_t len, uint32_t prot)
+{
+	return mm_mprotect(mm_space_self, addr, len, prot);
+}
+
+static void protect_native(uint64_t addr, uint64_t len, uint32_t prot)
+{
+	sim_mprotect(addr, len, prot);
+}
+
+int front_mprotect(uint64_t addr, uint64_t len, uint32_t prot)
+{
+	return each_piece(addr, len, protect_managed, protect_native, prot);
+}
+
+static int zap_managed(uint64_t addr, uint64_t len, uint32_t advice)
+{
+	return mm_madvise(mm_space_self, addr, len, (int)advice);
+}
+
+static void zap_native(uint64_t addr, uint64_t len, uint32_t advice)
+{
+	(void)advice;
+	sim_zap(addr, len);
+}
+
+int front_zap(uint64_t addr, uint64_t len)
+{
+	return each_piece(addr, len, zap_managed, zap_native, MADV_DONTNEED);
+}
+
+int front_mremap(uint64_t from, uint64_t from_len, uint64_t to_len, int flags, uint64_t to,
+		 uint64_t *result)
+{
+	struct mach_entry e;
+	int err;
+
+	mach_enter(&e);
+	err = mm_mremap(mm_space_self, from, from_len, to_len, flags, to, result);
+	mach_leave(&e);
+	return err;
+}
+
+/* ---- Looking ----------------------------------------------------------------------------------- */
+
+bool front_pagemap(uint64_t addr, uint64_t *word)
+{
+	struct mach_entry e;
+	int err;
+
+	mach_enter(&e);
+	err = mm_pagemap(mm_space_self, addr, 1, word);
+	mach_leave(&e);
+	return !err;
+}
+
+bool front_scan(uint64_t addr, struct mm_scan_page *page)
+{
+	struct mach_entry e;
+	int err;
+
+	mach_enter(&e);
+	err = mm_scan_page(mm_space_self, addr, page);
+	mach_leave(&e);
+	return !err;
+}
+
+static void check_tlb(const struct mm_area_info *area)
+{
+	for (uint64_t addr = area->start; addr < area->end; addr += UF_PAGE_SIZE) {
+		struct mm_scan_page scan;
+		uint32_t tlb = sim_tlb(addr), may = area->prot;
+		uint64_t word;
+
+		if (!tlb)
+			continue;
+		if (!front_pagemap(addr, &word) || !front_scan(addr, &scan))
+			sim_fail("page %#llx has an area and no pagemap",
+				 (unsigned long long)addr);
+		if (!(word & PM_PRESENT))
+			may = 0;
+		if ((word & PM_WP) && (area->modes & MM_MODE_WP))
+			may &= ~UF_PROT_WRITE;
+		if ((area->modes & MM_MODE_RWP) && !(scan.categories & SCAN_ACCESSED))
+			may = 0;
+		if (tlb & ~may)
+			sim_fail("page %#llx: the TLB lets %#x through, the page table %#x",
+				 (unsigned long long)addr, tlb, may);
+	}
+}
+
+void front_check(void)
+{
+	struct mm_area_info area;
+	struct mach_entry e;
+	const char *wrong;
+
+	mach_enter(&e);
+	wrong = mm_check(mm_space_self);
+	if (wrong)
+		sim_fail("%s", wrong);
+	for (uint32_t i = 0; mm_area_info(mm_space_self, i, &area) == 0; i++)
+		check_tlb(&area);
+	mach_leave(&e);
+}

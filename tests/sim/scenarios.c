@@ -1,0 +1,75 @@
+/*
+ * scenarios.c - one behaviour of the mm and userfaultfd each, on the simulated machine, run under
+ * many seeds: the threads of a scenario meet in a different order every time.
+ *
+ *   sim-scenarios [NAME [SEED]]
+ */
+#include "front.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "scenarios.h"
+
+#define SEEDS 40
+
+static const struct scenario *running;
+static uint64_t running_seed;
+
+static void say_how(void)
+{
+	fprintf(stderr, "replay: sim-scenarios %s %llu\n", running->name,
+		(unsigned long long)running_seed);
+}
+
+static void body(void *arg)
+{
+	(void)arg;
+	running->run();
+}
+
+static void run_one(const struct scenario *s, uint64_t seed)
+{
+	struct sim_config config = {
+		.mode = SIM_DETERMINISTIC,
+		.seed = seed,
+		.pages = 2048,
+		.evict = seed % 3 ? 20 : 0,
+		.signal = s->signal,
+		.stutter = seed % 5 ? 0 : 100,
+		.max_points = 2000000,
+		.quiet = front_check,
+		.failed = say_how,
+	};
+
+	running = s;
+	running_seed = seed;
+	front_start(&config);
+	sim_spawn(s->name, body, NULL);
+	sim_run();
+	front_stop();
+}
+
+int main(int argc, char **argv)
+{
+	const char *only = argc > 1 ? argv[1] : NULL;
+	unsigned ran = 0;
+
+	alarm(300);
+	for (const struct scenario *s = scenarios; s->name; s++) {
+		if (only && strcmp(only, s->name) != 0)
+			continue;
+		if (argc > 2)
+			run_one(s, strtoull(argv[2], NULL, 0));
+		else
+			for (uint64_t seed = 0; seed < SEEDS; seed++)
+				run_one(s, seed);
+		ran++;
+	}
+	printf("%u scenarios\n", ran);
+	return ran ? 0 : 2;
+}
