@@ -110,9 +110,10 @@ void doctor_print_text(const struct diagnosis *d)
 	     yes_no(d->probe.guard_anon), yes_no(d->probe.guard_shared),
 	     yes_no(d->probe.guard_keeps_contents));
 	tell("memory files", "%s", yes_no(d->probe.memfd));
-	tell("mappings", "%" PRIu64 " a process, of which managed memory takes at most %" PRIu64,
-	     d->probe.max_map_count, d->chosen.budget);
-	tell("", "(%" PRIu64 " in use by this process)", d->mappings);
+	tell("mappings", "%" PRIu64 " a process; %" PRIu64 " in use by this one",
+	     d->probe.max_map_count, d->mappings);
+	if (d->chosen.works)
+		tell("for managed memory", "at most %" PRIu64 " of them", d->chosen.budget);
 	tell("huge pages", "transparent: %s; hugetlb: %" PRIu64 " of %" PRIu64 " KiB", d->thp,
 	     d->hugetlb_pages, d->hugetlb_kib);
 

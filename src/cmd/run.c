@@ -129,15 +129,25 @@ static int parse(int argc, char **argv, struct run *run, int *status)
 	return 0;
 }
 
+/* What could help, when it does not start here. */
+static const char *way_out(const struct run *run)
+{
+	struct rlimit space;
+
+	if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
+		return "the address space is limited, 'ulimit -v' raises that";
+	if (run->trap != HOST_TRAP_AUTO)
+		return "--trap=auto chooses what works";
+	return "'userfault doctor' tells more";
+}
+
 /* Would Userfault start here? 0 or the exit status after a complaint. */
 static int check_machine(const struct run *run, struct trial *trial)
 {
 	trial_run(run->trap, trial);
 	if (trial->works)
 		return 0;
-	complain("Userfault cannot start here: %s; %s", trial->why,
-		 run->trap == HOST_TRAP_AUTO ? "'userfault doctor' tells more"
-					     : "--trap=auto chooses what works");
+	complain("Userfault cannot start here: %s; %s", trial->why, way_out(run));
 	return STATUS_UNABLE;
 }
 
