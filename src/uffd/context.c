@@ -82,6 +82,14 @@ void uffd_close(uf_ref ref)
 	mach_leave(&entry);
 }
 
+int uffd_hidden_fd(uf_ref ref, uint32_t *id)
+{
+	const struct mach_notify *n = &uffd_at(ref)->notify;
+
+	*id = n->id;
+	return n->fd;
+}
+
 bool uffd_initialised(uf_ref ref, uint64_t *features)
 {
 	*features = atomic_load(&uffd_at(ref)->features);

@@ -72,6 +72,12 @@ void uffd_sleep_end(uf_ref ctx);
  */
 void uffd_watch(uf_ref ctx);
 
+/*
+ * The machine's hidden duplicate of the descriptor, for sleeping on: it stays what it is when the
+ * program reuses the number of its own. *id is the machine's name for it. Until uffd_close.
+ */
+int uffd_hidden_fd(uf_ref ctx, uint32_t *id);
+
 /* The "pending", "total" and "API" lines of fdinfo; returns the length. */
 size_t uffd_fdinfo(uf_ref ctx, char *buf, size_t size);
 
