@@ -1,0 +1,221 @@
+/*
+ * files.c - from the program's descriptor numbers to files.
+ *
+ * Two levels of slots, one word a descriptor: the index of a file and its generation. A file counts
+ * its descriptors and the operations in progress, as the kernel's does: a read() that sleeps keeps
+ * it while another thread closes the descriptor. Everything is lock-free, because close() may be
+ * called in a signal handler; files are never unmapped, only recycled.
+ */
+#include "front/front.h"
+
+#include <sys/mman.h>
+
+#define TOP	  4096u
+#define CHUNK	  1024u
+#define MAX_FILES 16384u
+/* refs of a file that is on its way out */
+#define GOING 0x80000000u
+
+typedef _Atomic uint64_t slot_t;
+
+_Atomic bool files_used;
+void (*file_gone)(struct file *f);
+
+static _Atomic(slot_t *) top[TOP];
+static struct file files[MAX_FILES];
+static _Atomic uint32_t files_high; /* no file was ever used from here on */
+
+static uint64_t word_of(struct file *f)
+{
+	return (uint64_t)atomic_load(&f->gen) << 32 | (uint64_t)(f - files + 1);
+}
+
+static struct file *file_of(uint64_t word)
+{
+	return &files[(uint32_t)word - 1];
+}
+
+static slot_t *slot_of(unsigned fd)
+{
+	slot_t *chunk;
+
+	if (fd >= TOP * CHUNK)
+		return NULL;
+	chunk = atomic_load_explicit(&top[fd / CHUNK], memory_order_acquire);
+	return chunk ? &chunk[fd % CHUNK] : NULL;
+}
+
+static slot_t *make_slot(unsigned fd)
+{
+	slot_t *none = NULL, *chunk;
+	long map;
+
+	if (fd >= TOP * CHUNK)
+		return NULL;
+	if (!slot_of(fd)) {
+		map = SYS(SYS_mmap, 0, CHUNK * sizeof(slot_t), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (map < 0)
+			return NULL;
+		chunk = (slot_t *)map;
+		if (!atomic_compare_exchange_strong(&top[fd / CHUNK], &none, chunk))
+			SYS(SYS_munmap, map, CHUNK * sizeof(slot_t));
+	}
+	return slot_of(fd);
+}
+
+static void reset(struct file *f, enum file_kind kind)
+{
+	f->kind = kind;
+	atomic_store(&f->foreign, false);
+	atomic_store(&f->nonblock, false);
+	atomic_store(&f->watched, false);
+	f->ctx = 0;
+	f->hidden = -1;
+	f->eventfd = 0;
+	atomic_store(&f->spin.score, 0);
+	atomic_store(&f->spin.skipped, 0);
+	f->items = NULL;
+}
+
+struct file *file_new(enum file_kind kind)
+{
+	uint32_t i, high;
+
+	for (i = 0; i < MAX_FILES; i++) {
+		struct file *f = &files[i];
+		uint32_t free = 0;
+
+		if (!atomic_compare_exchange_strong(&f->refs, &free, GOING))
+			continue;
+		reset(f, kind);
+		atomic_fetch_add(&f->gen, 1);
+		high = atomic_load(&files_high);
+		while (high < i + 1 && !atomic_compare_exchange_weak(&files_high, &high, i + 1))
+			;
+		atomic_store(&f->refs, 1);
+		atomic_store(&files_used, true);
+		return f;
+	}
+	return NULL;
+}
+
+/* One more reference, unless there is none left. */
+static bool hold(struct file *f)
+{
+	uint32_t refs = atomic_load(&f->refs);
+
+	do {
+		if (refs == 0 || refs >= GOING)
+			return false;
+	} while (!atomic_compare_exchange_weak(&f->refs, &refs, refs + 1));
+	return true;
+}
+
+struct file *file_get_slow(int fd)
+{
+	slot_t *slot = slot_of((unsigned)fd);
+	uint64_t word;
+
+	if (!slot)
+		return NULL;
+	while ((word = atomic_load_explicit(slot, memory_order_acquire)) != 0) {
+		struct file *f = file_of(word);
+
+		if (!hold(f))
+			continue;
+		if (atomic_load(slot) == word)
+			return f;
+		file_put(f);
+	}
+	return NULL;
+}
+
+static void release(struct file *f)
+{
+	if (file_gone)
+		file_gone(f);
+	if (f->kind == FILE_UFFD && !atomic_load(&f->foreign))
+		uffd_close(f->ctx);
+}
+
+void file_put(struct file *f)
+{
+	uint32_t refs = atomic_load(&f->refs);
+
+	while (!atomic_compare_exchange_weak(&f->refs, &refs, refs == 1 ? GOING : refs - 1))
+		;
+	if (refs == 1) {
+		release(f);
+		atomic_store(&f->refs, 0);
+	}
+}
+
+int file_attach(int fd, struct file *f)
+{
+	slot_t *slot = make_slot((unsigned)fd);
+	uint64_t old;
+
+	if (!slot)
+		return -EMFILE;
+	hold(f);
+	old = atomic_exchange(slot, word_of(f));
+	if (old)
+		file_put(file_of(old));
+	return 0;
+}
+
+void file_detach(int fd)
+{
+	slot_t *slot = slot_of((unsigned)fd);
+	uint64_t old = slot ? atomic_exchange(slot, 0) : 0;
+
+	if (old)
+		file_put(file_of(old));
+}
+
+void file_detach_range(unsigned first, unsigned last)
+{
+	unsigned fd = first;
+
+	if (!atomic_load(&files_used))
+		return;
+	if (last >= TOP * CHUNK)
+		last = TOP * CHUNK - 1;
+	while (fd <= last) {
+		if (!slot_of(fd)) {
+			fd = (fd / CHUNK + 1) * CHUNK;
+			continue;
+		}
+		file_detach((int)fd++);
+	}
+}
+
+void file_each(enum file_kind kind, void (*fn)(struct file *f, void *arg), void *arg)
+{
+	uint32_t i, high = atomic_load(&files_high);
+
+	for (i = 0; i < high; i++) {
+		struct file *f = &files[i];
+
+		if (f->kind != kind || !hold(f))
+			continue;
+		if (f->kind == kind)
+			fn(f, arg);
+		file_put(f);
+	}
+}
+
+void files_child(void)
+{
+	uint32_t i, high = atomic_load(&files_high);
+
+	for (i = 0; i < high; i++) {
+		struct file *f = &files[i];
+
+		if (!atomic_load(&f->refs))
+			continue;
+		atomic_store(&f->foreign, true);
+		f->lock = (struct mach_lock){0};
+	}
+}

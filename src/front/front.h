@@ -1,0 +1,184 @@
+/*
+ * front.h - how programs get in: what the files of this room share.
+ *
+ *   libuserfault             api.c over the four below
+ *   libuserfault-preload     the same, and the wrappers of libc's functions (preload.h)
+ *
+ *   start.c    environment, first use: machine, address space, userfaultfd; statistics file
+ *   files.c    descriptor number → file (a userfaultfd, and what else we must recognise)
+ *   uffd_fd.c  create, read with spinning and sleeping, ioctl, poll
+ *   memory.c   mmap and its kin on ranges that may be managed
+ *
+ * Inside, every function returns 0, a count or a negative errno; errno is set at the very edge.
+ * Nothing here holds a lock while it waits, and every lock is taken inside mach_enter, so that a
+ * signal handler may call any wrapper.
+ */
+#ifndef UF_FRONT_FRONT_H
+#define UF_FRONT_FRONT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "front/sys.h"
+#include "machine/host/host.h"
+#include "mm/mm.h"
+#include "uffd/uffd.h"
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* ---- start.c ----------------------------------------------------------------------------------- */
+
+/* Read the environment; once, from the constructor or whoever comes earlier. */
+void front_environment(void);
+/* Everything a first userfaultfd needs, in this process. 0 or -ENOSYS. */
+int front_start(void);
+/* Why front_start failed, or NULL. */
+const char *front_why(void);
+/* The kernel to look like; NULL: everything. */
+const struct uffd_profile *front_profile(void);
+/* In the child of a fork: it has managed nothing yet. */
+void front_started_child(void);
+/* May this process have more than one thread running at a time? Else spinning is in vain. */
+bool front_many_cpus(void);
+
+/* Has this process started? Then mm_space_self is its space. */
+extern _Atomic bool front_live;
+
+/* May some of the program's memory be managed? */
+static inline bool front_managing(void)
+{
+	return unlikely(atomic_load_explicit(&front_live, memory_order_acquire)) &&
+	       atomic_load_explicit(&mm_space_self->active, memory_order_relaxed);
+}
+
+/* ---- files.c ----------------------------------------------------------------------------------- */
+
+enum file_kind {
+	FILE_UFFD = 1,
+	FILE_DEV,     /* an open /dev/userfaultfd */
+	FILE_PAGEMAP, /* an open /proc/self/pagemap */
+	FILE_EPOLL,   /* an epoll instance that has a userfaultfd in it */
+};
+
+/* How well spinning went of late. */
+struct spin {
+	_Atomic uint32_t score;
+	_Atomic uint32_t skipped;
+};
+
+struct epoll_item;
+
+struct file {
+	_Atomic uint32_t refs; /* descriptors and operations in progress */
+	_Atomic uint32_t gen;
+	enum file_kind kind;
+	_Atomic bool foreign;  /* made by the process that forked this one */
+	_Atomic bool nonblock; /* O_NONBLOCK, as the program last set it */
+	_Atomic bool watched;  /* in an epoll set, or polled behind our back */
+	uf_ref ctx;
+	int hidden;	  /* the machine's own duplicate of the descriptor */
+	uint32_t eventfd; /* its eventfd-id, 0: unknown */
+	struct spin spin;
+	struct mach_lock lock; /* items */
+	struct epoll_item *items;
+};
+
+/* Is there anything in the table, or was there? */
+extern _Atomic bool files_used;
+
+/* A new file with one reference, or NULL. */
+struct file *file_new(enum file_kind kind);
+/* The file behind a descriptor, with a reference; NULL: not one of ours. */
+struct file *file_get_slow(int fd);
+void file_put(struct file *f);
+/* fd is f from now on; takes a reference of its own. -EMFILE. */
+int file_attach(int fd, struct file *f);
+/* fd is none of ours any more. To be called before the host's descriptor is closed. */
+void file_detach(int fd);
+/* The same for [first, last]. */
+void file_detach_range(unsigned first, unsigned last);
+/* Call fn for each file of that kind. */
+void file_each(enum file_kind kind, void (*fn)(struct file *f, void *arg), void *arg);
+/* In the child of a fork. */
+void files_child(void);
+/* Called when a file goes, before it is reused. */
+extern void (*file_gone)(struct file *f);
+
+static inline struct file *file_get(int fd)
+{
+	if (likely(!atomic_load_explicit(&files_used, memory_order_relaxed)))
+		return NULL;
+	return file_get_slow(fd);
+}
+
+/* A reference that a cancelled or jumped-out-of call gives back too. */
+static inline void file_put_cleanup(struct file **f)
+{
+	if (*f)
+		file_put(*f);
+}
+#define FILE_REF __attribute__((cleanup(file_put_cleanup)))
+
+/* Of that kind, or NULL, the reference dropped. */
+static inline struct file *file_get_kind(int fd, enum file_kind kind)
+{
+	struct file *f = file_get(fd);
+
+	if (unlikely(f != NULL) && f->kind != kind) {
+		file_put(f);
+		f = NULL;
+	}
+	return f;
+}
+
+/* ---- uffd_fd.c --------------------------------------------------------------------------------- */
+
+/* userfaultfd(2), or with dev what /dev/userfaultfd gives: a descriptor or a negative errno. */
+int ufd_new(int flags, bool dev);
+/* fd, which the table does not know, may be a duplicate made behind our back. As file_get. */
+struct file *ufd_recognise(int fd);
+/* read(2), blocking as the descriptor does. A cancellation point. */
+long ufd_read(struct file *f, void *buf, size_t count);
+long ufd_readv(struct file *f, const struct iovec *iov, int n);
+/* ioctl(2). */
+int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg);
+unsigned ufd_poll(struct file *f);
+/* Somebody may look at the descriptor without us. */
+void ufd_watch(struct file *f);
+/* O_NONBLOCK may have changed. */
+void ufd_refresh(struct file *f, int fd);
+
+/*
+ * Spin until one of the n files has something to read, while(!stop(arg)); false when it took too
+ * long or is not worth while.
+ */
+bool ufd_spin(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg,
+	      uint64_t most_ns);
+
+/* The C library's own read: a cancellation point. */
+ssize_t front_read(int fd, void *buf, size_t count);
+
+/* ---- memory.c ---------------------------------------------------------------------------------- */
+
+/* As the system calls of these names: a result or a negative errno. */
+long mem_mmap(uint64_t addr, size_t len, int prot, int flags, int fd, uint64_t off);
+int mem_munmap(uint64_t addr, size_t len);
+long mem_mremap(uint64_t old, size_t old_len, size_t new_len, int flags, uint64_t new_addr);
+int mem_mprotect(uint64_t addr, size_t len, int prot);
+int mem_madvise(uint64_t addr, size_t len, int advice);
+long mem_process_madvise(int pidfd, const struct iovec *iov, size_t n, int advice, unsigned flags);
+int mem_mlock(uint64_t addr, size_t len, bool on_fault);
+int mem_munlock(uint64_t addr, size_t len);
+int mem_mlockall(int flags);
+int mem_munlockall(void);
+/* The break is about to go down from `from` to `to`. */
+int mem_brk_down(uint64_t from, uint64_t to);
+/* Nothing maps what the host has locked for the future behind the program's back. */
+void mem_before_start(void);
+
+#endif

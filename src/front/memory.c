@@ -1,0 +1,364 @@
+/*
+ * memory.c - mmap and its kin.
+ *
+ * A range falls into pieces: managed ones are mm's, what lies between is done by the kernel. A call
+ * on a range with nothing managed in it goes to the kernel as it is, errors included.
+ */
+#include "front/front.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#ifndef MLOCK_ONFAULT
+#define MLOCK_ONFAULT 1
+#endif
+
+static _Atomic int locked_for_future;
+
+/* Is [addr, addr + *len), once rounded up to pages, a range that mm may be asked about? */
+static bool round_range(uint64_t addr, uint64_t *len)
+{
+	uint64_t rounded = (*len + UF_PAGE_SIZE - 1) & UF_PAGE_MASK;
+
+	if ((addr & ~UF_PAGE_MASK) || rounded < *len || rounded == 0 || addr + rounded <= addr ||
+	    addr + rounded > mach_task_size())
+		return false;
+	*len = rounded;
+	return true;
+}
+
+static bool managed(uint64_t addr, uint64_t len)
+{
+	struct mach_entry entry;
+	bool yes;
+
+	mach_enter(&entry);
+	yes = mm_managed(mm_space_self, addr, len);
+	mach_leave(&entry);
+	return yes;
+}
+
+/* Rounds len, and says whether the call concerns mm. */
+static bool concerns_mm(uint64_t addr, uint64_t *len)
+{
+	return front_managing() && round_range(addr, len) && managed(addr, *len);
+}
+
+struct piece_call {
+	int (*mm)(struct piece_call *c, uint64_t at, uint64_t len);
+	int (*host)(struct piece_call *c, uint64_t at, uint64_t len);
+	int value;
+	bool go_on; /* after ENOMEM from the host: report it at the end */
+};
+
+static int each_piece(struct piece_call *c, uint64_t addr, uint64_t len)
+{
+	uint64_t at = addr, end = addr + len, next;
+	struct mach_entry entry;
+	int err, late = 0;
+	bool mine;
+
+	for (; at < end; at = next) {
+		mach_enter(&entry);
+		mine = mm_piece(mm_space_self, at, end, &next);
+		err = mine ? c->mm(c, at, next - at) : 0;
+		mach_leave(&entry);
+		if (!mine)
+			err = c->host(c, at, next - at);
+		if (err == -ENOMEM && !mine && c->go_on)
+			late = err;
+		else if (err)
+			return err;
+	}
+	return late;
+}
+
+/* The kernel has put something new there: what we knew of the place is stale. */
+static void landed(uint64_t addr, uint64_t len)
+{
+	struct mach_entry entry;
+
+	if (!round_range(addr, &len))
+		return;
+	mach_enter(&entry);
+	if (mm_managed(mm_space_self, addr, len))
+		mm_forget_range(mm_space_self, addr, len);
+	mach_leave(&entry);
+}
+
+long mem_mmap(uint64_t addr, size_t len, int prot, int flags, int fd, uint64_t off)
+{
+	struct mach_entry entry;
+	uint64_t size = len;
+	long ret;
+
+	if ((flags & MAP_FIXED) && concerns_mm(addr, &size)) {
+		mach_enter(&entry);
+		ret = mm_mmap_fixed(mm_space_self, addr, size, prot, flags, fd, off);
+		mach_leave(&entry);
+		return ret ? ret : (long)addr;
+	}
+	ret = SYS(SYS_mmap, addr, len, prot, flags, fd, off);
+	if (front_managing() && (unsigned long)ret < -4095ul)
+		landed((uint64_t)ret, len);
+	return ret;
+}
+
+int mem_munmap(uint64_t addr, size_t len)
+{
+	struct mach_entry entry;
+	uint64_t size = len;
+	int err;
+
+	if (!concerns_mm(addr, &size))
+		return (int)SYS(SYS_munmap, addr, len);
+	mach_enter(&entry);
+	err = mm_munmap(mm_space_self, addr, size);
+	mach_leave(&entry);
+	return err;
+}
+
+/* The old range is managed, at least in part. */
+static long remap_managed(uint64_t old, uint64_t old_len, uint64_t new_len, int flags,
+			  uint64_t new_addr)
+{
+	struct mach_entry entry;
+	uint64_t end, result = 0;
+	int err = -EFAULT;
+
+	mach_enter(&entry);
+	if (mm_piece(mm_space_self, old, old + old_len, &end) && end == old + old_len)
+		err = mm_mremap(mm_space_self, old, old_len, new_len, flags, new_addr, &result);
+	mach_leave(&entry);
+	return err ? err : (long)result;
+}
+
+long mem_mremap(uint64_t old, size_t old_len, size_t new_len, int flags, uint64_t new_addr)
+{
+	uint64_t from = old_len, to = new_len, page = UF_PAGE_SIZE;
+	bool fixed = flags & MREMAP_FIXED;
+	long ret;
+	int err;
+
+	if (!front_managing())
+		return SYS(SYS_mremap, old, old_len, new_len, flags, new_addr);
+	if (old_len == 0 && concerns_mm(old, &page))
+		return -EINVAL;
+	if (round_range(fixed ? new_addr : 0, &to)) {
+		if (concerns_mm(old, &from))
+			return remap_managed(old, from, to, flags, new_addr);
+		if (fixed && (flags & MREMAP_MAYMOVE) && round_range(old, &from) &&
+		    (new_addr + to <= old || old + from <= new_addr) && managed(new_addr, to)) {
+			err = mem_munmap(new_addr, to);
+			if (err)
+				return err;
+		}
+	}
+	ret = SYS(SYS_mremap, old, old_len, new_len, flags, new_addr);
+	if ((unsigned long)ret < -4095ul && (uint64_t)ret != old)
+		landed((uint64_t)ret, new_len);
+	return ret;
+}
+
+static int protect_mm(struct piece_call *c, uint64_t at, uint64_t len)
+{
+	return mm_mprotect(mm_space_self, at, len, (uint32_t)c->value);
+}
+
+static int protect_host(struct piece_call *c, uint64_t at, uint64_t len)
+{
+	return (int)SYS(SYS_mprotect, at, len, c->value);
+}
+
+int mem_mprotect(uint64_t addr, size_t len, int prot)
+{
+	struct piece_call call = {.mm = protect_mm, .host = protect_host, .value = prot};
+	uint64_t size = len;
+
+	if ((prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)) || !concerns_mm(addr, &size))
+		return (int)SYS(SYS_mprotect, addr, len, prot);
+	return each_piece(&call, addr, size);
+}
+
+static int advise_mm(struct piece_call *c, uint64_t at, uint64_t len)
+{
+	return mm_madvise(mm_space_self, at, len, c->value);
+}
+
+static int advise_host(struct piece_call *c, uint64_t at, uint64_t len)
+{
+	return (int)SYS(SYS_madvise, at, len, c->value);
+}
+
+int mem_madvise(uint64_t addr, size_t len, int advice)
+{
+	struct piece_call call = {
+		.mm = advise_mm, .host = advise_host, .value = advice, .go_on = true};
+	uint64_t size = len;
+
+	if (!concerns_mm(addr, &size))
+		return (int)SYS(SYS_madvise, addr, len, advice);
+	return each_piece(&call, addr, size);
+}
+
+/* Does the pidfd name this process? */
+static bool pidfd_is_self(int pidfd)
+{
+	char path[64], text[1024], *p;
+	long fd, n, pid = 0;
+
+	strcpy(path, "/proc/self/fdinfo/");
+	p = path + strlen(path);
+	if (pidfd < 0)
+		return false;
+	for (n = 1000000000; n > 1 && pidfd / n == 0; n /= 10)
+		;
+	for (; n > 0; n /= 10)
+		*p++ = (char)('0' + pidfd / n % 10);
+	*p = 0;
+	fd = SYS(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = SYS(SYS_read, fd, text, sizeof(text) - 1);
+	SYS(SYS_close, fd);
+	text[n > 0 ? n : 0] = 0;
+	p = strstr(text, "\nPid:");
+	if (!p)
+		return false;
+	for (p += 5; *p == '\t' || *p == ' '; p++)
+		;
+	for (; *p >= '0' && *p <= '9'; p++)
+		pid = pid * 10 + (*p - '0');
+	return pid == SYS(SYS_getpid);
+}
+
+long mem_process_madvise(int pidfd, const struct iovec *iov, size_t n, int advice, unsigned flags)
+{
+	uint64_t size;
+	bool ours = false;
+	long done = 0;
+	size_t i;
+	int err;
+
+	if (front_managing() && flags == 0 && n <= 1024 && pidfd_is_self(pidfd))
+		for (i = 0; i < n && !ours; i++) {
+			size = iov[i].iov_len;
+			ours = concerns_mm((uintptr_t)iov[i].iov_base, &size);
+		}
+	if (!ours)
+		return SYS(SYS_process_madvise, pidfd, iov, n, advice, flags);
+	for (i = 0; i < n; i++) {
+		err = mem_madvise((uintptr_t)iov[i].iov_base, iov[i].iov_len, advice);
+		if (err)
+			return done ? done : err;
+		done += (long)iov[i].iov_len;
+	}
+	return done;
+}
+
+enum { LOCK, LOCK_ON_FAULT, UNLOCK };
+
+static int lock_mm(struct piece_call *c, uint64_t at, uint64_t len)
+{
+	return mm_mlock(mm_space_self, at, len, c->value != UNLOCK, c->value == LOCK_ON_FAULT);
+}
+
+static int lock_host(struct piece_call *c, uint64_t at, uint64_t len)
+{
+	if (c->value == UNLOCK)
+		return (int)SYS(SYS_munlock, at, len);
+	return (int)SYS(SYS_mlock2, at, len, c->value == LOCK_ON_FAULT ? MLOCK_ONFAULT : 0);
+}
+
+static int lock_range(uint64_t addr, size_t len, int how)
+{
+	struct piece_call call = {.mm = lock_mm, .host = lock_host, .value = how};
+	uint64_t start = addr & UF_PAGE_MASK, size = len + (addr - start);
+
+	/* Unlike its kin, mlock rounds the address down. */
+	if (size < len || !concerns_mm(start, &size))
+		return lock_host(&call, addr, len);
+	return each_piece(&call, start, size);
+}
+
+int mem_mlock(uint64_t addr, size_t len, bool on_fault)
+{
+	return lock_range(addr, len, on_fault ? LOCK_ON_FAULT : LOCK);
+}
+
+int mem_munlock(uint64_t addr, size_t len)
+{
+	return lock_range(addr, len, UNLOCK);
+}
+
+/*
+ * Every mapping but our own: locking those would fill their holes. A mapping that cannot be locked
+ * (a device's) is passed over, as the kernel does.
+ */
+static int lock_all(bool on_fault)
+{
+	struct mach_entry entry;
+	struct mach_vma vma;
+	uint64_t at = 0;
+	int err;
+
+	for (;;) {
+		mach_enter(&entry);
+		err = mach_vma_next(at, &vma);
+		mach_leave(&entry);
+		if (err)
+			return 0;
+		at = vma.end;
+		if (!host_owns(vma.start, vma.end - vma.start) && vma.kind != MACH_VMA_SPECIAL)
+			mem_mlock(vma.start, vma.end - vma.start, on_fault);
+	}
+}
+
+int mem_mlockall(int flags)
+{
+	int err;
+
+	if (!atomic_load(&front_live)) {
+		err = (int)SYS(SYS_mlockall, flags);
+		if (err == 0)
+			atomic_store(&locked_for_future, flags & MCL_FUTURE);
+		return err;
+	}
+	if (flags == 0 || (flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) ||
+	    flags == MCL_ONFAULT)
+		return -EINVAL;
+	return flags & MCL_CURRENT ? lock_all(flags & MCL_ONFAULT) : 0;
+}
+
+int mem_munlockall(void)
+{
+	struct mm_area_info info;
+	struct mach_entry entry;
+	uint32_t i;
+
+	atomic_store(&locked_for_future, 0);
+	if (front_managing()) {
+		mach_enter(&entry);
+		for (i = 0; mm_area_info(mm_space_self, i, &info) == 0; i++)
+			mm_mlock(mm_space_self, info.start, info.end - info.start, false, false);
+		mach_leave(&entry);
+	}
+	return (int)SYS(SYS_munlockall);
+}
+
+void mem_before_start(void)
+{
+	if (atomic_exchange(&locked_for_future, 0))
+		SYS(SYS_mlockall, MCL_CURRENT | MCL_ONFAULT);
+}
+
+int mem_brk_down(uint64_t from, uint64_t to)
+{
+	uint64_t end = (from + UF_PAGE_SIZE - 1) & UF_PAGE_MASK;
+	uint64_t start = (to + UF_PAGE_SIZE - 1) & UF_PAGE_MASK;
+
+	if (start >= end || !front_managing() || !managed(start, end - start))
+		return 0;
+	return mem_munmap(start, end - start);
+}

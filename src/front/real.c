@@ -1,0 +1,44 @@
+/*
+ * real.c - libc's own functions, found behind ours.
+ */
+#include "front/preload.h"
+
+#include <dlfcn.h>
+
+_Atomic(void *) real_functions[REAL_COUNT];
+
+static const char *const names[REAL_COUNT] = {
+#define X(name) [REAL_##name] = #name,
+	REAL_LIST(X)
+#undef X
+};
+
+static long missing(void)
+{
+	errno = ENOSYS;
+	return -1;
+}
+
+void *real_find(enum real_id id)
+{
+	void *fn = dlsym(RTLD_NEXT, names[id]);
+
+	if (!fn)
+		fn = (void *)missing;
+	atomic_store_explicit(&real_functions[id], fn, memory_order_relaxed);
+	return fn;
+}
+
+void real_init(void)
+{
+	unsigned id;
+
+	for (id = 0; id < REAL_COUNT; id++)
+		if (!atomic_load(&real_functions[id]))
+			real_find((enum real_id)id);
+}
+
+ssize_t front_read(int fd, void *buf, size_t count)
+{
+	return REAL(read)(fd, buf, count);
+}

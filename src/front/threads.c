@@ -1,0 +1,113 @@
+/*
+ * threads.c - pthread_create, clone: threads get an alternate stack, so that a fault on their own
+ * stack can be served, and what they inherit of the signal mask.
+ *
+ * Threads that were there before the first userfaultfd get theirs when they first use one.
+ */
+#include "front/preload.h"
+
+#include <sched.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+struct beginning {
+	void *(*fn)(void *);
+	void *arg;
+	bool segv_blocked;
+};
+
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static bool key_made;
+static __thread bool entered __attribute__((tls_model("initial-exec")));
+
+static void leave(void *unused)
+{
+	(void)unused;
+	host_altstack_leave();
+}
+
+static void make_key(void)
+{
+	key_made = pthread_key_create(&key, leave) == 0;
+}
+
+void thread_enter(void)
+{
+	if (likely(entered) || !atomic_load(&front_live))
+		return;
+	entered = true;
+	thread_altstack();
+	pthread_once(&key_once, make_key);
+	if (key_made)
+		pthread_setspecific(key, &key);
+}
+
+static void *begin(void *arg)
+{
+	struct beginning b = *(struct beginning *)arg;
+
+	free(arg);
+	mask_inherit(b.segv_blocked);
+	thread_enter();
+	return b.fn(b.arg);
+}
+
+EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
+			  void *arg)
+{
+	struct beginning *b;
+	int err;
+
+	if (likely(!atomic_load_explicit(&front_live, memory_order_relaxed)) && !mask_inherited())
+		return REAL(pthread_create)(thread, attr, fn, arg);
+	b = malloc(sizeof(*b));
+	if (!b)
+		return EAGAIN;
+	*b = (struct beginning){.fn = fn, .arg = arg, .segv_blocked = mask_inherited()};
+	err = REAL(pthread_create)(thread, attr, begin, b);
+	if (err)
+		free(b);
+	return err;
+}
+
+/* Stands at the top of the new stack. */
+struct clone_beginning {
+	int (*fn)(void *);
+	void *arg;
+	int flags;
+} __attribute__((aligned(16)));
+
+/* With CLONE_VM and no CLONE_SETTLS this runs on the parent's thread-local storage: touch none. */
+static int begin_clone(void *arg)
+{
+	struct clone_beginning b = *(struct clone_beginning *)arg;
+	int ret;
+
+	if (!(b.flags & CLONE_VM)) {
+		process_forked_child();
+		return b.fn(b.arg);
+	}
+	host_altstack_enter();
+	ret = b.fn(b.arg);
+	host_altstack_leave();
+	return ret;
+}
+
+EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
+{
+	struct clone_beginning *b;
+	va_list ap;
+	void *parent_tid, *tls, *child_tid;
+
+	va_start(ap, arg);
+	parent_tid = va_arg(ap, void *);
+	tls = va_arg(ap, void *);
+	child_tid = va_arg(ap, void *);
+	va_end(ap);
+	if (!fn || !stack || likely(!atomic_load_explicit(&front_live, memory_order_relaxed)))
+		return REAL(clone)(fn, stack, flags, arg, parent_tid, tls, child_tid);
+	b = (struct clone_beginning *)((uintptr_t)stack & ~15ul) - 1;
+	*b = (struct clone_beginning){.fn = fn, .arg = arg, .flags = flags};
+	return REAL(clone)(begin_clone, b, flags, b, parent_tid, tls, child_tid);
+}

@@ -1,0 +1,279 @@
+/*
+ * uffd_fd.c - what a userfaultfd descriptor does.
+ *
+ * A reader that finds nothing spins for a while before it sleeps: a thread wake-up costs tens of
+ * microseconds, a hand-off between two that run less than one. How long depends on how well it went
+ * of late, so that readers with nothing to do burn no time. It gives the CPU away now and then, in
+ * case the faulting thread waits for this very one.
+ */
+#include "front/front.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#define SPIN_NS	      150000
+#define SPIN_TURN_NS  4000 /* between two looks at who else wants the CPU */
+#define SCORE_MAX     256u
+#define SCORE_POOR    64u
+#define SKIP_WHEN_POOR 32u
+
+static uint32_t eventfd_id(int fd)
+{
+	char path[64] = "/proc/self/fdinfo/", text[1024], digits[12], *p;
+	uint32_t id = 0;
+	long in, n;
+	int i = 0;
+
+	do {
+		digits[i++] = (char)('0' + fd % 10);
+		fd /= 10;
+	} while (fd);
+	p = path + strlen(path);
+	while (i)
+		*p++ = digits[--i];
+	*p = 0;
+	in = SYS(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	if (in < 0)
+		return 0;
+	n = SYS(SYS_read, in, text, sizeof(text) - 1);
+	SYS(SYS_close, in);
+	text[n > 0 ? n : 0] = 0;
+	p = strstr(text, "eventfd-id:");
+	if (p)
+		for (p += strlen("eventfd-id:"); *p && *p != '\n'; p++)
+			if (*p >= '0' && *p <= '9')
+				id = id * 10 + (uint32_t)(*p - '0');
+	return id;
+}
+
+void ufd_refresh(struct file *f, int fd)
+{
+	long flags = SYS(SYS_fcntl, fd, F_GETFL);
+
+	if (flags >= 0)
+		atomic_store(&f->nonblock, flags & O_NONBLOCK);
+}
+
+int ufd_new(int flags, bool dev)
+{
+	struct file *f;
+	int err, fd;
+
+	err = front_start();
+	if (err)
+		return err;
+	f = file_new(FILE_UFFD);
+	if (!f)
+		return -ENFILE;
+	f->spin.score = SCORE_MAX;
+	err = uffd_create(mm_space_self, flags, dev, &f->ctx, &fd);
+	if (err) {
+		atomic_store(&f->foreign, true); /* nothing to close */
+		file_put(f);
+		return err;
+	}
+	f->hidden = uffd_hidden_fd(f->ctx, &f->eventfd);
+	atomic_store(&f->nonblock, flags & O_NONBLOCK);
+	err = file_attach(fd, f);
+	if (err)
+		SYS(SYS_close, fd);
+	file_put(f);
+	return err ? err : fd;
+}
+
+struct recognition {
+	uint32_t id;
+	struct file *found;
+};
+
+static void compare_id(struct file *f, void *arg)
+{
+	struct recognition *r = arg;
+
+	if (f->eventfd == r->id && !r->found) {
+		atomic_fetch_add(&f->refs, 1);
+		r->found = f;
+	}
+}
+
+struct file *ufd_recognise(int fd)
+{
+	struct recognition r = {0};
+
+	if (fd < 0 || !atomic_load(&files_used))
+		return NULL;
+	r.id = eventfd_id(fd);
+	if (r.id)
+		file_each(FILE_UFFD, compare_id, &r);
+	if (r.found)
+		file_attach(fd, r.found);
+	return r.found;
+}
+
+void ufd_watch(struct file *f)
+{
+	if (!atomic_exchange(&f->watched, true))
+		uffd_watch(f->ctx);
+}
+
+/* ---- spinning ---------------------------------------------------------------------------------- */
+
+static bool worth_spinning(struct spin *s)
+{
+	if (!front_many_cpus())
+		return false;
+	if (atomic_load_explicit(&s->score, memory_order_relaxed) >= SCORE_POOR)
+		return true;
+	return atomic_fetch_add_explicit(&s->skipped, 1, memory_order_relaxed) % SKIP_WHEN_POOR ==
+	       0;
+}
+
+static void learn(struct spin *s, bool good)
+{
+	uint32_t score = atomic_load_explicit(&s->score, memory_order_relaxed);
+
+	score = good ? score + (SCORE_MAX - score + 3) / 4 : score - score / 4;
+	atomic_store_explicit(&s->score, score, memory_order_relaxed);
+}
+
+static bool any_ready(struct file *const *f, unsigned n)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		if (uffd_ready(f[i]->ctx))
+			return true;
+	return false;
+}
+
+static bool spin_until(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg,
+		       uint64_t most_ns)
+{
+	uint64_t start = mach_now(), turn = start + SPIN_TURN_NS, now;
+	unsigned i;
+
+	do {
+		for (i = 0; i < 16; i++) {
+			if (any_ready(f, n))
+				return true;
+			mach_relax();
+		}
+		now = mach_now();
+		if (now >= turn) {
+			if (stop && stop(arg))
+				return false;
+			sched_yield();
+			now = mach_now();
+			turn = now + SPIN_TURN_NS;
+		}
+	} while (now - start < most_ns);
+	return any_ready(f, n);
+}
+
+bool ufd_spin(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg, uint64_t most_ns)
+{
+	unsigned i;
+	bool good;
+
+	if (n == 0 || !worth_spinning(&f[0]->spin))
+		return false;
+	for (i = 0; i < n; i++)
+		uffd_spin_begin(f[i]->ctx);
+	good = spin_until(f, n, stop, arg, most_ns < SPIN_NS ? most_ns : SPIN_NS);
+	for (i = 0; i < n; i++)
+		uffd_spin_end(f[i]->ctx);
+	learn(&f[0]->spin, good);
+	return good;
+}
+
+/* ---- operations -------------------------------------------------------------------------------- */
+
+static void sleep_end_cleanup(struct file **f)
+{
+	uffd_sleep_end((*f)->ctx);
+}
+
+/* Until there may be something to read; -EINTR, or -EAGAIN when the descriptor stopped blocking. */
+static int sleep_on(struct file *f)
+{
+	struct file *end __attribute__((cleanup(sleep_end_cleanup))) = f;
+	uint64_t level;
+
+	return front_read(end->hidden, &level, sizeof(level)) < 0 ? -errno : 0;
+}
+
+long ufd_read(struct file *f, void *buf, size_t count)
+{
+	long n;
+	int err;
+
+	if (atomic_load(&f->foreign))
+		return -ESRCH;
+	pthread_testcancel();
+	for (;;) {
+		n = uffd_read(f->ctx, (uintptr_t)buf, count);
+		if (n != -EAGAIN || atomic_load(&f->nonblock))
+			return n;
+		if (ufd_spin(&f, 1, NULL, NULL, SPIN_NS) || !uffd_sleep_begin(f->ctx))
+			continue;
+		err = sleep_on(f);
+		if (err == -EAGAIN)
+			ufd_refresh(f, f->hidden);
+		else if (err)
+			return err;
+	}
+}
+
+long ufd_readv(struct file *f, const struct iovec *iov, int n)
+{
+	struct uf_msgs {
+		char bytes[64 * 32];
+	} msgs;
+	size_t total = 0, done = 0, part;
+	long got;
+	int i;
+
+	if (n < 0 || n > 1024)
+		return -EINVAL;
+	for (i = 0; i < n; i++)
+		total += iov[i].iov_len;
+	if (n == 1)
+		return ufd_read(f, iov->iov_base, iov->iov_len);
+	got = ufd_read(f, &msgs, total < sizeof(msgs) ? total : sizeof(msgs));
+	for (i = 0; i < n && got > 0 && done < (size_t)got; i++) {
+		part = iov[i].iov_len < (size_t)got - done ? iov[i].iov_len : (size_t)got - done;
+		if (part && mach_copy_out((uintptr_t)iov[i].iov_base, msgs.bytes + done, part) < 0)
+			return -EFAULT;
+		done += part;
+	}
+	return got;
+}
+
+int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg)
+{
+	long ret;
+
+	switch (cmd) {
+	case FIONBIO:
+		ret = SYS(SYS_ioctl, fd, cmd, arg);
+		ufd_refresh(f, fd);
+		return (int)ret;
+	case FIOCLEX:
+	case FIONCLEX:
+		return (int)SYS(SYS_ioctl, fd, cmd, arg);
+	}
+	if (atomic_load(&f->foreign))
+		return -ESRCH;
+	return uffd_ioctl(f->ctx, cmd, arg);
+}
+
+unsigned ufd_poll(struct file *f)
+{
+	if (atomic_load(&f->foreign))
+		return POLLERR;
+	return uffd_poll(f->ctx, atomic_load(&f->nonblock));
+}
