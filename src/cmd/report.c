@@ -137,6 +137,14 @@ static void print_duration(const char *label, uint64_t ns)
 		fprintf(stderr, "%s %.1f s", label, (double)ns / 1e9);
 }
 
+/* A quantile is the upper border of a bucket, which may lie above all that was seen. */
+static uint64_t quantile(const struct mm_stats *s, unsigned percent)
+{
+	uint64_t ns = mm_stat_quantile(s, percent, 100);
+
+	return ns < s->latency_max ? ns : s->latency_max;
+}
+
 static void print_faults(const struct mm_stats *s)
 {
 	const _Atomic uint64_t *n = s->count;
@@ -152,8 +160,8 @@ static void print_faults(const struct mm_stats *s)
 		served += s->latency[i];
 	line("their latency");
 	if (served) {
-		print_duration("p50", mm_stat_quantile(s, 50, 100));
-		print_duration(", p99", mm_stat_quantile(s, 99, 100));
+		print_duration("p50", quantile(s, 50));
+		print_duration(", p99", quantile(s, 99));
 		print_duration(", max", s->latency_max);
 		fputc('\n', stderr);
 	} else {
@@ -177,8 +185,8 @@ static void print_memory(const struct sum *sum)
 	line("pages managed");
 	fprintf(stderr, "%" PRIu64, n[MM_STAT_PAGES]);
 	if (n[MM_STAT_PAGES])
-		fprintf(stderr, ", %.1f bytes of bookkeeping each",
-			(double)n[MM_STAT_META] / (double)n[MM_STAT_PAGES]);
+		fprintf(stderr, ", bookkeeping %" PRIu64 " KiB (%.1f bytes a page)",
+			n[MM_STAT_META] / 1024, (double)n[MM_STAT_META] / (double)n[MM_STAT_PAGES]);
 	fputc('\n', stderr);
 	line("host mappings");
 	fprintf(stderr, "%" PRIu64 " used of a budget of %" PRIu64 "\n", sum->mappings,

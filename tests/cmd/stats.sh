@@ -17,7 +17,7 @@ for trap in guard mprotect; do
 	says 'missing 32, write-protect 8, minor 0, read-write-protect 0$'
 	says 'p50 [0-9.]+ [um]?s, p99 [0-9.]+ [um]?s, max [0-9.]+ [um]?s$'
 	says 'pages filled +32,'
-	says 'pages managed +32, [0-9.]+ bytes of bookkeeping each'
+	says 'pages managed +32, bookkeeping [1-9][0-9]* KiB \([0-9.]+ bytes a page\)'
 	says 'host mappings +[0-9]+ used of a budget of [1-9][0-9]*$'
 done
 
