@@ -14,6 +14,7 @@ enum host_trap_choice { HOST_TRAP_AUTO, HOST_TRAP_GUARD, HOST_TRAP_MPROTECT };
 struct host_config {
 	enum host_trap_choice trap;
 	uint64_t warm_pages; /* frames kept warm after a drop, 0: the default */
+	uint64_t budget;     /* host mappings that may be used, 0: half of what the host allows */
 };
 
 /*

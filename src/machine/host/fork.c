@@ -1,0 +1,86 @@
+/*
+ * fork.c - the child after fork. What the parent manages was not inherited (MADV_DONTFORK): the
+ * child has holes there. They are closed, so that nothing else lands in them, and remembered, so
+ * that a fault in one can be explained. Everything else of ours begins anew.
+ */
+#include "machine/host/internal.h"
+
+#define CLOSED_MAX ((uint32_t)1 << 20)
+
+struct range {
+	uint64_t start, end;
+};
+
+static struct range *closed; /* sorted, joined */
+static uint32_t closed_count;
+
+/* The segments of the parent, as they were at the fork; some holes may be somebody else's by now. */
+static void close_holes(void)
+{
+	long at;
+
+	if (registry.count == 0)
+		return;
+	if (!closed) {
+		at = sys_mmap(0, CLOSED_MAX * sizeof(*closed), PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (sys_failed(at))
+			return;
+		closed = (struct range *)at;
+	}
+	for (uint32_t i = 0; i < registry.count && closed_count < CLOSED_MAX; i++) {
+		const struct host_segment *s = &registry.segments[i];
+		uint64_t len = s->npages << UF_PAGE_SHIFT;
+
+		at = sys_mmap(s->addr, len, PROT_NONE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+			      0);
+		if (at == (long)s->addr)
+			closed[closed_count++] = (struct range){ s->addr, s->addr + len };
+		else if (!sys_failed(at))
+			sys_munmap((uint64_t)at, len);
+	}
+}
+
+bool fork_closed(uint64_t addr)
+{
+	for (uint32_t i = 0; i < closed_count; i++) {
+		if (addr >= closed[i].start && addr < closed[i].end)
+			return true;
+	}
+	return false;
+}
+
+/* Called with the space's write lock held, which is what guards the table. */
+void fork_forget(uint64_t addr, uint64_t len)
+{
+	uint64_t end = addr + len;
+
+	for (uint32_t i = 0; i < closed_count; i++) {
+		struct range *r = &closed[i];
+
+		if (r->end <= addr || end <= r->start)
+			continue;
+		if (r->start < addr && end < r->end && closed_count < CLOSED_MAX)
+			closed[closed_count++] = (struct range){ end, r->end };
+		if (r->start < addr)
+			r->end = addr;
+		else
+			r->start = end < r->end ? end : r->end;
+	}
+}
+
+void host_after_fork_child(void)
+{
+	if (!host.ready)
+		return;
+	close_holes();
+	registry_after_fork();
+	host_close_all_hidden();
+	host_arena_map(host.arena_addr, host.arena_len);
+	frames_after_fork();
+	aside_after_fork();
+	vma_after_fork();
+	wait_after_fork();
+	altstack_after_fork();
+}

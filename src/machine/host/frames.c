@@ -1,0 +1,539 @@
+/*
+ * frames.c - the contents of pages: one sparse memory file, seen through hidden aliases.
+ *
+ * The file is cut into windows; each has one mapping, the alias of all its pages. A map gets an
+ * extent of pages inside one window. Three bits a page say what the file has there:
+ *
+ *   warm   a frame exists. To fill a frame that exists costs a copy; to make one, ten times that.
+ *   idle   warm, and nobody needs its contents: dropped, or its map is gone.
+ *   maybe  nobody made a frame through us, but the program may have, by touching the open hole.
+ *
+ * A page with neither warm nor maybe is a hole and reads as zero. At most host.warm_limit frames
+ * stay idle; beyond it a clock hand punches holes, some at a time.
+ */
+#include "machine/host/internal.h"
+
+#define WINDOWS_MAX  256
+#define WINDOW_PAGES ((uint64_t)16 << (30 - UF_PAGE_SHIFT))
+#define FILE_PAGES   ((uint64_t)1 << (52 - UF_PAGE_SHIFT))
+#define ALIGN_PAGES  ((uint64_t)512)
+
+#define EXTENTS_MAX  ((uint32_t)1 << 18)
+
+/* How much one drop may punch: many calls, or many pages, keep a fault waiting. */
+#define PUNCH_CALLS 64
+#define PUNCH_PAGES 4096
+
+struct window {
+	uint64_t start, npages; /* in the file */
+	uint64_t alias;
+	_Atomic uint64_t *warm, *idle, *maybe;
+};
+
+struct extent {
+	uint64_t start, npages;
+};
+
+static struct mach_lock lock;
+static struct window windows[WINDOWS_MAX];
+static uint32_t window_count;
+static uint64_t file_used; /* pages that windows cover */
+static struct extent *holes; /* free extents, sorted, joined */
+static uint32_t hole_count;
+static _Atomic uint64_t idle_pages;
+static struct mach_lock punch_lock;
+static uint32_t hand_window;
+static uint64_t hand_word;
+
+int frames_init(void)
+{
+	long at = sys_mmap(0, EXTENTS_MAX * sizeof(*holes), PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (sys_failed(at))
+		return (int)at;
+	holes = (struct extent *)at;
+	host.frames_fd = host_memory_file("userfault-frames", FILE_PAGES << UF_PAGE_SHIFT);
+	return host.frames_fd < 0 ? host.frames_fd : 0;
+}
+
+uint64_t frames_idle(void)
+{
+	return atomic_load_explicit(&idle_pages, memory_order_relaxed);
+}
+
+/* ---- Bits ---- */
+
+static uint64_t word_mask(uint64_t bit, uint64_t n)
+{
+	return (n >= 64 ? ~0ull : (1ull << n) - 1) << bit;
+}
+
+/* Of [bit, bit + n), what lies in the first word; at most 64. */
+static uint64_t in_word(uint64_t bit, uint64_t n)
+{
+	uint64_t room = 64 - bit % 64;
+
+	return n < room ? n : room;
+}
+
+static void set_bits(_Atomic uint64_t *map, uint64_t bit, uint64_t n)
+{
+	for (uint64_t k; n > 0; bit += k, n -= k) {
+		uint64_t mask;
+
+		k = in_word(bit, n);
+		mask = word_mask(bit % 64, k);
+		if ((atomic_load_explicit(&map[bit / 64], memory_order_relaxed) & mask) != mask)
+			atomic_fetch_or(&map[bit / 64], mask);
+	}
+}
+
+static void clear_bits(_Atomic uint64_t *map, uint64_t bit, uint64_t n)
+{
+	for (uint64_t k; n > 0; bit += k, n -= k) {
+		uint64_t mask;
+
+		k = in_word(bit, n);
+		mask = word_mask(bit % 64, k);
+		if (atomic_load_explicit(&map[bit / 64], memory_order_relaxed) & mask)
+			atomic_fetch_and(&map[bit / 64], ~mask);
+	}
+}
+
+/* ---- Extents ---- */
+
+static struct window *window_of(const struct mach_map *map)
+{
+	return &windows[map->flags];
+}
+
+static int add_window(uint64_t npages)
+{
+	struct window *w = &windows[window_count];
+	uint64_t words, size = npages > WINDOW_PAGES ? npages : WINDOW_PAGES;
+	long at;
+
+	if (window_count == WINDOWS_MAX)
+		return -ENOMEM;
+	do {
+		size = (size + ALIGN_PAGES - 1) & ~(ALIGN_PAGES - 1);
+		at = sys_mmap(0, size << UF_PAGE_SHIFT, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_NORESERVE, host.frames_fd,
+			      file_used << UF_PAGE_SHIFT);
+		size /= 2;
+	} while (sys_failed(at) && size >= npages);
+	if (sys_failed(at))
+		return -ENOMEM;
+	size *= 2;
+	words = (size + 63) / 64 * 8;
+	w->warm = arena_alloc(3 * words);
+	if (!w->warm) {
+		sys_munmap((uint64_t)at, size << UF_PAGE_SHIFT);
+		return -ENOMEM;
+	}
+	w->idle = w->warm + words / 8;
+	w->maybe = w->idle + words / 8;
+	sys_munlock((uint64_t)at, size << UF_PAGE_SHIFT);
+	sys_madvise((uint64_t)at, size << UF_PAGE_SHIFT, MADV_DONTFORK);
+	sys_madvise((uint64_t)at, size << UF_PAGE_SHIFT, MADV_DONTDUMP);
+	w->start = file_used;
+	w->npages = size;
+	w->alias = (uint64_t)at;
+	file_used += size;
+	holes[hole_count++] = (struct extent){ w->start, size };
+	window_count++;
+	return 0;
+}
+
+static uint32_t window_at(uint64_t page)
+{
+	uint32_t i = 0;
+
+	while (page >= windows[i].start + windows[i].npages)
+		i++;
+	return i;
+}
+
+/* The smallest hole that is large enough, and in it the lowest place: what was used last is warm. */
+static bool take_hole(uint64_t npages, uint64_t *start)
+{
+	uint32_t best = hole_count;
+
+	for (uint32_t i = 0; i < hole_count; i++) {
+		if (holes[i].npages >= npages &&
+		    (best == hole_count || holes[i].npages < holes[best].npages))
+			best = i;
+	}
+	if (best == hole_count)
+		return false;
+	*start = holes[best].start;
+	holes[best].start += npages;
+	holes[best].npages -= npages;
+	if (holes[best].npages == 0) {
+		memmove(&holes[best], &holes[best + 1],
+			(hole_count - best - 1) * sizeof(*holes));
+		hole_count--;
+	}
+	return true;
+}
+
+static bool same_window(uint64_t a, uint64_t b)
+{
+	return window_at(a) == window_at(b);
+}
+
+static void put_hole(uint64_t start, uint64_t npages)
+{
+	uint32_t i = 0;
+
+	while (i < hole_count && holes[i].start < start)
+		i++;
+	if (i < hole_count && holes[i].start == start + npages &&
+	    same_window(start, holes[i].start)) {
+		holes[i].start = start;
+		holes[i].npages += npages;
+	} else {
+		memmove(&holes[i + 1], &holes[i], (hole_count - i) * sizeof(*holes));
+		holes[i] = (struct extent){ start, npages };
+		hole_count++;
+	}
+	if (i > 0 && holes[i - 1].start + holes[i - 1].npages == start &&
+	    same_window(holes[i - 1].start, start)) {
+		holes[i - 1].npages += holes[i].npages;
+		memmove(&holes[i], &holes[i + 1], (hole_count - i - 1) * sizeof(*holes));
+		hole_count--;
+	}
+}
+
+int frames_reserve(struct mach_map *map, uint64_t npages)
+{
+	uint64_t start = 0;
+	int err = 0;
+
+	mach_lock(&lock);
+	if (hole_count + 2 > EXTENTS_MAX)
+		err = -ENOMEM;
+	else if (!take_hole(npages, &start)) {
+		err = add_window(npages);
+		if (err == 0)
+			take_hole(npages, &start);
+	}
+	if (err == 0) {
+		struct window *w;
+
+		map->flags = window_at(start);
+		w = window_of(map);
+		map->extent = start;
+		map->alias = w->alias + ((start - w->start) << UF_PAGE_SHIFT);
+	}
+	mach_unlock(&lock);
+	return err;
+}
+
+void frames_release(struct mach_map *map)
+{
+	mach_frames_drop(map, 0, map->npages);
+	mach_lock(&lock);
+	put_hole(map->extent, map->npages);
+	mach_unlock(&lock);
+}
+
+bool frames_own(uint64_t addr, uint64_t len)
+{
+	for (uint32_t i = 0; i < window_count; i++) {
+		const struct window *w = &windows[i];
+
+		if (addr < w->alias + (w->npages << UF_PAGE_SHIFT) && w->alias < addr + len)
+			return true;
+	}
+	return false;
+}
+
+/* The parent's windows were not inherited; make a file of our own. */
+void frames_after_fork(void)
+{
+	memset(windows, 0, sizeof(windows));
+	window_count = 0;
+	file_used = 0;
+	hole_count = 0;
+	hand_window = 0;
+	hand_word = 0;
+	atomic_store(&idle_pages, 0);
+	atomic_store(&lock.word, 0);
+	atomic_store(&punch_lock.word, 0);
+	host.frames_fd = host_memory_file("userfault-frames", FILE_PAGES << UF_PAGE_SHIFT);
+}
+
+/* ---- Idle frames ---- */
+
+static void punch(struct window *w, uint64_t bit, uint64_t n)
+{
+	sys_fallocate(host.frames_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      (w->start + bit) << UF_PAGE_SHIFT, n << UF_PAGE_SHIFT);
+	clear_bits(w->warm, bit, n);
+}
+
+/*
+ * Claim the idle frames of one word and punch them. A claimed frame is warm and not idle until the
+ * hole is there; a filler that finds it so waits for punch_lock (see claim_run).
+ */
+static uint64_t punch_word(struct window *w, uint64_t word, unsigned *calls)
+{
+	uint64_t bits = atomic_exchange(&w->idle[word], 0), total = 0;
+
+	while (bits != 0) {
+		unsigned from = (unsigned)__builtin_ctzll(bits), n;
+		uint64_t rest = ~(bits >> from);
+
+		n = rest ? (unsigned)__builtin_ctzll(rest) : 64;
+		if (from + n > 64)
+			n = 64 - from;
+		punch(w, word * 64 + from, n);
+		bits &= ~word_mask(from, n);
+		total += n;
+		++*calls;
+	}
+	return total;
+}
+
+static void trim_idle(void)
+{
+	uint64_t done = 0, want = frames_idle() - host.warm_limit + host.warm_limit / 16;
+	uint64_t seen = 0;
+	uint32_t free = 0;
+	unsigned calls = 0;
+
+	if (want > PUNCH_PAGES)
+		want = PUNCH_PAGES;
+	if (!atomic_compare_exchange_strong(&punch_lock.word, &free, 1))
+		return;
+	while (done < want && calls < PUNCH_CALLS && seen <= window_count) {
+		struct window *w = &windows[hand_window];
+
+		if (hand_word * 64 >= w->npages) {
+			hand_window = (hand_window + 1) % window_count;
+			hand_word = 0;
+			seen++;
+			continue;
+		}
+		if (atomic_load_explicit(&w->idle[hand_word], memory_order_relaxed) != 0)
+			done += punch_word(w, hand_word, &calls);
+		hand_word++;
+	}
+	mach_unlock(&punch_lock);
+	atomic_fetch_sub(&idle_pages, done);
+}
+
+static void punch_range(struct window *w, uint64_t bit, uint64_t n)
+{
+	mach_lock(&punch_lock);
+	clear_bits(w->maybe, bit, n);
+	clear_bits(w->idle, bit, n);
+	punch(w, bit, n);
+	mach_unlock(&punch_lock);
+}
+
+void mach_frames_drop(struct mach_map *map, uint64_t page, uint64_t n)
+{
+	struct window *w = window_of(map);
+	uint64_t bit = map->extent - w->start + page, added = 0;
+
+	for (uint64_t k; n > 0; bit += k, n -= k) {
+		uint64_t mask, gone, had;
+
+		k = in_word(bit, n);
+		mask = word_mask(bit % 64, k);
+		gone = atomic_load_explicit(&w->maybe[bit / 64], memory_order_relaxed) & mask;
+		if (gone != 0) {
+			atomic_fetch_or(&w->warm[bit / 64], gone);
+			atomic_fetch_and(&w->maybe[bit / 64], ~gone);
+		}
+		gone = atomic_load(&w->warm[bit / 64]) & mask;
+		if (gone == 0)
+			continue;
+		had = atomic_fetch_or(&w->idle[bit / 64], gone);
+		added += (uint64_t)__builtin_popcountll(gone & ~had);
+	}
+	if (added != 0 && atomic_fetch_add(&idle_pages, added) + added > host.warm_limit)
+		trim_idle();
+}
+
+/* ---- Filling ---- */
+
+/*
+ * Take pages from `page` on, as many of the n as are alike, out of the idle ones: they are about to
+ * be filled. *warm: they have frames. Returns how many.
+ */
+static uint64_t claim_run(struct window *w, uint64_t bit, uint64_t n, bool *warm)
+{
+	uint64_t done = 0;
+
+	for (uint64_t k; done < n; done += k) {
+		uint64_t at = bit + done, mask, has, idle;
+
+		k = in_word(at, n - done);
+		mask = word_mask(at % 64, k);
+		idle = atomic_load_explicit(&w->idle[at / 64], memory_order_relaxed) & mask;
+		if (idle != 0) {
+			idle &= atomic_fetch_and(&w->idle[at / 64], ~idle);
+			atomic_fetch_sub(&idle_pages, (uint64_t)__builtin_popcountll(idle));
+		}
+		has = atomic_load(&w->warm[at / 64]) & mask;
+		if (has & ~idle) {
+			/* In use, or just being punched: after the lock the bits tell. */
+			mach_lock(&punch_lock);
+			has = atomic_load(&w->warm[at / 64]) & mask;
+			mach_unlock(&punch_lock);
+		}
+		has |= atomic_load_explicit(&w->maybe[at / 64], memory_order_relaxed) & mask;
+		if (done == 0)
+			*warm = has >> (at % 64) & 1;
+		has = (*warm ? ~has : has) & mask;
+		if (has != 0) {
+			done += (uint64_t)__builtin_ctzll(has) - at % 64;
+			break;
+		}
+	}
+	return done;
+}
+
+/*
+ * pwrite makes and fills frames without zeroing them first and without a fault in the alias; but it
+ * minds RLIMIT_FSIZE, which the program may have set.
+ */
+static bool may_write(uint64_t end)
+{
+	struct rlimit lim;
+
+	return sys_rlimit(RLIMIT_FSIZE, NULL, &lim) != 0 || lim.rlim_cur >= end;
+}
+
+static long copy_run(struct mach_map *map, struct window *w, uint64_t page, uint64_t n, bool warm,
+		     uint64_t src)
+{
+	uint64_t bit = map->extent - w->start + page, len = n << UF_PAGE_SHIFT;
+	uint64_t off = (map->extent + page) << UF_PAGE_SHIFT;
+	long got;
+
+	if (warm || !may_write(off + len)) {
+		size_t left = cpu_copy_nofault((void *)(map->alias + (page << UF_PAGE_SHIFT)),
+					       (const void *)src, len);
+
+		got = (long)(len - left);
+	} else {
+		got = sys_pwrite(host.frames_fd, (const void *)src, len, off);
+		if (got < 0 && got != -EFAULT)
+			return got;
+		if (got < 0)
+			got = 0;
+	}
+	set_bits(w->warm, bit, ((uint64_t)got + UF_PAGE_SIZE - 1) >> UF_PAGE_SHIFT);
+	clear_bits(w->maybe, bit, (uint64_t)got >> UF_PAGE_SHIFT);
+	return got >> UF_PAGE_SHIFT;
+}
+
+/* In pieces: a claim takes pages out of the idle ones, and those not filled are put back. */
+long mach_frames_copy(struct mach_map *map, uint64_t page, uint64_t n, uint64_t src)
+{
+	struct window *w = window_of(map);
+	uint64_t done = 0;
+
+	while (done < n) {
+		uint64_t bit = map->extent - w->start + page + done, run;
+		bool warm = false;
+		long got;
+
+		run = claim_run(w, bit, n - done, &warm);
+		got = copy_run(map, w, page + done, run, warm, src + (done << UF_PAGE_SHIFT));
+		if (got == (long)run) {
+			done += run;
+			continue;
+		}
+		if (got > 0)
+			done += (uint64_t)got;
+		mach_frames_drop(map, page + done, run - (got > 0 ? (uint64_t)got : 0));
+		if (done == 0)
+			return got < 0 ? got : -EFAULT;
+		break;
+	}
+	return (long)done;
+}
+
+void mach_frames_zero(struct mach_map *map, uint64_t page, uint64_t n)
+{
+	struct window *w = window_of(map);
+
+	while (n > 0) {
+		uint64_t bit = map->extent - w->start + page, run;
+		bool warm = false;
+
+		run = claim_run(w, bit, n, &warm);
+		if (!warm) {
+			set_bits(w->maybe, bit, run);
+		} else if (run >= PUNCH_PAGES) {
+			punch_range(w, bit, run);
+			set_bits(w->maybe, bit, run);
+		} else {
+			memset((void *)(map->alias + (page << UF_PAGE_SHIFT)), 0,
+			       run << UF_PAGE_SHIFT);
+			set_bits(w->warm, bit, run);
+			clear_bits(w->maybe, bit, run);
+		}
+		page += run;
+		n -= run;
+	}
+}
+
+void mach_frames_move(struct mach_map *dst, uint64_t dpage, struct mach_map *src, uint64_t spage,
+		      uint64_t n)
+{
+	struct window *sw = window_of(src);
+	uint64_t first = spage, count = n;
+
+	while (n > 0) {
+		uint64_t bit = src->extent - sw->start + spage, run = in_word(bit, n), has, differs;
+
+		has = atomic_load(&sw->warm[bit / 64]) | atomic_load(&sw->maybe[bit / 64]);
+		has >>= bit % 64;
+		differs = has & 1 ? ~has : has;
+		if (differs != 0 && (uint64_t)__builtin_ctzll(differs) < run)
+			run = (uint64_t)__builtin_ctzll(differs);
+		if (has & 1)
+			mach_frames_copy(dst, dpage, run, src->alias + (spage << UF_PAGE_SHIFT));
+		else
+			mach_frames_zero(dst, dpage, run);
+		dpage += run;
+		spage += run;
+		n -= run;
+	}
+	mach_frames_drop(src, first, count);
+}
+
+void *mach_frame(struct mach_map *map, uint64_t page)
+{
+	struct window *w = window_of(map);
+	uint64_t bit = map->extent - w->start + page;
+	bool warm;
+
+	claim_run(w, bit, 1, &warm);
+	if (!warm)
+		set_bits(w->maybe, bit, 1);
+	return (void *)(map->alias + (page << UF_PAGE_SHIFT));
+}
+
+bool frames_allocated(const struct mach_map *map, uint64_t page, uint64_t n)
+{
+	const struct window *w = window_of(map);
+	uint64_t bit = map->extent - w->start + page;
+
+	for (uint64_t k; n > 0; bit += k, n -= k) {
+		uint64_t mask;
+
+		k = in_word(bit, n);
+		mask = word_mask(bit % 64, k);
+		if ((atomic_load_explicit(&w->warm[bit / 64], memory_order_relaxed) & mask) != mask)
+			return false;
+	}
+	return true;
+}

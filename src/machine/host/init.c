@@ -1,0 +1,196 @@
+/* init.c - start-up: the arena, the choice of the trap, what is asked of the host once. */
+#include "machine/host/internal.h"
+
+char *mach_arena_base;
+uint64_t mach_arena_size;
+struct host_state host;
+
+#define GIB			((uint64_t)1 << 30)
+#define ARENA_MAX		(64 * GIB)
+#define ARENA_MIN		(GIB / 4)
+#define WARM_DEFAULT		16384
+#define DEFAULT_MAX_MAP_COUNT	65530
+
+uint64_t mach_task_size(void)
+{
+	return CPU_TASK_SIZE;
+}
+
+/*
+ * A size limit on files (RLIMIT_FSIZE) counts for memory files too, and going beyond it is a signal:
+ * our files are made as long as they will ever be, once, with the limit out of the way.
+ */
+static int set_length(int fd, uint64_t len)
+{
+	struct rlimit lim, wide;
+	int err;
+
+	err = sys_rlimit(RLIMIT_FSIZE, NULL, &lim);
+	if (err != 0 || lim.rlim_cur >= len)
+		return sys_ftruncate(fd, len);
+	if (lim.rlim_max < len)
+		return -EFBIG;
+	wide = (struct rlimit){ lim.rlim_max, lim.rlim_max };
+	sys_rlimit(RLIMIT_FSIZE, &wide, NULL);
+	err = sys_ftruncate(fd, len);
+	sys_rlimit(RLIMIT_FSIZE, &lim, NULL);
+	return err;
+}
+
+int host_memory_file(const char *name, uint64_t len)
+{
+	int fd = host_hide_fd(sys_memfd_create(name, MFD_CLOEXEC)), err;
+
+	if (fd < 0)
+		return fd;
+	err = set_length(fd, len);
+	if (err != 0) {
+		host_close_hidden(fd);
+		return err;
+	}
+	return fd;
+}
+
+int host_arena_map(uint64_t addr, uint64_t len)
+{
+	int fd = host_memory_file("userfault-arena", len);
+	long at;
+
+	if (fd < 0)
+		return fd;
+	at = sys_mmap(addr, len, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_NORESERVE | (addr ? MAP_FIXED : 0), fd, 0);
+	if (sys_failed(at)) {
+		host_close_hidden(fd);
+		return (int)at;
+	}
+	sys_munlock((uint64_t)at, len);
+	sys_madvise((uint64_t)at, len, MADV_DONTDUMP);
+	host.arena_fd = fd;
+	host.arena_addr = (uint64_t)at;
+	host.arena_len = len;
+	mach_arena_base = (char *)at;
+	mach_arena_size = len;
+	return 0;
+}
+
+/* The largest arena the limits on address space allow. */
+static int arena_init_any(void)
+{
+	uint64_t len = ARENA_MAX;
+	int err;
+
+	do {
+		err = host_arena_map(0, len);
+		len /= 4;
+	} while (err != 0 && len >= ARENA_MIN);
+	return err;
+}
+
+void mach_arena_trim(void *p, size_t len)
+{
+	if (sys_madvise((uint64_t)p, len, MADV_REMOVE) != 0)
+		memset(p, 0, len);
+}
+
+static uint32_t count_cpus(void)
+{
+	uint64_t mask[64] = { 0 };
+	long len = sys3(SYS_sched_getaffinity, 0, sizeof(mask), (long)mask);
+	uint32_t n = 0;
+
+	for (long i = 0; i < len / 8; i++)
+		n += (uint32_t)__builtin_popcountll(mask[i]);
+	return n ? n : 1;
+}
+
+static uint32_t read_max_maps(void)
+{
+	char buf[32];
+	const char *p = buf;
+
+	if (host_read_file("/proc/sys/vm/max_map_count", buf, sizeof(buf)) <= 0)
+		return DEFAULT_MAX_MAP_COUNT;
+	return (uint32_t)host_parse_number(&p);
+}
+
+static int choose_trap(enum host_trap_choice choice, const char **why)
+{
+	struct host_probe probe;
+	bool guard;
+
+	host_probe(&probe);
+	guard = probe.guard_shared && probe.guard_keeps_contents;
+	if (choice == HOST_TRAP_GUARD && !guard) {
+		*why = "the guard trap needs MADV_GUARD_INSTALL on shared memory (Linux 6.15)";
+		return -EOPNOTSUPP;
+	}
+	if (!guard && !probe.mprotect) {
+		*why = "no trap works here: neither guard regions nor mprotect";
+		return -EOPNOTSUPP;
+	}
+	host.trap = guard && choice != HOST_TRAP_MPROTECT ? &trap_guard : &trap_mprotect;
+	return 0;
+}
+
+int host_init(const struct host_config *config, const char **why)
+{
+	int err;
+
+	*why = "";
+	if (host.ready)
+		return 0;
+	cpu_init();
+	host.cpus = count_cpus();
+	host.max_maps = read_max_maps();
+	host.warm_limit = config->warm_pages ? config->warm_pages : WARM_DEFAULT;
+	tlb_set_budget(config->budget);
+	err = choose_trap(config->trap, why);
+	if (err != 0)
+		return err;
+	err = arena_init_any();
+	if (err != 0) {
+		*why = "no room for the bookkeeping: a limit on address space, file size or "
+		       "descriptors is too small";
+		return err;
+	}
+	err = registry_init();
+	if (err == 0)
+		err = frames_init();
+	if (err != 0) {
+		*why = "the memory file for pages cannot be made";
+		return err;
+	}
+	wait_init();
+	host.ready = true;
+	return 0;
+}
+
+const char *host_trap_name(void)
+{
+	return host.trap ? host.trap->name : "none";
+}
+
+bool host_owns(uint64_t addr, uint64_t len)
+{
+	if (!host.ready)
+		return false;
+	if (addr < host.arena_addr + host.arena_len && host.arena_addr < addr + len)
+		return true;
+	return frames_own(addr, len) || altstack_own(addr, len) || aside_own(addr, len);
+}
+
+bool mach_may_ptrace(void)
+{
+	struct {
+		uint32_t version;
+		int pid;
+	} head = { 0x20080522, 0 }; /* _LINUX_CAPABILITY_VERSION_3 */
+	struct {
+		uint32_t effective, permitted, inheritable;
+	} caps[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
+
+	if (sys3(SYS_capget, (long)&head, (long)caps, 0) != 0)
+		return false;
+	return caps[0].effective >> 19 & 1; /* CAP_SYS_PTRACE */
+}

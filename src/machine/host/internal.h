@@ -1,0 +1,220 @@
+/*
+ * internal.h - what the files of the host machine share.
+ *
+ *   init.c      start-up, arena, configuration      signal.c   the trap handler, the program's SIGSEGV
+ *   fd.c        hidden descriptors, small reads     wait.c     waiting, waking, time, entering
+ *   frames.c    extents and contents of pages       notify.c   the descriptor a reader polls
+ *   registry.c  which map stands where              vma.c      what the host has mapped
+ *   map.c       adopt, move, destroy                altstack.c alternate stacks
+ *   aside.c     earlier contents                    fork.c     the child after fork
+ *   tlb.c       TLB bytes, budget, eviction         probe.c    what works here
+ *   trap_*.c    how a page is closed and opened     lock.c     futex locks
+ *
+ * Lock order: (the mm's locks) -> registry lock -> a map's TLB lock -> frames lock -> arena lock.
+ * Whoever holds a map's TLB lock and needs the registry lets go of the former first.
+ */
+#ifndef UF_HOST_INTERNAL_H
+#define UF_HOST_INTERNAL_H
+
+#include <string.h>
+
+#include "machine/host/host.h"
+#include "machine/host/sys.h"
+#include "mm/arena.h"
+
+#define HIDDEN __attribute__((visibility("hidden")))
+
+/* ---- init.c ---- */
+
+struct host_state {
+	bool ready;
+	const struct trap_ops *trap;
+	uint64_t warm_limit;
+	uint64_t arena_addr, arena_len;
+	int arena_fd, frames_fd;
+	uint32_t cpus;	   /* that this process may use; 1: never spin */
+	uint32_t max_maps; /* vm.max_map_count */
+};
+extern struct host_state host;
+
+/* A hidden memory file of this length. */
+int host_memory_file(const char *name, uint64_t len);
+/* A fresh zeroed arena at addr (0: anywhere). */
+int host_arena_map(uint64_t addr, uint64_t len);
+
+/* ---- fd.c ---- */
+
+/* Move fd above the floor, close-on-exec, and remember that it is ours. The new number. */
+int host_hide_fd(int fd);
+/* As host_hide_fd with a duplicate; the original stays. */
+int host_hide_dup(int fd);
+void host_close_hidden(int fd);
+void host_close_all_hidden(void);
+/* The whole of a small file, zero-terminated: its length, or a negative errno. */
+long host_read_file(const char *path, char *buf, size_t size);
+/* The decimal number at *p, which is moved behind it. */
+uint64_t host_parse_number(const char **p);
+/* Append to buf at *at. */
+void host_put_number(char *buf, size_t *at, uint64_t value);
+
+/* ---- registry.c: which map stands where ---- */
+
+/*
+ * The machine's own record of a map; struct mach_map.id is a reference to it. `lock`: read for what
+ * changes single bytes of pages that the caller is responsible for, write for what changes other
+ * pages' bytes or the number of host mappings.
+ */
+struct host_map {
+	struct mach_rwlock lock;
+	uint8_t *tlb;		  /* one TLB_ byte per page */
+	uint64_t npages, chunk;
+	uint64_t splits;	  /* places inside the map where the host protection changes */
+	uint64_t aside, aside_len;
+	_Atomic uint64_t *settled; /* bit per page: nothing (any more) aside; NULL without aside */
+	_Atomic uint64_t unsettled;
+	uf_ref prev, next;
+};
+
+/* A stretch of the program's addresses where pages of a map stand. */
+struct host_segment {
+	uint64_t addr, npages, first;
+	uf_ref map;
+};
+
+/*
+ * Of this address space. The segments lie in private memory, so that a forked child has them as they
+ * were at the fork.
+ */
+struct host_registry {
+	struct mach_rwlock lock;
+	struct host_segment *segments; /* sorted by address */
+	uint32_t count;
+	uf_ref maps; /* list of struct host_map */
+	_Atomic uint64_t splits, asides;
+};
+extern struct host_registry registry;
+
+static inline struct host_map *host_map_of(const struct mach_map *map)
+{
+	return arena_at(map->id);
+}
+
+int registry_init(void);
+void registry_after_fork(void);
+/* With the lock held for writing. Is there room for `n` more segments? */
+bool registry_room(uint32_t n);
+void registry_add(uint64_t addr, uint64_t npages, uf_ref map, uint64_t first);
+void registry_remove(uint64_t addr, uint64_t npages);
+/* The index of the first segment that ends above addr. Lock held, for reading at least. */
+uint32_t registry_find(uint64_t addr);
+
+/* These take the lock themselves. new_map: NULL when the arena is full. */
+struct host_map *registry_new_map(uint64_t npages);
+void registry_drop_map(struct host_map *hm);
+
+/* Host mappings that the managed ranges take, at most. */
+uint64_t registry_mappings(void);
+
+/* ---- frames.c ---- */
+
+int frames_init(void);
+int frames_reserve(struct mach_map *map, uint64_t npages);
+void frames_release(struct mach_map *map);
+bool frames_own(uint64_t addr, uint64_t len);
+/* Do all these pages surely have frames? */
+bool frames_allocated(const struct mach_map *map, uint64_t page, uint64_t n);
+void frames_after_fork(void);
+uint64_t frames_idle(void);
+
+/* ---- aside.c ---- */
+
+/* Is anything populated in [addr, addr + len)? own: does it touch an aside range? */
+bool aside_own(uint64_t addr, uint64_t len);
+bool aside_populated(uint64_t addr, uint64_t len);
+void aside_release(struct mach_map *map, struct host_map *hm);
+void aside_after_fork(void);
+
+/* ---- tlb.c ---- */
+
+/*
+ * A page lets through nothing while TLB_GUARD is set or its TLB_PROT is 0; else TLB_PROT, which is
+ * the protection of the host mapping there. The bytes tell exactly what the host has, so that a
+ * change costs no system call that is not needed.
+ */
+#define TLB_PROT  7u
+#define TLB_GUARD 8u
+
+struct trap_ops {
+	const char *name;
+	/*
+	 * mach_tlb_open and mach_tlb_limit. hm->lock is held, for writing if may_split; without it
+	 * they return -EAGAIN, with nothing let through that should not be, when they would have to
+	 * change host mappings or the bytes of other pages. -ENOMEM from open: no room in the host
+	 * or the budget.
+	 */
+	int (*open)(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
+		    uint32_t prot, bool may_split);
+	int (*limit)(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
+		     uint32_t prot, bool may_split);
+	/*
+	 * Close pages [page, page + n), which stand at addr, for room: afterwards they have one
+	 * protection, `around` if the trap can do that. Write lock held.
+	 */
+	void (*evict)(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t n,
+		      uint32_t around);
+};
+extern const struct trap_ops trap_guard, trap_mprotect;
+
+static inline uint64_t span_addr(const struct mach_span *span, uint64_t page)
+{
+	return span->addr + ((page - span->first) << UF_PAGE_SHIFT);
+}
+
+static inline uint32_t tlb_prot(const struct host_map *hm, uint64_t page)
+{
+	return hm->tlb[page] & TLB_PROT;
+}
+
+/* How many pages from `page` on, up to `end`, have its TLB_PROT. */
+uint64_t tlb_run(const struct host_map *hm, uint64_t page, uint64_t end);
+/* mprotect, bytes and counting; the write lock is held. -ENOMEM: the host or the budget is full. */
+int tlb_protect(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t n, uint32_t prot);
+/* As tlb_protect, but the budget may be exceeded. */
+int tlb_protect_always(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t n,
+		       uint32_t prot);
+/* Close pages so that at least `want` host mappings merge. Returns how many did. */
+uint64_t tlb_evict(uint64_t want);
+/* Use this budget instead of the host's; 0: the host's. */
+void tlb_set_budget(uint64_t budget);
+
+/* ---- map.c ---- */
+
+/* Does [addr, addr + len) touch a managed stretch? */
+bool map_managed(uint64_t addr, uint64_t len);
+
+/* ---- signal.c, wait.c ---- */
+
+struct mach_trap {
+	siginfo_t *info;
+	ucontext_t *uc;
+};
+
+#define SIG_BIT(sig) (1ull << ((sig)-1))
+#define SIG_ALL	     (~0ull)
+
+/* Is this the siginfo of a wake-up by mach_wake? */
+bool wait_is_wakeup(const siginfo_t *info);
+void wait_init(void);
+void wait_after_fork(void);
+
+/* ---- altstack.c, fork.c, vma.c ---- */
+
+bool altstack_own(uint64_t addr, uint64_t len);
+void altstack_after_fork(void);
+/* Was addr managed in the process that this one was forked from? */
+bool fork_closed(uint64_t addr);
+/* A range is used for something new. */
+void fork_forget(uint64_t addr, uint64_t len);
+void vma_after_fork(void);
+
+#endif

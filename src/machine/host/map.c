@@ -1,0 +1,265 @@
+/* map.c - how a stretch of the program's memory becomes ours, moves, and goes. */
+#include "machine/host/internal.h"
+
+/* Host calls that found no room get some by closing this many pages' mappings. */
+#define RETRY_SPLITS 256
+
+static struct host_map *map_init(struct mach_map *map, uint64_t npages)
+{
+	struct host_map *hm = registry_new_map(npages);
+
+	memset(map, 0, sizeof(*map));
+	if (!hm)
+		return NULL;
+	if (frames_reserve(map, npages) != 0) {
+		registry_drop_map(hm);
+		return NULL;
+	}
+	map->npages = npages;
+	map->id = arena_ref(hm);
+	map->tlb = arena_ref(hm->tlb);
+	map->chunk_pages = hm->chunk;
+	return hm;
+}
+
+static void map_fini(struct mach_map *map, struct host_map *hm)
+{
+	aside_release(map, hm);
+	frames_release(map);
+	registry_drop_map(hm);
+	memset(map, 0, sizeof(*map));
+}
+
+/* Put the closed mapping of the map's extent at addr, in one step over whatever is there. */
+static int map_over(const struct mach_map *map, uint64_t addr)
+{
+	uint64_t len = map->npages << UF_PAGE_SHIFT;
+	long at = -ENOMEM;
+
+	for (int tries = 0; tries < 2 && at == -ENOMEM; tries++) {
+		if (tries > 0)
+			tlb_evict(RETRY_SPLITS);
+		at = sys_mmap(addr, len, PROT_NONE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+			      host.frames_fd, map->extent << UF_PAGE_SHIFT);
+	}
+	if (sys_failed(at))
+		return -ENOMEM;
+	/* A child's stray write must not reach our frames; locked memory cannot be guarded. */
+	sys_madvise(addr, len, MADV_DONTFORK);
+	sys_munlock(addr, len);
+	return 0;
+}
+
+static void register_map(const struct mach_map *map, uint64_t addr)
+{
+	mach_write_lock(&registry.lock);
+	registry_remove(addr, map->npages);
+	registry_add(addr, map->npages, map->id, 0);
+	mach_write_unlock(&registry.lock);
+	fork_forget(addr, map->npages << UF_PAGE_SHIFT);
+}
+
+/*
+ * Move what stands at addr aside. MREMAP_DONTUNMAP leaves the range mapped, so that nobody else's
+ * mmap can land there; without it (Linux before 5.7) the range is free for an instant.
+ */
+static int move_aside(struct mach_map *map, struct host_map *hm, uint64_t addr)
+{
+	uint64_t len = map->npages << UF_PAGE_SHIFT;
+	_Atomic uint64_t *settled = arena_alloc((map->npages + 63) / 64 * 8);
+	long at;
+
+	if (!settled)
+		return -ENOMEM;
+	at = sys_mremap(addr, len, len, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0);
+	if (at == -EINVAL) {
+		long place = sys_mmap(0, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
+				      MAP_NORESERVE, -1, 0);
+
+		at = sys_failed(place) ? place :
+		     sys_mremap(addr, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, (uint64_t)place);
+	}
+	if (sys_failed(at)) {
+		arena_free((void *)settled, (map->npages + 63) / 64 * 8);
+		return -ENOMEM;
+	}
+	sys_mprotect((uint64_t)at, len, PROT_READ);
+	sys_madvise((uint64_t)at, len, MADV_DONTFORK);
+	hm->aside = (uint64_t)at;
+	hm->aside_len = len;
+	hm->settled = settled;
+	atomic_store(&hm->unsettled, map->npages);
+	atomic_fetch_add(&registry.asides, 1);
+	map->aside = (uint64_t)at;
+	map->aside_pages = map->npages;
+	return 0;
+}
+
+/* Undo move_aside: the contents go back where they were. */
+static void move_back(struct mach_map *map, struct host_map *hm, uint64_t addr)
+{
+	if (!hm->settled)
+		return;
+	sys_mremap(hm->aside, hm->aside_len, hm->aside_len, MREMAP_MAYMOVE | MREMAP_FIXED, addr);
+	atomic_store(&hm->unsettled, 0);
+	atomic_fetch_sub(&registry.asides, 1);
+	map->aside = 0;
+}
+
+/*
+ * Closed before anything is looked at: what other threads write until then is seen, and what they
+ * try later traps and waits for the lock that the caller holds.
+ */
+int mach_map_adopt(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_t prot)
+{
+	uint64_t len = npages << UF_PAGE_SHIFT, sp = cpu_stack_pointer();
+	struct host_map *hm;
+	int err;
+
+	/* The stack this runs on cannot be taken away under it. */
+	if (sp >= addr && sp < addr + len)
+		return -ENOMEM;
+	err = host_arm();
+	if (err != 0)
+		return err;
+	hm = map_init(map, npages);
+	if (!hm)
+		return -ENOMEM;
+	sys_munlock(addr, len);
+	err = sys_mprotect(addr, len, PROT_NONE);
+	if (err == 0 && aside_populated(addr, len))
+		err = move_aside(map, hm, addr);
+	if (err == 0) {
+		err = map_over(map, addr);
+		if (err != 0)
+			move_back(map, hm, addr);
+	}
+	if (err != 0) {
+		sys_mprotect(addr, len, (int)prot);
+		map_fini(map, hm);
+		return -ENOMEM;
+	}
+	register_map(map, addr);
+	return 0;
+}
+
+int mach_map_fresh(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_t prot)
+{
+	struct host_map *hm;
+	int err = host_arm();
+
+	(void)prot;
+	if (err != 0)
+		return err;
+	hm = map_init(map, npages);
+	if (!hm)
+		return -ENOMEM;
+	err = map_over(map, addr);
+	if (err != 0) {
+		map_fini(map, hm);
+		return err;
+	}
+	register_map(map, addr);
+	return 0;
+}
+
+void mach_map_destroy(struct mach_map *map)
+{
+	struct host_map *hm = host_map_of(map);
+
+	if (!hm)
+		return;
+	map_fini(map, hm);
+}
+
+/*
+ * Hosts before Linux 6.17 move one mapping at a time, so the stretch is made one first; its pages
+ * come back as TLB misses.
+ */
+int mach_map_move(const struct mach_span *from, uint64_t to)
+{
+	struct host_map *hm = host_map_of(from->map);
+	uint64_t len = from->npages << UF_PAGE_SHIFT;
+	long at = -ENOMEM;
+
+	mach_write_lock(&registry.lock);
+	mach_write_lock(&hm->lock);
+	tlb_protect_always(hm, from->addr, from->first, from->npages, PROT_NONE);
+	mach_write_unlock(&hm->lock);
+	if (registry_room(3))
+		at = sys_mremap(from->addr, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	if (!sys_failed(at)) {
+		registry_remove(from->addr, from->npages);
+		registry_remove(to, from->npages);
+		registry_add(to, from->npages, from->map->id, from->first);
+	}
+	mach_write_unlock(&registry.lock);
+	if (sys_failed(at))
+		return -ENOMEM;
+	fork_forget(to, len);
+	return 0;
+}
+
+int mach_reserve(uint64_t hint, uint64_t len, uint64_t *addr)
+{
+	long at = sys_mmap(hint, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (at == -ENOMEM) {
+		tlb_evict(RETRY_SPLITS);
+		at = sys_mmap(hint, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			      0);
+	}
+	if (sys_failed(at))
+		return -ENOMEM;
+	*addr = (uint64_t)at;
+	return 0;
+}
+
+int mach_munmap(uint64_t addr, uint64_t len)
+{
+	int err = -ENOMEM;
+
+	for (int tries = 0; tries < 2 && err == -ENOMEM; tries++) {
+		if (tries > 0)
+			tlb_evict(RETRY_SPLITS);
+		mach_write_lock(&registry.lock);
+		if (registry_room(1))
+			err = sys_munmap(addr, len);
+		if (err == 0)
+			registry_remove(addr, len >> UF_PAGE_SHIFT);
+		mach_write_unlock(&registry.lock);
+	}
+	return err;
+}
+
+int mach_mmap_over(uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off)
+{
+	long at = -ENOMEM;
+
+	for (int tries = 0; tries < 2 && at == -ENOMEM; tries++) {
+		if (tries > 0)
+			tlb_evict(RETRY_SPLITS);
+		mach_write_lock(&registry.lock);
+		if (registry_room(1))
+			at = sys_mmap(addr, len, prot, flags | MAP_FIXED, fd, off);
+		if (!sys_failed(at))
+			registry_remove(addr, len >> UF_PAGE_SHIFT);
+		mach_write_unlock(&registry.lock);
+	}
+	if (sys_failed(at))
+		return (int)at;
+	fork_forget(addr, len);
+	return 0;
+}
+
+bool map_managed(uint64_t addr, uint64_t len)
+{
+	bool managed;
+	uint32_t i;
+
+	mach_read_lock(&registry.lock);
+	i = registry_find(addr);
+	managed = i < registry.count && registry.segments[i].addr < addr + len;
+	mach_read_unlock(&registry.lock);
+	return managed;
+}

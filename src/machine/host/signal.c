@@ -1,0 +1,283 @@
+/*
+ * signal.c - the trap handler, and the program's own SIGSEGV behind it.
+ *
+ * The handler runs with every signal blocked. Whoever needs to fault inside it says so with
+ * mach_nest_begin.
+ */
+#include "machine/host/internal.h"
+#include "mm/mm.h"
+
+#define PROGRAM_DFL ((void *)0)
+#define PROGRAM_IGN ((void *)1)
+
+static _Atomic uint32_t armed;
+static struct mach_lock action_lock;
+static struct host_sigaction program;
+
+static void trap(int sig, siginfo_t *info, void *context);
+
+/* The program's action for SIGSEGV, or what the host has for another signal. */
+static void set_native(int sig, void *handler)
+{
+	struct sys_sigaction act = { .handler = handler };
+
+	sys_sigaction(sig, &act, NULL);
+}
+
+bool host_armed(void)
+{
+	return atomic_load_explicit(&armed, memory_order_acquire) != 0;
+}
+
+/* Whoever had SIGSEGV before us keeps it: its action becomes the program's. */
+int host_arm(void)
+{
+	struct sys_sigaction act = {
+		.handler = (void *)trap,
+		.flags = SA_SIGINFO | SA_ONSTACK | cpu_sa_flags,
+		.restorer = cpu_sigreturn,
+		.mask = SIG_ALL,
+	};
+	struct sys_sigaction old;
+	struct mach_entry e;
+	int err = 0;
+
+	if (host_armed())
+		return 0;
+	mach_enter(&e);
+	mach_lock(&action_lock);
+	if (!host_armed()) {
+		err = sys_sigaction(SIGSEGV, NULL, &old);
+		if (err == 0 && !program.handler)
+			program = (struct host_sigaction){ old.handler, old.flags, old.mask };
+		if (err == 0)
+			err = sys_sigaction(SIGSEGV, &act, NULL);
+		if (err == 0)
+			atomic_store(&armed, 1);
+	}
+	mach_unlock(&action_lock);
+	mach_leave(&e);
+	return err;
+}
+
+/* Until the handler is installed the host itself keeps the program's action. */
+void host_program_sigsegv(const struct host_sigaction *set, struct host_sigaction *old)
+{
+	struct sys_sigaction now;
+	struct mach_entry e;
+
+	mach_enter(&e);
+	mach_lock(&action_lock);
+	if (!host_armed() && sys_sigaction(SIGSEGV, NULL, &now) == 0)
+		program = (struct host_sigaction){ now.handler, now.flags, now.mask };
+	if (old)
+		*old = program;
+	if (set) {
+		program = *set;
+		if (!host_armed()) {
+			now = (struct sys_sigaction){ set->handler, set->flags | cpu_sa_flags,
+						      cpu_sigreturn, set->mask };
+			sys_sigaction(SIGSEGV, &now, NULL);
+		}
+	}
+	mach_unlock(&action_lock);
+	mach_leave(&e);
+}
+
+/* The word of the interrupted thread's mask, which sigreturn puts back. */
+static uint64_t *context_mask(ucontext_t *uc)
+{
+	return (uint64_t *)&uc->uc_sigmask;
+}
+
+/* ---- Ends of a trap ---- */
+
+static void queue_to_self(int sig, siginfo_t *info)
+{
+	sys_tgsigqueue(sys_getpid(), sys_gettid(), sig, info);
+}
+
+/* The signal is delivered by the host when the handler returns, with the trapped context. */
+static void raise_sigbus(ucontext_t *uc, uint64_t addr)
+{
+	siginfo_t info;
+	struct sys_sigaction act;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = SIGBUS;
+	info.si_code = BUS_ADRERR;
+	info.si_addr = (void *)addr;
+	/* A real one that is blocked or ignored kills. */
+	if ((*context_mask(uc) & SIG_BIT(SIGBUS)) ||
+	    (sys_sigaction(SIGBUS, NULL, &act) == 0 && act.handler == PROGRAM_IGN)) {
+		set_native(SIGBUS, PROGRAM_DFL);
+		*context_mask(uc) &= ~SIG_BIT(SIGBUS);
+	}
+	queue_to_self(SIGBUS, &info);
+}
+
+/*
+ * Let the host do what it does by default: a fault happens again when the handler returns, a signal
+ * that was sent is sent again.
+ */
+static void die(siginfo_t *info, ucontext_t *uc)
+{
+	set_native(SIGSEGV, PROGRAM_DFL);
+	*context_mask(uc) &= ~SIG_BIT(SIGSEGV);
+	if (info->si_code <= 0)
+		queue_to_self(SIGSEGV, info);
+}
+
+static struct host_sigaction take_action(void)
+{
+	struct host_sigaction act;
+
+	mach_lock(&action_lock);
+	act = program;
+	if (act.flags & SA_RESETHAND)
+		program = (struct host_sigaction){ PROGRAM_DFL, 0, 0 };
+	mach_unlock(&action_lock);
+	return act;
+}
+
+/* As the host would have: it may never return, by a long jump. */
+static void call_program(const struct host_sigaction *act, siginfo_t *info, ucontext_t *uc)
+{
+	uint64_t mask = (*context_mask(uc) | act->mask) & ~SIG_BIT(SIGSEGV);
+
+	sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+	if (act->flags & SA_SIGINFO)
+		((void (*)(int, siginfo_t *, void *))act->handler)(SIGSEGV, info, uc);
+	else
+		((void (*)(int))act->handler)(SIGSEGV);
+	mask = SIG_ALL;
+	sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
+static void to_program(siginfo_t *info, ucontext_t *uc)
+{
+	struct host_sigaction act = take_action();
+
+	if (act.handler == PROGRAM_IGN && info->si_code <= 0)
+		return;
+	if (act.handler == PROGRAM_DFL || act.handler == PROGRAM_IGN)
+		die(info, uc);
+	else
+		call_program(&act, info, uc);
+}
+
+static void tell_closed(void)
+{
+	static const char text[] =
+		"userfault: this memory was managed by a userfaultfd in the parent process; a "
+		"forked child cannot use it yet\n";
+
+	sys_write(2, text, sizeof(text) - 1);
+}
+
+/* ---- The handler ---- */
+
+static enum mm_outcome serve(const struct cpu_fault *fault, struct mach_trap *t)
+{
+	struct mm_access access = { .addr = fault->addr, .write = fault->write, .trap = t };
+
+	if (!mm_space_self || fault->key)
+		return MM_UNMANAGED;
+	if (fault->forbidden_exec)
+		return map_managed(fault->addr, 1) ? MM_SIGSEGV : MM_UNMANAGED;
+	return mm_fault(mm_space_self, &access);
+}
+
+/* A fault in a copy of ours: the copy ends short instead of a signal. */
+static void serve_copy(enum cpu_copy_kind kind, const struct cpu_fault *fault, struct mach_trap *t)
+{
+	if (kind == CPU_COPY_FAULT) {
+		enum mm_outcome outcome = serve(fault, t);
+
+		if (outcome == MM_RETRY || outcome == MM_INTERRUPTED)
+			return;
+	}
+	cpu_copy_abort(t->uc);
+}
+
+static void trap(int sig, siginfo_t *info, void *context)
+{
+	struct mach_trap t = { info, context };
+	enum cpu_copy_kind kind;
+	struct cpu_fault fault;
+
+	(void)sig;
+	if (wait_is_wakeup(info))
+		return;
+	if (!cpu_page_fault(t.uc, info, &fault)) {
+		to_program(info, t.uc);
+		return;
+	}
+	kind = cpu_copy_at(t.uc);
+	if (kind != CPU_COPY_NONE) {
+		serve_copy(kind, &fault, &t);
+		return;
+	}
+	switch (serve(&fault, &t)) {
+	case MM_RETRY:
+	case MM_INTERRUPTED:
+		break;
+	case MM_SIGBUS:
+		raise_sigbus(t.uc, fault.addr);
+		break;
+	case MM_SIGSEGV:
+		info->si_code = SEGV_ACCERR;
+		to_program(info, t.uc);
+		break;
+	case MM_UNMANAGED:
+		if (fork_closed(fault.addr)) {
+			tell_closed();
+			die(info, t.uc);
+			break;
+		}
+		to_program(info, t.uc);
+		break;
+	}
+}
+
+/* ---- Nested traps ---- */
+
+void mach_nest_begin(struct mach_entry *e)
+{
+	uint64_t mask = SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS);
+
+	sys_sigprocmask(SIG_UNBLOCK, &mask, &e->saved[0]);
+}
+
+void mach_nest_end(const struct mach_entry *e)
+{
+	sys_sigprocmask(SIG_SETMASK, &e->saved[0], NULL);
+}
+
+void mach_enter(struct mach_entry *e)
+{
+	uint64_t mask = ~SIG_BIT(SIGSEGV);
+
+	sys_sigprocmask(SIG_SETMASK, &mask, &e->saved[0]);
+}
+
+void mach_leave(const struct mach_entry *e)
+{
+	sys_sigprocmask(SIG_SETMASK, &e->saved[0], NULL);
+}
+
+/* ---- Copies ---- */
+
+int mach_copy_in(void *dst, uint64_t src, size_t len)
+{
+	if (src > CPU_TASK_SIZE || len > CPU_TASK_SIZE - src)
+		return -EFAULT;
+	return cpu_copy_fault(dst, (const void *)src, len) == 0 ? 0 : -EFAULT;
+}
+
+int mach_copy_out(uint64_t dst, const void *src, size_t len)
+{
+	if (dst > CPU_TASK_SIZE || len > CPU_TASK_SIZE - dst)
+		return -EFAULT;
+	return cpu_copy_fault((void *)dst, src, len) == 0 ? 0 : -EFAULT;
+}

@@ -1,0 +1,268 @@
+/* tlb.c - what both traps share: the bytes, counting host mappings, making room. */
+#include "machine/host/internal.h"
+
+/* From this many pages on, opened pages are mapped at once instead of at their first touch. */
+#define POPULATE_PAGES 16
+
+/* How often a failing open makes room and tries again. */
+#define OPEN_TRIES 4
+
+/* What the program keeps for itself when it has many mappings, and the least that we take. */
+#define PROGRAM_ROOM 1024
+#define BUDGET_MIN   256
+
+static uint64_t fixed_budget;
+static _Atomic uint64_t budget;
+static _Atomic uint64_t recount_at; /* our own mappings when the program's are counted next */
+
+void tlb_set_budget(uint64_t b)
+{
+	fixed_budget = b;
+	atomic_store(&budget, b);
+	atomic_store(&recount_at, 0);
+}
+
+static uint64_t count_host_mappings(void)
+{
+	int fd = sys_open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	uint64_t lines = 0;
+	char buf[1024];
+	long got;
+
+	if (fd < 0)
+		return 0;
+	while ((got = sys_read(fd, buf, sizeof(buf))) > 0) {
+		for (long i = 0; i < got; i++)
+			lines += buf[i] == '\n';
+	}
+	sys_close(fd);
+	return lines;
+}
+
+/*
+ * Half of what the host allows, or less when the program itself has many mappings. Counting those
+ * is slow: it is done when ours have doubled, from a number on where it could matter.
+ */
+static uint64_t current_budget(uint64_t ours)
+{
+	uint64_t due = atomic_load_explicit(&recount_at, memory_order_relaxed), half, all, theirs;
+
+	if (fixed_budget != 0)
+		return fixed_budget;
+	half = host.max_maps / 2;
+	if (due == 0) {
+		atomic_store(&budget, half);
+		due = half / 8;
+		atomic_store(&recount_at, due);
+	}
+	if (ours < due)
+		return atomic_load_explicit(&budget, memory_order_relaxed);
+	atomic_store(&recount_at, 2 * due);
+	all = count_host_mappings();
+	theirs = (all > ours ? all - ours : 0) + PROGRAM_ROOM;
+	if (theirs + half > host.max_maps) {
+		half = theirs < host.max_maps ? host.max_maps - theirs : 0;
+		half = half > BUDGET_MIN ? half : BUDGET_MIN;
+	}
+	atomic_store(&budget, half);
+	return half;
+}
+
+void mach_usage(uint64_t *mappings, uint64_t *most)
+{
+	*mappings = registry_mappings();
+	*most = current_budget(0);
+}
+
+uint64_t tlb_run(const struct host_map *hm, uint64_t page, uint64_t end)
+{
+	uint32_t prot = tlb_prot(hm, page);
+	uint64_t p = page + 1;
+
+	while (p < end && tlb_prot(hm, p) == prot)
+		p++;
+	return p - page;
+}
+
+/* Changes of protection at the borders of pages page..page + n, both ends included. */
+static uint64_t count_splits(const struct host_map *hm, uint64_t page, uint64_t n)
+{
+	uint64_t p = page ? page : 1, last = page + n < hm->npages ? page + n : hm->npages - 1;
+	uint64_t splits = 0;
+
+	for (; p <= last; p++)
+		splits += ((hm->tlb[p - 1] ^ hm->tlb[p]) & TLB_PROT) != 0;
+	return splits;
+}
+
+static uint64_t splits_after(const struct host_map *hm, uint64_t page, uint64_t n, uint32_t prot)
+{
+	return (page > 0 && tlb_prot(hm, page - 1) != prot) +
+	       (page + n < hm->npages && tlb_prot(hm, page + n) != prot);
+}
+
+/* A call that failed half way has changed some of several mappings: make them as the bytes say. */
+static void restore(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t n)
+{
+	uint64_t end = page + n;
+
+	for (uint64_t run; page < end; page += run, addr += run << UF_PAGE_SHIFT) {
+		run = tlb_run(hm, page, end);
+		sys_mprotect(addr, run << UF_PAGE_SHIFT, (int)tlb_prot(hm, page));
+	}
+}
+
+static int protect(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t n, uint32_t prot,
+		   bool bounded)
+{
+	uint64_t before = count_splits(hm, page, n), after = splits_after(hm, page, n, prot);
+	uint64_t used = registry_mappings();
+	int err;
+
+	if (bounded && after > before && used + after - before > current_budget(used))
+		return -ENOMEM;
+	err = sys_mprotect(addr, n << UF_PAGE_SHIFT, (int)prot);
+	if (err != 0) {
+		restore(hm, addr, page, n);
+		return -ENOMEM;
+	}
+	for (uint64_t p = page; p < page + n; p++)
+		hm->tlb[p] = (uint8_t)((hm->tlb[p] & ~TLB_PROT) | prot);
+	hm->splits += after - before;
+	atomic_fetch_add_explicit(&registry.splits, after - before, memory_order_relaxed);
+	return 0;
+}
+
+int tlb_protect(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t n, uint32_t prot)
+{
+	return protect(hm, addr, page, n, prot, true);
+}
+
+int tlb_protect_always(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t n, uint32_t prot)
+{
+	return protect(hm, addr, page, n, prot, false);
+}
+
+/* ---- Making room ---- */
+
+static uint64_t evict_piece(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t n,
+			    uint32_t around)
+{
+	uint64_t before = count_splits(hm, page, n);
+
+	if (before <= splits_after(hm, page, n, around))
+		return 0;
+	host.trap->evict(hm, addr, page, n, around);
+	n = count_splits(hm, page, n);
+	return before > n ? before - n : 0;
+}
+
+/* Chunk by chunk; *at is the page to go on with, the segment's end when all is done. */
+static uint64_t evict_segment(const struct host_segment *s, uint64_t *at, uint64_t want)
+{
+	struct host_map *hm = arena_at(s->map);
+	uint64_t end = s->first + s->npages, gained = 0;
+
+	mach_write_lock(&hm->lock);
+	if (hm->splits == 0)
+		*at = end;
+	while (*at < end && gained < want) {
+		uint64_t next = (*at | (hm->chunk - 1)) + 1;
+		uint32_t around = 0;
+
+		if (next > end)
+			next = end;
+		if (*at > s->first)
+			around = tlb_prot(hm, *at - 1);
+		else if (next < end)
+			around = tlb_prot(hm, next);
+		gained += evict_piece(hm, s->addr + ((*at - s->first) << UF_PAGE_SHIFT), *at,
+				      next - *at, around);
+		*at = next;
+	}
+	mach_write_unlock(&hm->lock);
+	return gained;
+}
+
+/* A clock over the addresses of all segments, so that what was opened last goes last. */
+uint64_t tlb_evict(uint64_t want)
+{
+	static _Atomic uint64_t hand;
+	uint64_t gained = 0, addr = atomic_load(&hand);
+	uint32_t i, turns;
+
+	mach_read_lock(&registry.lock);
+	i = registry_find(addr);
+	for (turns = 0; turns <= registry.count && gained < want && registry.count > 0; turns++) {
+		const struct host_segment *s;
+		uint64_t at;
+
+		if (i >= registry.count) {
+			i = 0;
+			addr = 0;
+		}
+		s = &registry.segments[i];
+		at = s->first + (addr > s->addr ? (addr - s->addr) >> UF_PAGE_SHIFT : 0);
+		gained += evict_segment(s, &at, want - gained);
+		addr = s->addr + ((at - s->first) << UF_PAGE_SHIFT);
+		if (at == s->first + s->npages)
+			i++;
+	}
+	mach_read_unlock(&registry.lock);
+	atomic_store(&hand, addr);
+	return gained;
+}
+
+/* ---- The contract ---- */
+
+static int open_once(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
+		     uint32_t prot)
+{
+	int err;
+
+	mach_read_lock(&hm->lock);
+	err = host.trap->open(hm, span, page, n, prot, false);
+	mach_read_unlock(&hm->lock);
+	if (err != -EAGAIN)
+		return err;
+	mach_write_lock(&hm->lock);
+	err = host.trap->open(hm, span, page, n, prot, true);
+	mach_write_unlock(&hm->lock);
+	return err;
+}
+
+int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot)
+{
+	struct host_map *hm = host_map_of(span->map);
+	int err = open_once(hm, span, page, n, prot);
+
+	for (int tries = 0; err == -ENOMEM && tries < OPEN_TRIES; tries++) {
+		uint64_t used = registry_mappings();
+
+		/* Where nothing can be merged the budget is too small for what there is. */
+		if (tlb_evict(used / 8 + 8) == 0 && used < host.max_maps && fixed_budget == 0)
+			atomic_store(&budget, used + used / 8 + 8);
+		err = open_once(hm, span, page, n, prot);
+	}
+	if (err == 0 && n >= POPULATE_PAGES && frames_allocated(span->map, page, n))
+		sys_madvise(span_addr(span, page), n << UF_PAGE_SHIFT, MADV_POPULATE_READ);
+	return err;
+}
+
+void mach_tlb_limit(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot)
+{
+	struct host_map *hm = host_map_of(span->map);
+	int err;
+
+	mach_read_lock(&hm->lock);
+	err = host.trap->limit(hm, span, page, n, prot, false);
+	mach_read_unlock(&hm->lock);
+	if (err == 0)
+		return;
+	mach_write_lock(&hm->lock);
+	err = host.trap->limit(hm, span, page, n, prot, true);
+	/* The host has no room to split: close all of the span, which needs none. */
+	if (err != 0)
+		tlb_protect_always(hm, span->addr, span->first, span->npages, PROT_NONE);
+	mach_write_unlock(&hm->lock);
+}

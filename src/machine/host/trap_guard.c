@@ -1,0 +1,159 @@
+/*
+ * trap_guard.c - closing pages with guard regions.
+ *
+ * A map begins as one PROT_NONE mapping, which costs nothing however long it is. The first open in a
+ * chunk puts guards on the chunk's pages, gives the chunk the protection asked for, and takes away
+ * the guards of the opened pages. From then on opening and closing a page there is one madvise that
+ * leaves the host's mappings alone; chunks of one protection are one host mapping.
+ *
+ * Nothing shows in between that should not: guards come before the protection goes up, the
+ * protection goes down before guards go.
+ */
+#include "machine/host/internal.h"
+
+/* Closing this many pages in a row by protection keeps what the host has mapped there for later. */
+static uint64_t long_run(const struct host_map *hm)
+{
+	return hm->chunk > 256 ? hm->chunk : 256;
+}
+
+static void mark(struct host_map *hm, uint64_t page, uint64_t end, bool guard)
+{
+	for (uint64_t p = page; p < end; p++)
+		hm->tlb[p] = (uint8_t)(guard ? hm->tlb[p] | TLB_GUARD : hm->tlb[p] & ~TLB_GUARD);
+}
+
+/* Shrink [*page, *end) to what begins and ends with a page whose guard is not as `guard` says. */
+static bool trim(const struct host_map *hm, uint64_t *page, uint64_t *end, bool guard)
+{
+	uint8_t same = guard ? TLB_GUARD : 0;
+
+	while (*page < *end && (hm->tlb[*page] & TLB_GUARD) == same)
+		++*page;
+	while (*page < *end && (hm->tlb[*end - 1] & TLB_GUARD) == same)
+		--*end;
+	return *page < *end;
+}
+
+/* A locked mapping refuses guards; the program's mlock of managed memory is not the host's affair. */
+static int advise(uint64_t addr, uint64_t n, int advice)
+{
+	uint64_t len = n << UF_PAGE_SHIFT;
+	int err = sys_madvise(addr, len, advice);
+
+	if (err == -EINVAL) {
+		sys_munlock(addr, len);
+		err = sys_madvise(addr, len, advice);
+	}
+	return err;
+}
+
+static int guard(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t end)
+{
+	uint64_t first = page;
+	int err;
+
+	if (!trim(hm, &page, &end, true))
+		return 0;
+	err = advise(addr + ((page - first) << UF_PAGE_SHIFT), end - page, MADV_GUARD_INSTALL);
+	if (err == 0)
+		mark(hm, page, end, true);
+	return err;
+}
+
+/*
+ * Give a run of one protection another. A run that was never open takes the rest of its chunk along,
+ * guarded, as far as that was never open either.
+ */
+static int change_run(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
+		      uint32_t prot)
+{
+	uint64_t lo = page, hi = page + n, end = span->first + span->npages;
+	int err = 0;
+
+	if (tlb_prot(hm, page) == 0) {
+		while (lo > span->first && lo % hm->chunk != 0 && tlb_prot(hm, lo - 1) == 0)
+			lo--;
+		while (hi < end && hi % hm->chunk != 0 && tlb_prot(hm, hi) == 0)
+			hi++;
+		err = guard(hm, span_addr(span, lo), lo, page);
+		if (err == 0)
+			err = guard(hm, span_addr(span, page + n), page + n, hi);
+	}
+	if (err != 0)
+		return -ENOMEM;
+	return tlb_protect(hm, span_addr(span, lo), lo, hi - lo, prot);
+}
+
+static int guard_open(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
+		      uint32_t prot, bool may_split)
+{
+	uint64_t end = page + n;
+
+	for (uint64_t p = page, run; p < end; p += run) {
+		int err;
+
+		run = tlb_run(hm, p, end);
+		if (tlb_prot(hm, p) == prot)
+			continue;
+		err = may_split ? change_run(hm, span, p, run, prot) : -EAGAIN;
+		if (err != 0)
+			return err;
+	}
+	if (!trim(hm, &page, &end, false))
+		return 0;
+	if (advise(span_addr(span, page), end - page, MADV_GUARD_REMOVE) != 0)
+		return -ENOMEM;
+	mark(hm, page, end, false);
+	return 0;
+}
+
+/* One run of one protection that lets through more than `prot`, if not all of it is guarded. */
+static int limit_run(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
+		     uint32_t prot, bool may_split)
+{
+	uint64_t from = page, to = page + n, addr = span_addr(span, page);
+	uint32_t keep = tlb_prot(hm, page) & prot;
+
+	if (!trim(hm, &from, &to, true))
+		return 0;
+	if (keep != 0 || to - from >= long_run(hm)) {
+		if (!may_split)
+			return -EAGAIN;
+		if (tlb_protect(hm, addr, page, n, keep) == 0)
+			return 0;
+	}
+	return guard(hm, addr, page, page + n);
+}
+
+static int guard_limit(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
+		       uint32_t prot, bool may_split)
+{
+	uint64_t end = page + n;
+
+	for (uint64_t p = page, run; p < end; p += run) {
+		int err = 0;
+
+		run = tlb_run(hm, p, end);
+		if (tlb_prot(hm, p) & ~prot)
+			err = limit_run(hm, span, p, run, prot, may_split);
+		if (err != 0)
+			return err;
+	}
+	return 0;
+}
+
+static void guard_evict(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t n,
+			uint32_t around)
+{
+	if (around != 0 && guard(hm, addr, page, page + n) != 0)
+		return;
+	tlb_protect_always(hm, addr, page, n, around);
+}
+
+const struct trap_ops trap_guard = {
+	.name = "guard",
+	.open = guard_open,
+	.limit = guard_limit,
+	.evict = guard_evict,
+};

@@ -1,0 +1,355 @@
+/*
+ * wait.c - waiting for a handler, waking, and time.
+ *
+ * A waiting thread spins, then sleeps in rt_sigtimedwait for SIGSEGV, which is blocked in the trap
+ * handler: the wake-up is a SIGSEGV with a value that only we send. That needs no descriptor and no
+ * signal number of its own, and lets the same sleep end for a signal of the program's.
+ *
+ * A waker that finds the waiter asleep sends exactly one signal, and the waiter consumes it, even
+ * if it was about to give up: no wake-up is left over for later. (Should one be, the handler knows
+ * it and ignores it.)
+ */
+#include "machine/host/internal.h"
+
+enum { WAITING = 1, ASLEEP, WOKEN, GONE };
+
+#define WAKE_MAGIC ((void *)0x7566772d77616b65ull)
+
+/* Spinning: look at the clock every so many pauses, give the CPU away every so many ns. */
+#define PAUSES	   16
+#define YIELD_NS   6000
+#define PREEMPT_NS 15000
+
+/* ---- Time ---- */
+
+#define CALIBRATE_NS 10000000u
+
+static struct {
+	uint64_t ticks0, ns0;	   /* when we started */
+	uint64_t ticks1, ns1;	   /* where the scale begins */
+	_Atomic uint64_t scale; /* ns per tick, 32 fractional bits; 0: not known yet */
+	struct mach_lock lock;
+} tsc;
+
+static uint64_t scaled(void)
+{
+	uint64_t scale = atomic_load_explicit(&tsc.scale, memory_order_relaxed);
+
+	return tsc.ns1 + cpu_scale32(cpu_ticks() - tsc.ticks1, scale);
+}
+
+/* (a << 32) / b, as exactly as 64 bits allow. */
+static uint64_t ratio32(uint64_t a, uint64_t b)
+{
+	while (a >> 32 != 0) {
+		a >>= 1;
+		b >>= 1;
+	}
+	return (a << 32) / b;
+}
+
+/* Two readings some time apart give the scale; until then the host is asked. */
+static uint64_t now_slow(void)
+{
+	uint64_t ns = sys_clock_ns(), ticks = cpu_ticks();
+
+	if (!cpu_ticks_steady() || ns - tsc.ns0 < CALIBRATE_NS)
+		return ns;
+	mach_lock(&tsc.lock);
+	if (atomic_load(&tsc.scale) == 0 && ticks > tsc.ticks0) {
+		tsc.ticks1 = ticks;
+		tsc.ns1 = ns;
+		atomic_store_explicit(&tsc.scale, ratio32(ns - tsc.ns0, ticks - tsc.ticks0),
+				      memory_order_release);
+	}
+	mach_unlock(&tsc.lock);
+	return ns;
+}
+
+uint64_t mach_now(void)
+{
+	if (atomic_load_explicit(&tsc.scale, memory_order_acquire) == 0)
+		return now_slow();
+	return scaled();
+}
+
+uint32_t mach_tid(void)
+{
+	return sys_gettid();
+}
+
+uint32_t mach_tgid(void)
+{
+	return sys_getpid();
+}
+
+void mach_relax(void)
+{
+	cpu_pause();
+}
+
+/* ---- Processes that share this memory ---------------------------------------------------------
+ * A waiter's thread group is nearly always our own, whose threads the host checks when we signal
+ * them. Another one (a clone(CLONE_VM) child) may be gone and its number somebody else's: it is
+ * known by number and start time, and signalled only while both fit.
+ */
+#define PEERS 64
+
+static struct {
+	struct mach_lock lock;
+	uint32_t own;
+	struct {
+		uint32_t tgid;
+		uint64_t started;
+	} peer[PEERS];
+} peers;
+
+/* Field 22 of /proc/TGID/stat: after the name, which ends with the last ')'. 0: no such process. */
+static uint64_t started(uint32_t tgid)
+{
+	char path[32] = "/proc/", buf[512];
+	size_t at = 6;
+	const char *p;
+	long len;
+
+	host_put_number(path, &at, tgid);
+	memcpy(path + at, "/stat", 6);
+	len = host_read_file(path, buf, sizeof(buf));
+	if (len <= 0)
+		return 0;
+	for (p = buf + len; p > buf && *p != ')'; p--)
+		;
+	for (int field = 2; *p && field < 22; p++)
+		field += *p == ' ';
+	return host_parse_number(&p);
+}
+
+static void peer_remember(uint32_t tgid)
+{
+	unsigned i;
+
+	mach_lock(&peers.lock);
+	for (i = 0; i < PEERS && peers.peer[i].tgid != tgid && peers.peer[i].tgid != 0; i++)
+		;
+	if (i == PEERS)
+		i = tgid % PEERS;
+	if (peers.peer[i].tgid != tgid) {
+		peers.peer[i].tgid = tgid;
+		peers.peer[i].started = started(tgid);
+	}
+	mach_unlock(&peers.lock);
+}
+
+static bool peer_alive(uint32_t tgid)
+{
+	bool alive = false;
+
+	mach_lock(&peers.lock);
+	for (unsigned i = 0; i < PEERS; i++) {
+		if (peers.peer[i].tgid == tgid && peers.peer[i].started != 0)
+			alive = peers.peer[i].started == started(tgid);
+	}
+	mach_unlock(&peers.lock);
+	return alive;
+}
+
+void wait_init(void)
+{
+	tsc.ns0 = sys_clock_ns();
+	tsc.ticks0 = cpu_ticks();
+	peers.own = sys_getpid();
+}
+
+void wait_after_fork(void)
+{
+	memset(&peers, 0, sizeof(peers));
+	peers.own = sys_getpid();
+}
+
+/* ---- Spinning ---- */
+
+/*
+ * How much of the time asked for is spent: 16 sixteenths when spinning has lately met its wake-up,
+ * down to 1 when it has not (nobody answers that fast, or there is no free CPU for who would).
+ */
+static _Atomic uint32_t patience = 16;
+
+static void spin_result(bool met)
+{
+	uint32_t p = atomic_load_explicit(&patience, memory_order_relaxed);
+
+	p = met ? p + (16 - p + 3) / 4 : p - p / 8 - (p > 1 && p < 8);
+	atomic_store_explicit(&patience, p ? p : 1, memory_order_relaxed);
+}
+
+static bool spin(struct mach_waiter *w, uint32_t ns)
+{
+	uint64_t begin, last, yielded, end;
+
+	if (ns == 0 || host.cpus < 2)
+		return false;
+	begin = last = yielded = mach_now();
+	end = begin + (uint64_t)ns * atomic_load_explicit(&patience, memory_order_relaxed) / 16;
+	for (;;) {
+		uint64_t now;
+
+		for (int i = 0; i < PAUSES; i++) {
+			if (atomic_load_explicit(&w->state, memory_order_acquire) == WOKEN) {
+				spin_result(true);
+				return true;
+			}
+			cpu_pause();
+		}
+		now = mach_now();
+		/* Somebody else needs this CPU, perhaps just who would wake us. */
+		if (now >= end || now - last > PREEMPT_NS)
+			break;
+		if (now - yielded > YIELD_NS) {
+			sys_yield();
+			yielded = now = mach_now();
+		}
+		last = now;
+	}
+	spin_result(false);
+	return false;
+}
+
+/* ---- Waiting ---- */
+
+bool wait_is_wakeup(const siginfo_t *info)
+{
+	return info->si_code == SI_QUEUE && info->si_value.sival_ptr == WAKE_MAGIC;
+}
+
+void mach_wait_init(struct mach_waiter *w)
+{
+	w->tid = sys_gettid();
+	w->tgid = sys_getpid();
+	w->cpu = cpu_current();
+	if (w->tgid != peers.own)
+		peer_remember(w->tgid);
+	atomic_store_explicit(&w->state, WAITING, memory_order_release);
+}
+
+void mach_wake(struct mach_waiter *w)
+{
+	uint32_t tid = w->tid, tgid = w->tgid;
+	siginfo_t info;
+
+	if (atomic_exchange(&w->state, WOKEN) != ASLEEP)
+		return;
+	if (tgid != peers.own && tgid != sys_getpid() && !peer_alive(tgid))
+		return;
+	memset(&info, 0, sizeof(info));
+	info.si_signo = SIGSEGV;
+	info.si_code = SI_QUEUE;
+	info.si_value.sival_ptr = WAKE_MAGIC;
+	sys_tgsigqueue(tgid, tid, SIGSEGV, &info);
+}
+
+/* Would this signal do nothing to the program? */
+static bool ignored(int sig)
+{
+	struct sys_sigaction act;
+
+	if (sig == SIGSEGV || sys_sigaction(sig, NULL, &act) != 0)
+		return false;
+	if (act.handler == (void *)SIG_IGN)
+		return true;
+	return act.handler == (void *)SIG_DFL &&
+	       (sig == SIGCHLD || sig == SIGURG || sig == SIGWINCH || sig == SIGCONT);
+}
+
+/* The signal was taken for the thread; give it back, to be delivered when the trap returns. */
+static void give_back(siginfo_t *info)
+{
+	sys_tgsigqueue(sys_getpid(), sys_gettid(), info->si_signo, info);
+}
+
+/* Of a SIGSEGV that came to a waiter who has been woken: was it sent to wake it? */
+static bool is_our_wakeup(const siginfo_t *info)
+{
+	/* With no room for queued signals (RLIMIT_SIGPENDING) the host sends it without its value. */
+	return wait_is_wakeup(info) || (info->si_code == SI_USER && info->si_pid == 0);
+}
+
+/*
+ * Woken while giving up: the wake-up signal was sent or is about to be. Bounded, because who sends
+ * it may have died in between.
+ */
+static void consume_wakeup(void)
+{
+	static const struct timespec patience_limit = { 0, 100000000 };
+	uint64_t segv = SIG_BIT(SIGSEGV);
+	siginfo_t info;
+
+	if (sys_sigtimedwait(&segv, &info, &patience_limit) == SIGSEGV && !wait_is_wakeup(&info))
+		give_back(&info);
+}
+
+/* One signal of `set` other than a wake-up; 0 when woken. */
+static int sleep_once(struct mach_waiter *w, const uint64_t *set, siginfo_t *info)
+{
+	for (;;) {
+		int sig = sys_sigtimedwait(set, info, NULL);
+
+		if (sig == SIGSEGV && atomic_load(&w->state) == WOKEN) {
+			if (!is_our_wakeup(info))
+				give_back(info);
+			return 0;
+		}
+		if (sig > 0 && !wait_is_wakeup(info) && !ignored(sig))
+			return sig;
+	}
+}
+
+static int sleep_interruptible(struct mach_waiter *w, uint64_t set)
+{
+	uint32_t asleep = ASLEEP;
+	siginfo_t info;
+
+	if (sleep_once(w, &set, &info) == 0)
+		return 0;
+	if (atomic_compare_exchange_strong(&w->state, &asleep, GONE)) {
+		give_back(&info);
+		return -EINTR;
+	}
+	consume_wakeup();
+	give_back(&info);
+	return 0;
+}
+
+/* A SIGSEGV that somebody sent meanwhile is kept until the end. */
+static int sleep_to_the_end(struct mach_waiter *w)
+{
+	uint64_t set = SIG_BIT(SIGSEGV);
+	siginfo_t info, kept;
+	bool keep = false;
+
+	while (sleep_once(w, &set, &info) != 0) {
+		kept = info;
+		keep = true;
+	}
+	if (keep)
+		give_back(&kept);
+	return 0;
+}
+
+int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
+{
+	uint64_t set = SIG_BIT(SIGSEGV), old;
+	uint32_t waiting = WAITING;
+	int err = 0;
+
+	if (spin(w, spin_ns))
+		return 0;
+	/* From the moment others can see ASLEEP, the wake-up must find its signal blocked. */
+	if (!trap)
+		sys_sigprocmask(SIG_BLOCK, &set, &old);
+	if (atomic_compare_exchange_strong(&w->state, &waiting, ASLEEP))
+		err = trap ? sleep_interruptible(w, set | ~*(uint64_t *)&trap->uc->uc_sigmask) :
+			     sleep_to_the_end(w);
+	if (!trap)
+		sys_sigprocmask(SIG_SETMASK, &old, NULL);
+	return err;
+}
