@@ -2,7 +2,8 @@
 /*
  * What the ABI tests share. A test is a plain program: it exits with 0 when the system behaves as
  * it expects, with 77 and a sentence when the kernel lacks what it needs, and with 1 and
- * file:line, expected and got otherwise.
+ * file:line, expected and got otherwise. Where nothing may be lacking, ABI_NO_SKIP in the
+ * environment makes a skip a failure.
  */
 #ifndef ABI_H
 #define ABI_H

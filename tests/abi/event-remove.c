@@ -2,6 +2,10 @@
 /* EVENT_REMOVE: MADV_DONTNEED reports the range before the pages go. */
 #include "abi.h"
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
 int main(void)
 {
 	struct thread t;
@@ -31,6 +35,9 @@ int main(void)
 	EVENT(fd, UFFD_EVENT_REMOVE, p + 2 * PG, p + 3 * PG, 0);
 	EQ(returned(&c), 0);
 	call_madvise(&c, p, PG, MADV_FREE);
+	EVENT(fd, UFFD_EVENT_REMOVE, p, p + PG, 0);
+	EQ(returned(&c), 0);
+	call_madvise(&c, p, PG, MADV_DONTNEED_LOCKED);
 	EVENT(fd, UFFD_EVENT_REMOVE, p, p + PG, 0);
 	EQ(returned(&c), 0);
 	CHECK(quiet(fd));

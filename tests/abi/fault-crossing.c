@@ -2,6 +2,8 @@
 /* An access that crosses from one page into the next needs both of them. */
 #include "abi.h"
 
+typedef volatile uint64_t __attribute__((aligned(1))) unaligned;
+
 static void *read_across(void *arg)
 {
 	uint64_t value;
@@ -12,7 +14,7 @@ static void *read_across(void *arg)
 
 static void *write_across(void *arg)
 {
-	*(volatile uint64_t __attribute__((aligned(1))) *)arg = 0x1122334455667788;
+	*(unaligned *)arg = 0x1122334455667788;
 	return NULL;
 }
 

@@ -38,6 +38,10 @@ int main(void)
 	shared[0] = 1;
 	FAILS(move(fd, dst, shared, PG, 0), EINVAL);
 
+	EQ(mlock(src, PG), 0);
+	FAILS(move(fd, dst, src, PG, 0), EINVAL);
+	EQ(munlock(src, PG), 0);
+
 	CHECK(!populated(dst));
 	CHECK(all(src, 3 * PG, 1));
 	DONE(move(fd, dst, src, 2 * PG, 0), 2 * PG);

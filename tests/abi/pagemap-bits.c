@@ -2,16 +2,19 @@
 /* pagemap tells for every page whether it is present, swapped (a mark) or write-protected. */
 #include "abi.h"
 
-#define BITS (PM_PRESENT | PM_SWAP | PM_UFFD_WP | PM_FILE)
+#define BITS (PM_PRESENT | PM_SWAP | PM_UFFD_WP | PM_FILE | PM_EXCLUSIVE)
 
 int main(void)
 {
-	uint64_t entries[8], want[8] = {
-				     PM_PRESENT, PM_PRESENT | PM_UFFD_WP,
-				     0,		 PM_SWAP | PM_UFFD_WP,
-				     PM_SWAP,	 PM_PRESENT,
-				     0,		 0,
-			     };
+	static uint64_t want[8] = {
+		[0] = PM_PRESENT | PM_EXCLUSIVE,
+		[1] = PM_PRESENT | PM_EXCLUSIVE | PM_UFFD_WP,
+		[3] = PM_SWAP | PM_UFFD_WP,
+		[4] = PM_SWAP,
+		[5] = PM_PRESENT,
+		[7] = PM_PRESENT | PM_EXCLUSIVE,
+	};
+	uint64_t entries[8];
 
 	start();
 	need_features(UFFD_FEATURE_POISON);
@@ -24,7 +27,6 @@ int main(void)
 	DONE(poison(fd, p + 4 * PG, PG, 0), PG);
 	DONE(zeropage(fd, p + 5 * PG, PG, 0), PG);
 	p[7 * PG] = 1;
-	want[7] = PM_PRESENT;
 
 	/* One read over registered pages and their unregistered neighbours. */
 	int pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
