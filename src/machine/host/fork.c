@@ -14,30 +14,34 @@ struct range {
 static struct range *closed; /* sorted, joined */
 static uint32_t closed_count;
 
+/*
+ * The list is made before there is anything to close: made in the child, it could land in one of
+ * the very holes.
+ */
+static void make_list(void)
+{
+	long at = sys_mmap(0, CLOSED_MAX * sizeof(*closed), PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (!sys_failed(at))
+		closed = (struct range *)at;
+}
+
 /* The segments of the parent, as they were at the fork; some holes may be somebody else's by now. */
 static void close_holes(void)
 {
 	long at;
 
-	if (registry.count == 0)
-		return;
-	if (!closed) {
-		at = sys_mmap(0, CLOSED_MAX * sizeof(*closed), PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		if (sys_failed(at))
-			return;
-		closed = (struct range *)at;
-	}
-	for (uint32_t i = 0; i < registry.count && closed_count < CLOSED_MAX; i++) {
+	for (uint32_t i = 0; i < registry.count; i++) {
 		const struct host_segment *s = &registry.segments[i];
 		uint64_t len = s->npages << UF_PAGE_SHIFT;
 
 		at = sys_mmap(s->addr, len, PROT_NONE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
 			      0);
-		if (at == (long)s->addr)
+		if (at == (long)s->addr && closed && closed_count < CLOSED_MAX)
 			closed[closed_count++] = (struct range){ s->addr, s->addr + len };
-		else if (!sys_failed(at))
+		else if (at != (long)s->addr && !sys_failed(at))
 			sys_munmap((uint64_t)at, len);
 	}
 }
@@ -56,6 +60,8 @@ void fork_forget(uint64_t addr, uint64_t len)
 {
 	uint64_t end = addr + len;
 
+	if (!closed)
+		make_list();
 	for (uint32_t i = 0; i < closed_count; i++) {
 		struct range *r = &closed[i];
 
