@@ -7,12 +7,9 @@
 int main(void)
 {
 	static uint64_t want[8] = {
-		[0] = PM_PRESENT | PM_EXCLUSIVE,
-		[1] = PM_PRESENT | PM_EXCLUSIVE | PM_UFFD_WP,
-		[3] = PM_SWAP | PM_UFFD_WP,
-		[4] = PM_SWAP,
-		[5] = PM_PRESENT,
-		[7] = PM_PRESENT | PM_EXCLUSIVE,
+		[0] = PM_PRESENT | PM_EXCLUSIVE, [1] = PM_PRESENT | PM_EXCLUSIVE | PM_UFFD_WP,
+		[3] = PM_SWAP | PM_UFFD_WP,	 [4] = PM_SWAP,
+		[5] = PM_PRESENT | PM_EXCLUSIVE, [7] = PM_PRESENT | PM_EXCLUSIVE,
 	};
 	uint64_t entries[8];
 
@@ -25,7 +22,7 @@ int main(void)
 	DONE(copy(fd, p + PG, page_of(1), PG, UFFDIO_COPY_MODE_WP), PG);
 	EQ(protect(fd, p + 3 * PG, PG, UFFDIO_WRITEPROTECT_MODE_WP), 0);
 	DONE(poison(fd, p + 4 * PG, PG, 0), PG);
-	DONE(zeropage(fd, p + 5 * PG, PG, 0), PG);
+	DONE(copy(fd, p + 5 * PG, page_of(2), PG, 0), PG);
 	p[7 * PG] = 1;
 
 	/* One read over registered pages and their unregistered neighbours. */
