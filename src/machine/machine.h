@@ -156,6 +156,8 @@ struct mach_vma {
 };
 /* The first mapping that ends above addr; -ENOENT when there is none. */
 int mach_vma_next(uint64_t addr, struct mach_vma *vma);
+/* Is the private anonymous mapping at addr locked in memory (mlock)? */
+bool mach_vma_locked(uint64_t addr);
 
 /* Plain host calls on ranges of the program, made under the space's write lock. */
 int mach_munmap(uint64_t addr, uint64_t len);

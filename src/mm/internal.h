@@ -125,9 +125,6 @@ struct mm_zap {
  */
 void mm_zap(struct mm_area *a, uint64_t start, uint64_t end, const struct mm_zap *how);
 
-/* Wake who waits in [start, end) and take its areas out; the program's range is gone. map.c. */
-void mm_drop_range(struct mm_space *space, uint64_t start, uint64_t end);
-
 /* Note the highest use of host mappings and bookkeeping so far. space.c. */
 void mm_note_usage(struct mm_space *space);
 

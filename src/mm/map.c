@@ -52,24 +52,6 @@ bool mm_piece(struct mm_space *space, uint64_t start, uint64_t end, uint64_t *pi
 	return managed;
 }
 
-/* Threads that wait for pages that are no more retry, and get what the host now says. */
-static void wake_range(struct mm_space *space, uint64_t start, uint64_t end)
-{
-	uint32_t i = mm_area_index(space, start);
-	struct mm_area *a;
-
-	for (; (a = mm_area_at(space, i)) != NULL && a->start < end; i++)
-		if (a->handler)
-			mm_handler->wake(a->handler, mm_max(a->start, start),
-					 mm_min(a->end, end) - mm_max(a->start, start));
-}
-
-void mm_drop_range(struct mm_space *space, uint64_t start, uint64_t end)
-{
-	wake_range(space, start, end);
-	mm_area_remove_range(space, start, end);
-}
-
 int mm_munmap(struct mm_space *space, uint64_t start, uint64_t len)
 {
 	struct mm_told told = {0};
@@ -83,7 +65,7 @@ int mm_munmap(struct mm_space *space, uint64_t start, uint64_t len)
 		err = mach_munmap(start, len);
 	}
 	if (!err)
-		mm_drop_range(space, start, end);
+		mm_area_remove_range(space, start, end);
 	mach_write_unlock(&space->lock);
 	if (err)
 		mm_untell(&told);
@@ -104,7 +86,7 @@ int mm_mmap_fixed(struct mm_space *space, uint64_t start, uint64_t len, int prot
 		err = mach_mmap_over(start, len, prot, flags, fd, off);
 	if (!err) {
 		mm_tell_range(space, &told, start, end, MM_EVENT_UNMAP);
-		mm_drop_range(space, start, end);
+		mm_area_remove_range(space, start, end);
 	}
 	mach_write_unlock(&space->lock);
 	mm_told(space, &told, MM_EVENT_UNMAP, start, end, 0);
@@ -115,7 +97,7 @@ void mm_forget_range(struct mm_space *space, uint64_t start, uint64_t len)
 {
 	mach_write_lock(&space->lock);
 	if (mm_area_split_range(space, start, start + len) == 0)
-		mm_drop_range(space, start, start + len);
+		mm_area_remove_range(space, start, start + len);
 	mach_write_unlock(&space->lock);
 }
 

@@ -95,6 +95,14 @@ static bool marks_empty(const struct mm_area *a, uint64_t bit)
 	return mm_area_type(a)->mark_empty || mm_handler->wp_unpopulated(a->handler);
 }
 
+/* Has the host something mapped in [start, end), where no area is? */
+static bool foreign(uint64_t start, uint64_t end)
+{
+	struct mach_vma vma;
+
+	return start < end && mach_vma_next(start, &vma) == 0 && vma.start < end;
+}
+
 static int protect_areas(struct mm_space *space, uint64_t start, uint64_t end, uint32_t mode,
 			 bool set)
 {
@@ -103,17 +111,17 @@ static int protect_areas(struct mm_space *space, uint64_t start, uint64_t end, u
 	struct mm_area *a;
 	int err = -ENOENT;
 
-	for (; (a = mm_area_at(space, i)) != NULL && a->start < end; i++) {
+	for (; (a = mm_area_at(space, i)) != NULL && a->start < end; i++, start = a->end) {
 		uint64_t from = mm_max(start, a->start), to = mm_min(end, a->end);
 
-		if (!(a->modes & mode))
+		if (!(a->modes & mode) || foreign(start, from))
 			return -ENOENT;
 		err = set ? set_area(a, from, to, bit, marks_empty(a, bit))
 			  : clear_area(a, from, to, bit);
 		if (err)
 			return err;
 	}
-	return err;
+	return !err && foreign(start, end) ? -ENOENT : err;
 }
 
 int mm_protect(struct mm_space *space, uint64_t start, uint64_t len, uint32_t mode, bool set)

@@ -63,6 +63,7 @@ static int take_over(struct mm_space *space, const struct piece *p)
 				 .end = p->end,
 				 .prot = p->vma.prot,
 				 .flags = MM_AREA_MAYWRITE |
+					  (mach_vma_locked(p->start) ? MM_AREA_LOCKED : 0) |
 					  (p->vma.shared ? MM_AREA_SHARED : 0) |
 					  (p->vma.growsdown ? MM_AREA_GROWSDOWN : 0)};
 	struct mm_table *table;

@@ -102,7 +102,7 @@ static int cut_tail(struct remap *r)
 	if (!err)
 		err = mach_munmap(cut, end - cut);
 	if (!err) {
-		mm_drop_range(r->space, cut, end);
+		mm_area_remove_range(r->space, cut, end);
 		r->old_len = r->new_len;
 	}
 	return err;
@@ -123,7 +123,7 @@ static int clear_way(struct remap *r)
 	if (err)
 		mm_untell(&r->over_told);
 	else
-		mm_drop_range(r->space, r->new, end);
+		mm_area_remove_range(r->space, r->new, end);
 	return err;
 }
 

@@ -245,8 +245,6 @@ static int io_api(const struct call *c)
 		wanted |= UF_FEATURE_WP_UNPOPULATED;
 	a.features = uffd_profile->features;
 	a.ioctls = uffd_profile->api_ioctls;
-	if (wanted & UF_FEATURE_RWP)
-		a.ioctls |= 1ull << UF_NR_SET_MODE;
 	if (!err && mach_copy_out(c->arg, &a, sizeof(a)) != 0)
 		return -EFAULT;
 	mach_lock(&ctx->lock);

@@ -44,7 +44,7 @@ static const struct uffd_profile profiles[] = {
 	{"linux-6.6", FEATURES_6_6, IOCTLS_6_6, API_IOCTLS, MODES_5_13, true, true},
 	{"linux-6.7", FEATURES_6_7, IOCTLS_6_6, API_IOCTLS, MODES_5_13, true, true},
 	{"linux-6.8", FEATURES_6_8, IOCTLS_6_8, API_IOCTLS, MODES_5_13, true, true},
-	{"all", FEATURES_ALL, IOCTLS_ALL, API_IOCTLS, MODES_ALL, true, true},
+	{"all", FEATURES_ALL, IOCTLS_ALL, API_IOCTLS | BIT(UF_NR_SET_MODE), MODES_ALL, true, true},
 };
 #define PROFILES (sizeof(profiles) / sizeof(profiles[0]))
 

@@ -177,9 +177,11 @@ static void tell_closed(void)
 
 /* ---- The handler ---- */
 
-static enum mm_outcome serve(const struct cpu_fault *fault, struct mach_trap *t)
+static enum mm_outcome serve(const struct cpu_fault *fault, struct mach_trap *t, bool kernel)
 {
-	struct mm_access access = { .addr = fault->addr, .write = fault->write, .trap = t };
+	struct mm_access access = {
+		.addr = fault->addr, .write = fault->write, .kernel = kernel, .trap = t
+	};
 
 	if (!mm_space_self || fault->key)
 		return MM_UNMANAGED;
@@ -192,7 +194,7 @@ static enum mm_outcome serve(const struct cpu_fault *fault, struct mach_trap *t)
 static void serve_copy(enum cpu_copy_kind kind, const struct cpu_fault *fault, struct mach_trap *t)
 {
 	if (kind == CPU_COPY_FAULT) {
-		enum mm_outcome outcome = serve(fault, t);
+		enum mm_outcome outcome = serve(fault, t, true);
 
 		if (outcome == MM_RETRY || outcome == MM_INTERRUPTED)
 			return;
@@ -218,7 +220,7 @@ static void trap(int sig, siginfo_t *info, void *context)
 		serve_copy(kind, &fault, &t);
 		return;
 	}
-	switch (serve(&fault, &t)) {
+	switch (serve(&fault, &t, false)) {
 	case MM_RETRY:
 	case MM_INTERRUPTED:
 		break;

@@ -255,3 +255,13 @@ int mach_vma_next(uint64_t addr, struct mach_vma *vma)
 		atomic_store(&no_query, true);
 	return parse(addr, vma);
 }
+
+/*
+ * The host says so only in smaps, which is slow to make; but it refuses to call locked pages cold.
+ * Hosts before Linux 5.4 do not know the advice and refuse it for memory that is not locked, too.
+ */
+bool mach_vma_locked(uint64_t addr)
+{
+	return sys_madvise(addr & UF_PAGE_MASK, UF_PAGE_SIZE, MADV_COLD) == -EINVAL &&
+	       sys_madvise((uint64_t)mach_arena_base, UF_PAGE_SIZE, MADV_COLD) == 0;
+}

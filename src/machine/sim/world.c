@@ -313,3 +313,9 @@ int mach_reserve(uint64_t hint, uint64_t len, uint64_t *addr)
 	sim_mmap(*addr, len, 0);
 	return 0;
 }
+
+bool mach_vma_locked(uint64_t addr)
+{
+	(void)addr;
+	return false;
+}
