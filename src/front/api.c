@@ -7,8 +7,6 @@
 
 #include <sys/mman.h>
 
-#include "front/sigsegv.h"
-
 #define EXPORT __attribute__((visibility("default")))
 
 /* The public numbers of modes are mm's. */
@@ -114,9 +112,7 @@ EXPORT int uf_madvise(void *addr, size_t len, int advice)
 
 EXPORT int uf_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
-	if (sig == SIGSEGV && sigsegv_swap(act, old))
-		return 0;
-	return sigaction(sig, act, old) < 0 ? -errno : 0;
+	return front_sigaction(sig, act, old);
 }
 
 /* ---- statistics -------------------------------------------------------------------------------- */

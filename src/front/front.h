@@ -160,8 +160,13 @@ void ufd_refresh(struct file *f, int fd);
 bool ufd_spin(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg,
 	      uint64_t most_ns);
 
-/* The C library's own read: a cancellation point. */
+/*
+ * What differs between the two libraries: the C library's own read, a cancellation point; and
+ * sigaction, with the program's view of SIGSEGV.
+ */
+struct sigaction;
 ssize_t front_read(int fd, void *buf, size_t count);
+int front_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 
 /* ---- memory.c ---------------------------------------------------------------------------------- */
 

@@ -8,7 +8,8 @@
  *   poll.c      poll, select and their kin
  *   epoll.c     epoll
  *   map.c       mmap and its kin
- *   signals.c   masks, actions, alternate stacks
+ *   signals.c   masks, alternate stacks
+ *   actions.c   sigaction and its kin
  *   threads.c   pthread_create, clone
  *   process.c   fork, exec, the constructor
  *   syscall.c   syscall()
@@ -22,6 +23,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -49,6 +51,7 @@ int __openat64_2(int dir, const char *path, int flags);
 ssize_t __readlink_chk(const char *path, char *buf, size_t n, size_t size);
 ssize_t __readlinkat_chk(int dir, const char *path, char *buf, size_t n, size_t size);
 pid_t _Fork(void);
+void __longjmp_chk(struct __jmp_buf_tag env[1], int value) __attribute__((noreturn));
 
 /* Every libc function that a wrapper goes on to. */
 #define REAL_LIST(X)                                                                               \
@@ -63,7 +66,8 @@ pid_t _Fork(void);
 	X(epoll_ctl) X(epoll_wait) X(epoll_pwait) X(epoll_pwait2)                                  \
 	X(sbrk) X(brk)                                                                             \
 	X(sigaction) X(signal) X(sysv_signal) X(sigset) X(siginterrupt)                            \
-	X(sigprocmask) X(pthread_sigmask) X(sigsuspend)                                            \
+	X(sigprocmask) X(pthread_sigmask) X(sigsuspend) X(sigpending)                              \
+	X(longjmp) X(_longjmp) X(siglongjmp) X(__longjmp_chk)                                      \
 	X(pthread_create) X(clone) X(_Fork)                                                        \
 	X(execve) X(execvpe) X(fexecve) X(execveat) X(posix_spawn) X(posix_spawnp)                 \
 	X(posix_spawnattr_setsigmask)                                                              \
@@ -142,14 +146,23 @@ const sigset_t *mask_strip(const sigset_t *mask, sigset_t *copy);
 /* What the thread believes of SIGSEGV, for a thread it makes. */
 bool mask_inherited(void);
 void mask_inherit(bool segv_blocked);
-/* rt_sigprocmask and rt_sigaction with the kernel's structures. */
+/* Around a handler whose mask has SIGSEGV; what was so before. */
+bool mask_enter_handler(bool blocks);
+void mask_leave_handler(bool was);
+/* A SIGSEGV was sent while it is blocked: it arrives when it no longer is. */
+void mask_keep_sent(const siginfo_t *info);
+/* rt_sigprocmask with the kernel's mask. */
 long signals_raw_procmask(int how, const uint64_t *set, uint64_t *old, size_t size);
-long signals_raw_action(int sig, const void *act, void *old, size_t size);
 /* The calling thread gets an alternate stack, unless it has one. */
 void thread_altstack(void);
 /* sigaltstack(2). */
 int signals_altstack(const stack_t *ss, stack_t *old);
 void signals_init(void);
+
+/* ---- actions.c --------------------------------------------------------------------------------- */
+
+/* rt_sigaction with the kernel's structure. */
+long signals_raw_action(int sig, const void *act, void *old, size_t size);
 
 /* ---- threads.c --------------------------------------------------------------------------------- */
 

@@ -167,8 +167,11 @@ static int start_once(void)
 	if (err == 0)
 		uffd_init(profile);
 	mach_leave(&entry);
+	/* Before the first look at the program's memory, which may be at a bad address. */
+	if (err == 0)
+		err = host_arm();
 	if (err) {
-		why_failed = "there is no memory for an address space";
+		why_failed = "there is no memory for an address space, or no way to take SIGSEGV";
 		return -ENOSYS;
 	}
 	config.many_cpus = several_cpus();
