@@ -24,8 +24,12 @@ void uffd_enqueue(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter
 		queue->head = ref;
 	queue->tail = ref;
 	queue->len++;
-	if (q != UFFD_READ)
-		atomic_fetch_add(&ctx->pending, 1);
+	if (q == UFFD_READ)
+		return;
+	atomic_fetch_add(&ctx->pending, 1);
+	/* Edge-triggered epoll wants an edge for each message: the level goes up once more. */
+	if (ctx->watched)
+		ctx->level = false;
 }
 
 void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w)
