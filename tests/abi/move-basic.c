@@ -31,6 +31,7 @@ int main(void)
 	EQ(t.byte, 'c');
 	reader(&t, dst + 3 * PG);
 	FAULT(fd, dst + 3 * PG, 0);
+	CHECK(blocked(&t));
 	DONE(move(fd, dst + 3 * PG, src + 3 * PG, PG, UFFDIO_MOVE_MODE_DONTWAKE), PG);
 	CHECK(blocked(&t));
 	EQ(wake(fd, dst + 3 * PG, PG), 0);

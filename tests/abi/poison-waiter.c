@@ -29,6 +29,7 @@ int main(void)
 
 	run(&t, touch, p + PG);
 	FAULT(fd, p + PG, 0);
+	CHECK(blocked(&t));
 	DONE(poison(fd, p + PG, PG, UFFDIO_POISON_MODE_DONTWAKE), PG);
 	CHECK(blocked(&t));
 	EQ(wake(fd, p + PG, PG), 0);

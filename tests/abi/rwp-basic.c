@@ -28,6 +28,7 @@ int main(void)
 	EQ(msg.event, UFFD_EVENT_PAGEFAULT);
 	EQ(msg.pagefault.address, (uintptr_t)p + PG);
 	EQ(msg.pagefault.flags & ~UFFD_PAGEFAULT_FLAG_WRITE, UFFD_PAGEFAULT_FLAG_RWP);
+	CHECK(blocked(&t));
 	EQ(rwprotect(fd, p + PG, PG, UFFDIO_RWPROTECT_MODE_DONTWAKE), 0);
 	EQ(p[PG + 1], 4);
 	CHECK(blocked(&t));

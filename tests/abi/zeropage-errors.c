@@ -21,6 +21,7 @@ int main(void)
 
 	reader(&t, p);
 	FAULT(fd, p, 0);
+	CHECK(blocked(&t));
 	DONE(zeropage(fd, p, PG, UFFDIO_ZEROPAGE_MODE_DONTWAKE), PG);
 	CHECK(blocked(&t));
 	EQ(wake(fd, p, PG), 0);
