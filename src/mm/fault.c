@@ -220,9 +220,12 @@ static enum mm_outcome ask_handler(struct mm_space *space, const struct mm_area 
 	switch (mm_handler->post(handler, &f, &waiter)) {
 	case MM_POST_WAIT:
 		if (!still_asks(a, page, access->write, ask)) {
-			mm_handler->cancel(handler, waiter);
+			bool asked = mm_handler->cancel(handler, waiter);
+
 			mach_read_unlock(&space->lock);
-			return MM_RETRY;
+			if (!asked)
+				return MM_RETRY;
+			break;
 		}
 		mach_read_unlock(&space->lock);
 		if (mm_handler->wait(handler, waiter, access->trap))

@@ -132,8 +132,8 @@ enum mm_posted {
  */
 struct mm_handler_ops {
 	enum mm_posted (*post)(uf_ref handler, const struct mm_fault *f, uf_ref *waiter);
-	/* Not needed after all: take the waiter back. */
-	void (*cancel)(uf_ref handler, uf_ref waiter);
+	/* Not needed after all: take the waiter back. Was the handler asked already? */
+	bool (*cancel)(uf_ref handler, uf_ref waiter);
 	/* 0 woken, -EINTR a signal waits. Releases the waiter either way. */
 	int (*wait)(uf_ref handler, uf_ref waiter, struct mach_trap *trap);
 	/* The in-process handler: 0 resolved, or a negative errno: SIGBUS. */

@@ -21,7 +21,7 @@ struct uffd_waiter {
 	struct mach_waiter wait;
 	uf_ref next, prev;
 	uint32_t queue; /* enum uffd_queue_id; under the context's lock */
-	uint32_t pad;
+	uint32_t read;	/* somebody has its message; under the context's lock */
 	uint64_t addr; /* as in the message: what WAKE ranges are compared with */
 	struct uf_msg msg;
 };

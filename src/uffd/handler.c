@@ -63,24 +63,30 @@ static enum mm_posted handler_post(uf_ref ref, const struct mm_fault *f, uf_ref 
 	return MM_POST_WAIT;
 }
 
-/* The waiter leaves: out of its queue if nobody took it out, and back to the arena. */
-static void forget_waiter(uf_ref ref, struct uffd_waiter *w)
+/*
+ * The waiter leaves: out of its queue if nobody took it out, and back to the arena. Was its message
+ * read?
+ */
+static bool forget_waiter(uf_ref ref, struct uffd_waiter *w)
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
+	bool read;
 
 	mach_lock(&ctx->lock);
 	if (w->queue != UFFD_NOWHERE) {
 		uffd_dequeue(ctx, w);
 		uffd_update_level(ctx);
 	}
+	read = w->read;
 	mach_unlock(&ctx->lock);
 	arena_free(w, sizeof(*w));
 	uffd_release(ref);
+	return read;
 }
 
-static void handler_cancel(uf_ref ref, uf_ref waiter)
+static bool handler_cancel(uf_ref ref, uf_ref waiter)
 {
-	forget_waiter(ref, arena_at(waiter));
+	return forget_waiter(ref, arena_at(waiter));
 }
 
 /* Wakers wake under the context's lock, so behind it nobody holds the waiter any more. */

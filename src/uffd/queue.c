@@ -113,6 +113,7 @@ static bool take_message(struct uffd_ctx *ctx, struct uf_msg *msg)
 
 	if (w) {
 		*msg = w->msg;
+		w->read = true;
 		uffd_dequeue(ctx, w);
 		uffd_enqueue(ctx, UFFD_READ, w);
 		return true;
