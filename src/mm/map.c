@@ -144,13 +144,30 @@ static int set_locked(struct mm_space *space, uint64_t start, uint64_t end, bool
 	return err;
 }
 
-/* Fault every page in, as the kernel does for MADV_POPULATE_ and mlock. */
-static int populate_range(struct mm_space *space, uint64_t start, uint64_t end, bool write)
+enum populate { POPULATE_READ, POPULATE_WRITE, POPULATE_LOCK };
+
+/* Locking writes where it may, so that a later write finds a page of its own. */
+static bool locks_by_writing(struct mm_space *space, uint64_t addr)
 {
-	struct mm_access access = {.write = write, .kernel = true};
+	struct mm_area *a;
+	bool writes;
+
+	mach_read_lock(&space->lock);
+	a = mm_area_find(space, addr);
+	writes = a && (a->prot & UF_PROT_WRITE) && !(a->flags & MM_AREA_SHARED);
+	mach_read_unlock(&space->lock);
+	return writes;
+}
+
+/* Fault every page in, as the kernel does for MADV_POPULATE_ and mlock. */
+static int populate_range(struct mm_space *space, uint64_t start, uint64_t end, enum populate how)
+{
+	struct mm_access access = {.write = how == POPULATE_WRITE, .kernel = true};
 	uint64_t word;
 
 	for (access.addr = start; access.addr < end; access.addr += UF_PAGE_SIZE) {
+		if (how == POPULATE_LOCK)
+			access.write = locks_by_writing(space, access.addr);
 		do {
 			switch (mm_fault(space, &access)) {
 			case MM_RETRY:
@@ -173,7 +190,7 @@ int mm_mlock(struct mm_space *space, uint64_t start, uint64_t len, bool lock, bo
 	int err = set_locked(space, start, start + len, lock);
 
 	if (!err && lock && !on_fault)
-		err = populate_range(space, start, start + len, false);
+		err = populate_range(space, start, start + len, POPULATE_LOCK);
 	return err == -EFAULT ? -ENOMEM : err;
 }
 
@@ -247,7 +264,9 @@ int mm_madvise(struct mm_space *space, uint64_t start, uint64_t len, int advice)
 		return advise_range(space, start, start + len, advice);
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE:
-		return populate_range(space, start, start + len, advice == MADV_POPULATE_WRITE);
+		return populate_range(space, start, start + len,
+				      advice == MADV_POPULATE_WRITE ? POPULATE_WRITE
+								    : POPULATE_READ);
 	case MADV_NORMAL:
 	case MADV_RANDOM:
 	case MADV_SEQUENTIAL:

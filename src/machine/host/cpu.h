@@ -46,7 +46,7 @@ void cpu_copy_abort(ucontext_t *uc);
 struct cpu_fault {
 	uint64_t addr;
 	bool write;
-	bool forbidden_exec; /* an instruction fetch from a mapped page */
+	bool exec; /* an instruction fetch */
 	bool key;	     /* refused by a protection key */
 };
 bool cpu_page_fault(const ucontext_t *uc, const siginfo_t *info, struct cpu_fault *fault);

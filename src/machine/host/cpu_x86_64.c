@@ -113,7 +113,7 @@ bool cpu_page_fault(const ucontext_t *uc, const siginfo_t *info, struct cpu_faul
 		return false;
 	fault->addr = (uint64_t)info->si_addr;
 	fault->write = err & PF_WRITE;
-	fault->forbidden_exec = (err & PF_FETCH) && (err & PF_PRESENT);
+	fault->exec = err & PF_FETCH;
 	fault->key = err & PF_KEY;
 	return true;
 }

@@ -180,13 +180,15 @@ static void tell_closed(void)
 static enum mm_outcome serve(const struct cpu_fault *fault, struct mach_trap *t, bool kernel)
 {
 	struct mm_access access = {
-		.addr = fault->addr, .write = fault->write, .kernel = kernel, .trap = t
+		.addr = fault->addr,
+		.write = fault->write,
+		.exec = fault->exec,
+		.kernel = kernel,
+		.trap = t,
 	};
 
 	if (!mm_space_self || fault->key)
 		return MM_UNMANAGED;
-	if (fault->forbidden_exec)
-		return map_managed(fault->addr, 1) ? MM_SIGSEGV : MM_UNMANAGED;
 	return mm_fault(mm_space_self, &access);
 }
 

@@ -243,7 +243,7 @@ static int parse(uint64_t addr, struct mach_vma *vma)
 	return err;
 }
 
-int mach_vma_next(uint64_t addr, struct mach_vma *vma)
+static int host_next(uint64_t addr, struct mach_vma *vma)
 {
 	int err = -ENOTTY;
 
@@ -254,6 +254,17 @@ int mach_vma_next(uint64_t addr, struct mach_vma *vma)
 	if (err == -ENOTTY || err == -EINVAL)
 		atomic_store(&no_query, true);
 	return parse(addr, vma);
+}
+
+/* What is the machine's own is no mapping to the program: to it there is a hole. */
+int mach_vma_next(uint64_t addr, struct mach_vma *vma)
+{
+	int err = host_next(addr, vma);
+
+	while (err == 0 && host_owns(vma->start, vma->end - vma->start) &&
+	       !map_managed(vma->start, vma->end - vma->start))
+		err = host_next(vma->end, vma);
+	return err;
 }
 
 /*
