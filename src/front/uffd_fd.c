@@ -15,10 +15,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define SPIN_NS	      150000
-#define SPIN_TURN_NS  4000 /* between two looks at who else wants the CPU */
-#define SCORE_MAX     256u
-#define SCORE_POOR    64u
+#define SPIN_NS	       150000
+#define SPIN_TURN_NS   4000  /* between two looks at who else wants the CPU */
+#define CROWDED_NS     15000 /* somebody else had the CPU for so long: spinning is in their way */
+#define SCORE_MAX      256u
+#define SCORE_POOR     64u
 #define SKIP_WHEN_POOR 32u
 
 static uint32_t eventfd_id(int fd)
@@ -120,11 +121,18 @@ void ufd_watch(struct file *f)
 		uffd_watch(f->ctx);
 }
 
-/* ---- spinning ---------------------------------------------------------------------------------- */
+/* ---- spinning ----------------------------------------------------------------------------------
+ */
 
-static bool worth_spinning(struct spin *s)
+/*
+ * Not against a thread on the same CPU, which could not run meanwhile; and where it has not paid of
+ * late, only now and then.
+ */
+static bool worth_spinning(struct spin *s, uf_ref ctx)
 {
-	if (!front_many_cpus())
+	uint32_t cpu = cpu_current();
+
+	if (!front_many_cpus() || (cpu != CPU_UNKNOWN && cpu == uffd_fault_cpu(ctx)))
 		return false;
 	if (atomic_load_explicit(&s->score, memory_order_relaxed) >= SCORE_POOR)
 		return true;
@@ -153,7 +161,7 @@ static bool any_ready(struct file *const *f, unsigned n)
 static bool spin_until(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg,
 		       uint64_t most_ns)
 {
-	uint64_t start = mach_now(), turn = start + SPIN_TURN_NS, now;
+	uint64_t start = mach_now(), turn = start + SPIN_TURN_NS, now, before;
 	unsigned i;
 
 	do {
@@ -166,8 +174,11 @@ static bool spin_until(struct file *const *f, unsigned n, bool (*stop)(void *), 
 		if (now >= turn) {
 			if (stop && stop(arg))
 				return false;
+			before = now;
 			sched_yield();
 			now = mach_now();
+			if (now - before > CROWDED_NS)
+				break;
 			turn = now + SPIN_TURN_NS;
 		}
 	} while (now - start < most_ns);
@@ -179,7 +190,7 @@ bool ufd_spin(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg
 	unsigned i;
 	bool good;
 
-	if (n == 0 || !worth_spinning(&f[0]->spin))
+	if (n == 0 || !worth_spinning(&f[0]->spin, f[0]->ctx))
 		return false;
 	for (i = 0; i < n; i++)
 		uffd_spin_begin(f[i]->ctx);
@@ -190,7 +201,8 @@ bool ufd_spin(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg
 	return good;
 }
 
-/* ---- operations -------------------------------------------------------------------------------- */
+/* ---- operations --------------------------------------------------------------------------------
+ */
 
 static void sleep_end_cleanup(struct file **f)
 {

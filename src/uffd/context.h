@@ -43,7 +43,9 @@ struct uffd_ctx {
 	bool user_mode_only;
 	bool watched; /* the descriptor's level always tells the truth */
 	bool level;
-	uint32_t spinners, sleepers;
+	_Atomic uint32_t spinners;
+	_Atomic uint32_t sleepers; /* changed under the lock */
+	_Atomic uint32_t fault_cpu;
 	struct mach_notify notify;
 	struct uffd_queue queue[UFFD_QUEUES];
 	uf_ref space;

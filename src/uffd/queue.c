@@ -58,7 +58,7 @@ void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w)
 void uffd_update_level(struct uffd_ctx *ctx)
 {
 	bool pending = atomic_load(&ctx->pending) != 0;
-	bool seen = ctx->watched || (ctx->sleepers && !ctx->spinners);
+	bool seen = ctx->watched || (ctx->sleepers && !atomic_load(&ctx->spinners));
 
 	if (ctx->notify.fd < 0)
 		return;
@@ -177,35 +177,43 @@ unsigned uffd_poll(uf_ref ref, bool nonblock)
 	return uffd_ready(ref) ? POLLIN : 0;
 }
 
-/* All four below change who looks, under the lock, and let the level follow. */
-static void lookers(uf_ref ref, int spinners, int sleepers, bool watch)
+/* Spinning has no lock on its way: a system call or two would be most of its cost. */
+void uffd_spin_begin(uf_ref ref)
+{
+	atomic_fetch_add(&uffd_at(ref)->spinners, 1);
+}
+
+/* Sleepers who were not told, because this one looked, are told now. */
+void uffd_spin_end(uf_ref ref)
+{
+	struct uffd_ctx *ctx = uffd_at(ref);
+	struct mach_entry entry;
+
+	if (atomic_fetch_sub(&ctx->spinners, 1) != 1 || !atomic_load(&ctx->sleepers))
+		return;
+	mach_enter(&entry);
+	mach_lock(&ctx->lock);
+	uffd_update_level(ctx);
+	mach_unlock(&ctx->lock);
+	mach_leave(&entry);
+}
+
+uint32_t uffd_fault_cpu(uf_ref ref)
+{
+	return atomic_load_explicit(&uffd_at(ref)->fault_cpu, memory_order_relaxed);
+}
+
+void uffd_watch(uf_ref ref)
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
 	struct mach_entry entry;
 
 	mach_enter(&entry);
 	mach_lock(&ctx->lock);
-	ctx->spinners += (uint32_t)spinners;
-	ctx->sleepers += (uint32_t)sleepers;
-	ctx->watched |= watch;
+	ctx->watched = true;
 	uffd_update_level(ctx);
 	mach_unlock(&ctx->lock);
 	mach_leave(&entry);
-}
-
-void uffd_spin_begin(uf_ref ref)
-{
-	lookers(ref, 1, 0, false);
-}
-
-void uffd_spin_end(uf_ref ref)
-{
-	lookers(ref, -1, 0, false);
-}
-
-void uffd_watch(uf_ref ref)
-{
-	lookers(ref, 0, 0, true);
 }
 
 bool uffd_sleep_begin(uf_ref ref)
@@ -218,7 +226,7 @@ bool uffd_sleep_begin(uf_ref ref)
 	mach_lock(&ctx->lock);
 	sleeps = atomic_load(&ctx->pending) == 0;
 	if (sleeps)
-		ctx->sleepers++;
+		atomic_fetch_add(&ctx->sleepers, 1);
 	mach_unlock(&ctx->lock);
 	mach_leave(&entry);
 	return sleeps;
@@ -232,7 +240,7 @@ void uffd_sleep_end(uf_ref ref)
 
 	mach_enter(&entry);
 	mach_lock(&ctx->lock);
-	ctx->sleepers--;
+	atomic_fetch_sub(&ctx->sleepers, 1);
 	if (ctx->level) {
 		ctx->level = false;
 		mach_notify_set(&ctx->notify, false);

@@ -66,6 +66,9 @@ void uffd_spin_end(uf_ref ctx);
 bool uffd_sleep_begin(uf_ref ctx);
 void uffd_sleep_end(uf_ref ctx);
 
+/* Where the thread ran whose fault was read last; spinning on that CPU keeps it from running. */
+uint32_t uffd_fault_cpu(uf_ref ctx);
+
 /*
  * Somebody may now poll the descriptor natively, behind our back (epoll, another process): from now
  * on its level always tells whether something is to be read.
