@@ -118,9 +118,8 @@ static int add_window(uint64_t npages)
 		return -ENOMEM;
 	do {
 		size = (size + ALIGN_PAGES - 1) & ~(ALIGN_PAGES - 1);
-		at = sys_mmap(0, size << UF_PAGE_SHIFT, PROT_READ | PROT_WRITE,
-			      MAP_SHARED | MAP_NORESERVE, host.frames_fd,
-			      file_used << UF_PAGE_SHIFT);
+		at = host_map_sparse(0, size << UF_PAGE_SHIFT, host.frames_fd,
+				     file_used << UF_PAGE_SHIFT);
 		size /= 2;
 	} while (sys_failed(at) && size >= npages);
 	if (sys_failed(at))
@@ -134,9 +133,7 @@ static int add_window(uint64_t npages)
 	}
 	w->idle = w->warm + words / 8;
 	w->maybe = w->idle + words / 8;
-	sys_munlock((uint64_t)at, size << UF_PAGE_SHIFT);
 	sys_madvise((uint64_t)at, size << UF_PAGE_SHIFT, MADV_DONTFORK);
-	sys_madvise((uint64_t)at, size << UF_PAGE_SHIFT, MADV_DONTDUMP);
 	w->start = file_used;
 	w->npages = size;
 	w->alias = (uint64_t)at;
@@ -353,7 +350,7 @@ void mach_frames_drop(struct mach_map *map, uint64_t page, uint64_t n)
 		if (gone == 0)
 			continue;
 		had = atomic_fetch_or(&w->idle[bit / 64], gone);
-		added += (uint64_t)__builtin_popcountll(gone & ~had);
+		added += count_bits(gone & ~had);
 	}
 	if (added != 0 && atomic_fetch_add(&idle_pages, added) + added > host.warm_limit)
 		trim_idle();
@@ -377,7 +374,7 @@ static uint64_t claim_run(struct window *w, uint64_t bit, uint64_t n, bool *warm
 		idle = atomic_load_explicit(&w->idle[at / 64], memory_order_relaxed) & mask;
 		if (idle != 0) {
 			idle &= atomic_fetch_and(&w->idle[at / 64], ~idle);
-			atomic_fetch_sub(&idle_pages, (uint64_t)__builtin_popcountll(idle));
+			atomic_fetch_sub(&idle_pages, count_bits(idle));
 		}
 		has = atomic_load(&w->warm[at / 64]) & mask;
 		if (has & ~idle) {

@@ -51,6 +51,28 @@ int host_memory_file(const char *name, uint64_t len)
 	return fd;
 }
 
+/*
+ * Accessible only after it is unlocked: mlockall(MCL_FUTURE) would fill a mapping that it finds
+ * accessible.
+ */
+long host_map_sparse(uint64_t addr, uint64_t len, int fd, uint64_t off)
+{
+	long at = sys_mmap(addr, len, PROT_NONE,
+			   MAP_SHARED | MAP_NORESERVE | (addr ? MAP_FIXED : 0), fd, off);
+	int err;
+
+	if (sys_failed(at))
+		return at;
+	sys_munlock((uint64_t)at, len);
+	sys_madvise((uint64_t)at, len, MADV_DONTDUMP);
+	err = sys_mprotect((uint64_t)at, len, PROT_READ | PROT_WRITE);
+	if (err != 0) {
+		sys_munmap((uint64_t)at, len);
+		return err;
+	}
+	return at;
+}
+
 int host_arena_map(uint64_t addr, uint64_t len)
 {
 	int fd = host_memory_file("userfault-arena", len);
@@ -58,14 +80,11 @@ int host_arena_map(uint64_t addr, uint64_t len)
 
 	if (fd < 0)
 		return fd;
-	at = sys_mmap(addr, len, PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_NORESERVE | (addr ? MAP_FIXED : 0), fd, 0);
+	at = host_map_sparse(addr, len, fd, 0);
 	if (sys_failed(at)) {
 		host_close_hidden(fd);
 		return (int)at;
 	}
-	sys_munlock((uint64_t)at, len);
-	sys_madvise((uint64_t)at, len, MADV_DONTDUMP);
 	host.arena_fd = fd;
 	host.arena_addr = (uint64_t)at;
 	host.arena_len = len;
@@ -100,7 +119,7 @@ static uint32_t count_cpus(void)
 	uint32_t n = 0;
 
 	for (long i = 0; i < len / 8; i++)
-		n += (uint32_t)__builtin_popcountll(mask[i]);
+		n += (uint32_t)count_bits(mask[i]);
 	return n ? n : 1;
 }
 

@@ -22,7 +22,14 @@
 #include "machine/host/sys.h"
 #include "mm/arena.h"
 
-#define HIDDEN __attribute__((visibility("hidden")))
+/* Not the builtin, which may be a call into the compiler's library. */
+static inline uint64_t count_bits(uint64_t x)
+{
+	x -= (x >> 1) & 0x5555555555555555;
+	x = (x & 0x3333333333333333) + ((x >> 2) & 0x3333333333333333);
+	x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0f;
+	return (x * 0x0101010101010101) >> 56;
+}
 
 /* ---- init.c ---- */
 
@@ -39,6 +46,8 @@ extern struct host_state host;
 
 /* A hidden memory file of this length. */
 int host_memory_file(const char *name, uint64_t len);
+/* A shared mapping of such a file that takes no memory until touched; at addr, 0: anywhere. */
+long host_map_sparse(uint64_t addr, uint64_t len, int fd, uint64_t off);
 /* A fresh zeroed arena at addr (0: anywhere). */
 int host_arena_map(uint64_t addr, uint64_t len);
 

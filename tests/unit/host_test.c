@@ -1,0 +1,153 @@
+/* host_test.c - see host_test.h. */
+#include "host_test.h"
+
+#include <sys/wait.h>
+
+#define TIMEOUT 60
+
+struct mm_space *mm_space_self = (struct mm_space *)&mm_space_self;
+struct host_config test_config;
+
+static enum mm_outcome no_area(const struct mm_access *access)
+{
+	(void)access;
+	return MM_UNMANAGED;
+}
+
+enum mm_outcome (*test_fault)(const struct mm_access *access) = no_area;
+
+enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
+{
+	(void)space;
+	return test_fault(access);
+}
+
+void test_start(void)
+{
+	const char *why;
+	int err = host_init(&test_config, &why);
+
+	if (err != 0)
+		fprintf(stderr, "host_init: %d: %s\n", err, why);
+	CHECK(err == 0);
+	arena_init();
+}
+
+static int run_one(const struct test *t)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		alarm(TIMEOUT);
+		t->run();
+		exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return 1;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	fprintf(stderr, "%s: failed (wait status %#x)\n", t->name, (unsigned)status);
+	return 1;
+}
+
+int test_main(int argc, char **argv, const struct test *tests, size_t n)
+{
+	struct host_probe probe;
+	int failed = 0;
+
+	host_probe(&probe);
+	test_config.trap = argc > 1 && strcmp(argv[1], "mprotect") == 0 ? HOST_TRAP_MPROTECT :
+									   HOST_TRAP_GUARD;
+	if (test_config.trap == HOST_TRAP_GUARD && !probe.guard_keeps_contents) {
+		printf("no guard regions on shared memory here\n");
+		return 77;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (argc > 2 && strcmp(argv[2], tests[i].name) != 0)
+			continue;
+		printf("%s\n", tests[i].name);
+		fflush(stdout);
+		failed |= run_one(&tests[i]);
+	}
+	return failed;
+}
+
+char *test_map(uint64_t n)
+{
+	char *p = mmap(NULL, PAGES(n), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(p != MAP_FAILED);
+	return p;
+}
+
+static __thread sigjmp_buf back;
+
+static void caught(int sig)
+{
+	siglongjmp(back, sig);
+}
+
+int test_access(volatile char *p, bool write)
+{
+	static bool prepared;
+	int sig;
+
+	if (!prepared) {
+		struct host_sigaction act = { (void *)caught, SA_NODEFER, 0 };
+
+		host_program_sigsegv(&act, NULL);
+		signal(SIGBUS, caught);
+		prepared = true;
+	}
+	sig = sigsetjmp(back, 1);
+	if (sig != 0)
+		return sig;
+	if (write)
+		*p = *p;
+	else
+		(void)*p;
+	return 0;
+}
+
+void test_manage(struct managed *m, uint64_t n)
+{
+	m->p = test_map(n);
+	CHECK(mach_map_adopt(&m->map, (uint64_t)m->p, n, RW) == 0);
+	m->span = (struct mach_span){ &m->map, (uint64_t)m->p, 0, n, RW };
+}
+
+void test_fill(struct managed *m, uint64_t page, uint64_t n, char value)
+{
+	char buf[UF_PAGE_SIZE];
+
+	memset(buf, value, sizeof(buf));
+	for (uint64_t i = 0; i < n; i++)
+		CHECK(mach_frames_copy(&m->map, page + i, 1, (uint64_t)buf) == 1);
+}
+
+int test_open(struct managed *m, uint64_t page, uint64_t n, uint32_t prot)
+{
+	return mach_tlb_open(&m->span, page, n, prot);
+}
+
+void test_limit(struct managed *m, uint64_t page, uint64_t n, uint32_t prot)
+{
+	mach_tlb_limit(&m->span, page, n, prot);
+}
+
+unsigned test_mappings(uint64_t addr, uint64_t len)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned long start, end;
+	unsigned count = 0;
+	char line[512];
+
+	CHECK(f != NULL);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx", &start, &end) == 2 && start < addr + len && end > addr)
+			count++;
+	}
+	fclose(f);
+	return count;
+}
