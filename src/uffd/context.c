@@ -52,6 +52,7 @@ int uffd_create(struct mm_space *space, int flags, bool dev, uf_ref *out, int *f
 		arena_free(ctx, sizeof(*ctx));
 	} else {
 		ctx->refs = 1;
+		ctx->fault_cpu = UINT32_MAX;
 		ctx->user_mode_only = flags & UF_USER_MODE_ONLY;
 		ctx->space = arena_ref(space);
 		*out = arena_ref(ctx);
@@ -71,13 +72,7 @@ void uffd_close(uf_ref ref)
 
 	mach_enter(&entry);
 	mm_forget_handler(uffd_space(ctx), ref);
-	mach_lock(&ctx->lock);
-	ctx->closed = true;
-	uffd_wake_all(ctx);
-	if (ctx->notify.fd >= 0)
-		mach_notify_destroy(&ctx->notify);
-	ctx->notify.fd = -1;
-	mach_unlock(&ctx->lock);
+	uffd_close_queues(ctx);
 	uffd_release(ref);
 	mach_leave(&entry);
 }

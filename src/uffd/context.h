@@ -22,6 +22,8 @@ struct uffd_waiter {
 	uf_ref next, prev;
 	uint32_t queue; /* enum uffd_queue_id; under the context's lock */
 	uint32_t read;	/* somebody has its message; under the context's lock */
+	_Atomic uint32_t refs; /* the thread that waits, and the queue or who took it out of there */
+	uint32_t pad;
 	uint64_t addr; /* as in the message: what WAKE ranges are compared with */
 	struct uf_msg msg;
 };
@@ -75,12 +77,16 @@ void uffd_enqueue(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter
 void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w);
 /* Bring the descriptor's level in line with what is pending and who looks. */
 void uffd_update_level(struct uffd_ctx *ctx);
-/* Wake the faults, read or not, whose address lies in [start, end). */
-void uffd_wake_faults(struct uffd_ctx *ctx, uint64_t start, uint64_t end);
-/* Wake everybody: faults and events. */
-void uffd_wake_all(struct uffd_ctx *ctx);
 
-/* UFFDIO_WAKE's work, and what a fill ends with. Takes the lock. */
+/* Unlocked: these take the lock, and wake with it released. */
+
+/* UFFDIO_WAKE's work, and what a fill ends with: the faults, read or not, in [start, start + len). */
 void uffd_wake_range(struct uffd_ctx *ctx, uint64_t start, uint64_t len);
+/* Nobody waits any more from now on: everybody is woken, faults and events. */
+void uffd_close_queues(struct uffd_ctx *ctx);
+
+/* A waiter with two references. NULL: no memory. */
+struct uffd_waiter *uffd_waiter_new(void);
+void uffd_waiter_put(struct uffd_waiter *w);
 
 #endif

@@ -49,12 +49,12 @@ static enum mm_posted handler_post(uf_ref ref, const struct mm_fault *f, uf_ref 
 		return MM_POST_SIGBUS;
 	if (ctx->callback)
 		return MM_POST_INLINE;
-	w = arena_alloc(sizeof(*w));
+	w = uffd_waiter_new();
 	if (!w)
 		return MM_POST_NOMEM;
-	mach_wait_init(&w->wait);
 	fault_message(ctx, f, w);
 	uffd_hold(ref);
+	atomic_store_explicit(&ctx->fault_cpu, w->wait.cpu, memory_order_relaxed);
 	mach_lock(&ctx->lock);
 	uffd_enqueue(ctx, UFFD_FAULTS, w);
 	uffd_update_level(ctx);
@@ -64,38 +64,44 @@ static enum mm_posted handler_post(uf_ref ref, const struct mm_fault *f, uf_ref 
 }
 
 /*
- * The waiter leaves: out of its queue if nobody took it out, and back to the arena. Was its message
- * read?
+ * The waiter gives up: out of its queue, if nobody took it out to wake it. Was its message read?
  */
-static bool forget_waiter(uf_ref ref, struct uffd_waiter *w)
+static bool withdraw(struct uffd_ctx *ctx, struct uffd_waiter *w)
 {
-	struct uffd_ctx *ctx = uffd_at(ref);
-	bool read;
+	bool read, queued;
 
 	mach_lock(&ctx->lock);
-	if (w->queue != UFFD_NOWHERE) {
+	queued = w->queue != UFFD_NOWHERE;
+	read = w->read;
+	if (queued) {
 		uffd_dequeue(ctx, w);
 		uffd_update_level(ctx);
 	}
-	read = w->read;
 	mach_unlock(&ctx->lock);
-	arena_free(w, sizeof(*w));
-	uffd_release(ref);
+	if (queued)
+		uffd_waiter_put(w);
 	return read;
 }
 
 static bool handler_cancel(uf_ref ref, uf_ref waiter)
 {
-	return forget_waiter(ref, arena_at(waiter));
+	struct uffd_waiter *w = arena_at(waiter);
+	bool read = withdraw(uffd_at(ref), w);
+
+	uffd_waiter_put(w);
+	uffd_release(ref);
+	return read;
 }
 
-/* Wakers wake under the context's lock, so behind it nobody holds the waiter any more. */
 static int handler_wait(uf_ref ref, uf_ref waiter, struct mach_trap *trap)
 {
 	struct uffd_waiter *w = arena_at(waiter);
 	int err = mach_wait(&w->wait, trap, SPIN_NS);
 
-	forget_waiter(ref, w);
+	if (err)
+		withdraw(uffd_at(ref), w);
+	uffd_waiter_put(w);
+	uffd_release(ref);
 	return err;
 }
 
@@ -157,11 +163,10 @@ static void event_message(struct uf_msg *msg, unsigned event, uint64_t a, uint64
 static void handler_event(uf_ref ref, unsigned event, uint64_t a, uint64_t b, uint64_t c)
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
-	struct uffd_waiter *w = arena_alloc(sizeof(*w));
+	struct uffd_waiter *w = uffd_waiter_new();
 	bool queued = false;
 
 	if (w) {
-		mach_wait_init(&w->wait);
 		event_message(&w->msg, event, a, b, c);
 		mach_lock(&ctx->lock);
 		queued = !ctx->closed;
@@ -170,13 +175,12 @@ static void handler_event(uf_ref ref, unsigned event, uint64_t a, uint64_t b, ui
 			uffd_update_level(ctx);
 		}
 		mach_unlock(&ctx->lock);
+		if (queued)
+			(void)mach_wait(&w->wait, NULL, SPIN_NS);
+		else
+			uffd_waiter_put(w);
+		uffd_waiter_put(w);
 	}
-	if (queued)
-		(void)mach_wait(&w->wait, NULL, SPIN_NS);
-	/* The waker may still be under the lock. */
-	mach_lock(&ctx->lock);
-	mach_unlock(&ctx->lock);
-	arena_free(w, sizeof(*w));
 	handler_unchanging(ref);
 }
 

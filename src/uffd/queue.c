@@ -71,7 +71,26 @@ void uffd_update_level(struct uffd_ctx *ctx)
 	}
 }
 
-static void wake_queue(struct uffd_ctx *ctx, enum uffd_queue_id q, uint64_t start, uint64_t end)
+struct uffd_waiter *uffd_waiter_new(void)
+{
+	struct uffd_waiter *w = arena_alloc(sizeof(*w));
+
+	if (w) {
+		atomic_store(&w->refs, 2);
+		mach_wait_init(&w->wait);
+	}
+	return w;
+}
+
+void uffd_waiter_put(struct uffd_waiter *w)
+{
+	if (atomic_fetch_sub(&w->refs, 1) == 1)
+		arena_free(w, sizeof(*w));
+}
+
+/* Move a queue's waiters in [start, end) to the front of a list linked by `next`. */
+static uf_ref take_range(struct uffd_ctx *ctx, enum uffd_queue_id q, uint64_t start, uint64_t end,
+			 uf_ref list)
 {
 	struct uffd_waiter *w = arena_at(ctx->queue[q].head), *next;
 
@@ -79,35 +98,55 @@ static void wake_queue(struct uffd_ctx *ctx, enum uffd_queue_id q, uint64_t star
 		next = arena_at(w->next);
 		if (w->addr >= start && w->addr < end) {
 			uffd_dequeue(ctx, w);
-			mach_wake(&w->wait);
+			w->next = list;
+			list = arena_ref(w);
 		}
 	}
+	return list;
 }
 
-void uffd_wake_faults(struct uffd_ctx *ctx, uint64_t start, uint64_t end)
+/* Waking may be a system call, and whoever wakes up may want the lock: it is not held. */
+static void wake_list(uf_ref list)
 {
-	wake_queue(ctx, UFFD_FAULTS, start, end);
-	wake_queue(ctx, UFFD_READ, start, end);
-	uffd_update_level(ctx);
-}
+	struct uffd_waiter *w;
 
-void uffd_wake_all(struct uffd_ctx *ctx)
-{
-	wake_queue(ctx, UFFD_FAULTS, 0, ~0ull);
-	wake_queue(ctx, UFFD_READ, 0, ~0ull);
-	wake_queue(ctx, UFFD_EVENTS, 0, ~0ull);
-	uffd_update_level(ctx);
+	while ((w = arena_at(list)) != NULL) {
+		list = w->next;
+		mach_wake(&w->wait);
+		uffd_waiter_put(w);
+	}
 }
 
 void uffd_wake_range(struct uffd_ctx *ctx, uint64_t start, uint64_t len)
 {
+	uf_ref list;
+
 	mach_lock(&ctx->lock);
-	uffd_wake_faults(ctx, start, start + len);
+	list = take_range(ctx, UFFD_FAULTS, start, start + len, 0);
+	list = take_range(ctx, UFFD_READ, start, start + len, list);
+	uffd_update_level(ctx);
 	mach_unlock(&ctx->lock);
+	wake_list(list);
+}
+
+void uffd_close_queues(struct uffd_ctx *ctx)
+{
+	uf_ref list = 0;
+
+	mach_lock(&ctx->lock);
+	ctx->closed = true;
+	for (enum uffd_queue_id q = UFFD_FAULTS; q < UFFD_QUEUES; q++)
+		list = take_range(ctx, q, 0, ~0ull, list);
+	uffd_update_level(ctx);
+	if (ctx->notify.fd >= 0)
+		mach_notify_destroy(&ctx->notify);
+	ctx->notify.fd = -1;
+	mach_unlock(&ctx->lock);
+	wake_list(list);
 }
 
 /* Take the next message: faults first, then events. A read event lets its thread go on. */
-static bool take_message(struct uffd_ctx *ctx, struct uf_msg *msg)
+static bool take_message(struct uffd_ctx *ctx, struct uf_msg *msg, uf_ref *wake)
 {
 	struct uffd_waiter *w = arena_at(ctx->queue[UFFD_FAULTS].head);
 
@@ -123,19 +162,22 @@ static bool take_message(struct uffd_ctx *ctx, struct uf_msg *msg)
 		return false;
 	*msg = w->msg;
 	uffd_dequeue(ctx, w);
-	mach_wake(&w->wait);
+	w->next = *wake;
+	*wake = arena_ref(w);
 	return true;
 }
 
 static size_t take_batch(struct uffd_ctx *ctx, struct uf_msg *msgs, size_t max)
 {
+	uf_ref wake = 0;
 	size_t n = 0;
 
 	mach_lock(&ctx->lock);
-	while (n < max && take_message(ctx, &msgs[n]))
+	while (n < max && take_message(ctx, &msgs[n], &wake))
 		n++;
 	uffd_update_level(ctx);
 	mach_unlock(&ctx->lock);
+	wake_list(wake);
 	return n;
 }
 
