@@ -39,80 +39,99 @@ struct image {
 	char interpreter[PATH_MAX]; /* of an ELF file or a script; "" when there is none */
 };
 
-static int found_at(const char *path, int *error)
+enum found {
+	FOUND,
+	ABSENT,
+	UNREACHABLE,
+	DIRECTORY,
+	NOT_EXECUTABLE
+};
+
+static enum found look_for(const char *path)
 {
 	struct stat st;
 
-	if (stat(path, &st) != 0) {
-		if (errno != ENOENT && errno != ENOTDIR)
-			*error = errno;
-		return 0;
-	}
-	if (S_ISDIR(st.st_mode)) {
-		*error = EISDIR;
-		return 0;
-	}
-	if (access(path, X_OK) != 0) {
-		*error = errno;
-		return 0;
-	}
-	return 1;
+	if (stat(path, &st) != 0)
+		return errno == ENOENT || errno == ENOTDIR ? ABSENT : UNREACHABLE;
+	if (S_ISDIR(st.st_mode))
+		return DIRECTORY;
+	return access(path, X_OK) == 0 ? FOUND : NOT_EXECUTABLE;
 }
 
-static int not_found(const char *name, int error)
+/* Complains; the exit status. */
+static int not_found(const char *name, enum found what)
 {
-	if (error == 0) {
+	switch (what) {
+	case FOUND:
+		break;
+	case ABSENT:
 		complain(strchr(name, '/') ? "there is no program '%s'"
 					   : "there is no program '%s' in the directories of PATH",
 			 name);
 		return STATUS_NOT_FOUND;
-	}
-	if (error == EISDIR)
+	case UNREACHABLE:
+		complain("cannot look at '%s': %s", name, strerror(errno));
+		break;
+	case DIRECTORY:
 		complain("'%s' is a directory, not a program", name);
-	else if (error == EACCES)
+		break;
+	case NOT_EXECUTABLE:
 		complain("'%s' may not be executed by this user; chmod +x may be missing", name);
-	else
-		complain("cannot look at '%s': %s", name, strerror(error));
+		break;
+	}
 	return STATUS_CANNOT_RUN;
 }
 
-int program_find(const char *name, char path[PATH_MAX])
+/* As a shell does: what cannot be executed, or reached, is passed over for what comes later. */
+static enum found search(const char *name, const char *dirs, char path[PATH_MAX])
 {
-	const char *dirs = getenv("PATH");
-	int error = 0;
+	enum found result = ABSENT;
 
-	if (!*name) {
-		complain("the name of PROGRAM is empty");
-		return STATUS_USAGE;
-	}
-	if (strchr(name, '/')) {
-		if (strlen(name) >= PATH_MAX)
-			return not_found(name, ENAMETOOLONG);
-		strcpy(path, name);
-		return found_at(path, &error) ? 0 : not_found(name, error);
-	}
-
-	if (!dirs)
-		dirs = "/bin:/usr/bin";
 	for (;;) {
 		size_t len = strcspn(dirs, ":");
-		int this_error = 0;
 
 		/* An empty element is the working directory. */
 		if (len + 1 + strlen(name) < PATH_MAX) {
 			memcpy(path, dirs, len);
 			strcpy(path + len, len ? "/" : "");
 			strcat(path, name);
-			if (found_at(path, &this_error))
-				return 0;
-			/* The search goes on past what may not be executed, and remembers it. */
-			if (this_error == EACCES)
-				error = EACCES;
+			switch (look_for(path)) {
+			case FOUND:
+				return FOUND;
+			case NOT_EXECUTABLE:
+				result = NOT_EXECUTABLE;
+				break;
+			case ABSENT:
+			case UNREACHABLE:
+			case DIRECTORY:
+				break;
+			}
 		}
 		if (!dirs[len])
-			return not_found(name, error);
+			return result;
 		dirs += len + 1;
 	}
+}
+
+int program_find(const char *name, char path[PATH_MAX])
+{
+	const char *dirs = getenv("PATH");
+	enum found found;
+
+	if (!*name) {
+		complain("the name of PROGRAM is empty");
+		return STATUS_USAGE;
+	}
+	if (!strchr(name, '/')) {
+		found = search(name, dirs ? dirs : "/bin:/usr/bin", path);
+	} else if (strlen(name) < PATH_MAX) {
+		strcpy(path, name);
+		found = look_for(path);
+	} else {
+		errno = ENAMETOOLONG;
+		found = UNREACHABLE;
+	}
+	return found == FOUND ? 0 : not_found(name, found);
 }
 
 /* The whole of [off, off + len) of the file, or false. */
@@ -283,7 +302,7 @@ int program_check(const char *name, const char *path)
 {
 	struct image image;
 	char script[PATH_MAX];
-	int error = 0;
+	enum found found;
 
 	look_at(path, &image);
 	for (int depth = 0; image.format == FORMAT_SCRIPT && depth < SCRIPT_DEPTH; depth++) {
@@ -291,10 +310,11 @@ int program_check(const char *name, const char *path)
 			complain("'%s' begins with #! but names no interpreter", name);
 			return STATUS_CANNOT_RUN;
 		}
-		if (!found_at(image.interpreter, &error)) {
+		found = look_for(image.interpreter);
+		if (found != FOUND) {
 			complain("'%s' is a script for %s, which %s", name, image.interpreter,
-				 error ? "cannot be executed" : "is not there");
-			return error ? STATUS_CANNOT_RUN : STATUS_NOT_FOUND;
+				 found == ABSENT ? "is not there" : "cannot be executed");
+			return found == ABSENT ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN;
 		}
 		strcpy(script, image.interpreter);
 		path = script;

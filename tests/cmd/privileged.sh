@@ -1,6 +1,10 @@
 # A program that gains privileges ignores LD_PRELOAD, so it is refused.
 . "$(dirname "$0")/lib.sh"
 
+if grep -q '^NoNewPrivs:	1' /proc/self/status; then
+	echo "nothing can gain privileges here (no_new_privs is set)"
+	exit 77
+fi
 program=$dir/program
 if [ "$(id -u)" -eq 0 ]; then
 	cp "$HELPERS/ends" "$program"

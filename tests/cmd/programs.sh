@@ -44,6 +44,15 @@ run env PATH="$dir/a" "$USERFAULT" run -- tool
 expect_status 126
 expect_sentence "may not be executed"
 
+if [ "$(id -u)" -ne 0 ]; then
+	what='PATH with a directory that cannot be searched'
+	chmod 0 "$dir/a"
+	run env PATH="$dir/a" "$USERFAULT" run -- tool
+	expect_status 127
+	expect_sentence "there is no program 'tool'"
+	chmod 700 "$dir/a"
+fi
+
 # Another machine's program: this one's with the machine field of the ELF header changed.
 cp "$HELPERS/ends" "$file"
 printf '\050\000' | dd of="$file" bs=1 seek=18 conv=notrunc 2>/dev/null
