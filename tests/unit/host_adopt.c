@@ -363,6 +363,7 @@ static void mappings_are_told(void)
 {
 	struct mach_vma vma;
 	struct managed m;
+	stack_t st;
 	char *p;
 
 	test_start();
@@ -382,7 +383,13 @@ static void mappings_are_told(void)
 	test_manage(&m, 5);
 	CHECK(mach_vma_next((uint64_t)m.p, &vma) == 0);
 	CHECK(vma.kind == MACH_VMA_SPECIAL && vma.start == (uint64_t)m.p);
-	CHECK(mach_vma_next(m.map.alias, &vma) == 0 && vma.kind == MACH_VMA_SPECIAL);
+	/* Our own are holes to the program; its neighbours of the same kind are not. */
+	CHECK(mach_vma_next(m.map.alias, &vma) == 0 && vma.start > m.map.alias);
+	CHECK(host_altstack_enter() == 0 && sigaltstack(NULL, &st) == 0);
+	p = mmap((char *)st.ss_sp + 512 * (st.ss_size + UF_PAGE_SIZE) - UF_PAGE_SIZE, UF_PAGE_SIZE,
+		 PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(mach_vma_next((uint64_t)p, &vma) == 0 && vma.start <= (uint64_t)p);
+	CHECK(vma.kind == MACH_VMA_ANON && !host_owns(vma.start, vma.end - vma.start));
 }
 
 static const struct test tests[] = {

@@ -18,22 +18,16 @@ static uint32_t region_count;
 static uint64_t used[REGIONS_MAX][REGION_STACKS / 64];
 static uint64_t ready[REGIONS_MAX][REGION_STACKS / 64];
 
-/* The stack that [addr, addr + len) lies in or touches; -1: none. */
-static int stack_at(uint64_t addr, uint64_t len)
+/* The stack that addr lies in; -1: none. */
+static int stack_at(uint64_t addr)
 {
 	for (uint32_t r = 0; r < region_count; r++) {
 		uint64_t end = regions[r] + (uint64_t)REGION_STACKS * STACK_STEP;
 
-		if (addr < end && regions[r] < addr + len)
-			return (int)(r * REGION_STACKS +
-				     (addr > regions[r] ? (addr - regions[r]) / STACK_STEP : 0));
+		if (addr >= regions[r] && addr < end)
+			return (int)(r * REGION_STACKS + (addr - regions[r]) / STACK_STEP);
 	}
 	return -1;
-}
-
-bool altstack_own(uint64_t addr, uint64_t len)
-{
-	return stack_at(addr, len) >= 0;
 }
 
 static int add_region(void)
@@ -42,8 +36,7 @@ static int add_region(void)
 
 	if (region_count == REGIONS_MAX)
 		return -ENOMEM;
-	at = sys_mmap(0, (uint64_t)REGION_STACKS * STACK_STEP, PROT_NONE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	at = host_map_private((uint64_t)REGION_STACKS * STACK_STEP, PROT_NONE);
 	if (sys_failed(at))
 		return (int)at;
 	regions[region_count++] = (uint64_t)at;
@@ -94,7 +87,7 @@ static int take(uint64_t *base)
 
 static void give(uint64_t base)
 {
-	int i = stack_at(base, 1);
+	int i = stack_at(base);
 	uint64_t bit;
 
 	if (i >= 0)
@@ -135,7 +128,7 @@ void host_altstack_leave(void)
 	struct mach_entry e;
 
 	if (sys_sigaltstack(NULL, &st) != 0 || (st.ss_flags & SS_DISABLE) ||
-	    !altstack_own((uint64_t)st.ss_sp, 1))
+	    stack_at((uint64_t)st.ss_sp) < 0)
 		return;
 	mach_enter(&e);
 	if (sys_sigaltstack(&none, NULL) == 0) {
@@ -157,7 +150,7 @@ void altstack_after_fork(void)
 	memset(used, 0, sizeof(used));
 	if (sys_sigaltstack(NULL, &st) != 0 || (st.ss_flags & SS_DISABLE))
 		return;
-	i = stack_at((uint64_t)st.ss_sp, 1);
+	i = stack_at((uint64_t)st.ss_sp);
 	if (i >= 0)
 		*word(used, i, &bit) |= bit;
 }

@@ -20,8 +20,7 @@ static uint32_t closed_count;
  */
 static void make_list(void)
 {
-	long at = sys_mmap(0, CLOSED_MAX * sizeof(*closed), PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long at = host_map_private(CLOSED_MAX * sizeof(*closed), PROT_READ | PROT_WRITE);
 
 	if (!sys_failed(at))
 		closed = (struct range *)at;

@@ -47,8 +47,7 @@ static uint64_t hand_word;
 
 int frames_init(void)
 {
-	long at = sys_mmap(0, EXTENTS_MAX * sizeof(*holes), PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long at = host_map_private(EXTENTS_MAX * sizeof(*holes), PROT_READ | PROT_WRITE);
 
 	if (sys_failed(at))
 		return (int)at;

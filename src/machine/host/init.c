@@ -11,6 +11,15 @@ struct host_state host;
 #define WARM_DEFAULT		16384
 #define DEFAULT_MAX_MAP_COUNT	65530
 
+/* Bookkeeping in private memory: a handful of tables, and regions of alternate stacks. */
+#define PRIVATE_MAX 160
+
+static struct {
+	_Atomic uint64_t addr;
+	uint64_t len;
+} private_maps[PRIVATE_MAX];
+static _Atomic uint32_t private_count;
+
 uint64_t mach_task_size(void)
 {
 	return CPU_TASK_SIZE;
@@ -71,6 +80,40 @@ long host_map_sparse(uint64_t addr, uint64_t len, int fd, uint64_t off)
 		return err;
 	}
 	return at;
+}
+
+/*
+ * Not dumped, which also keeps the host from making one mapping of ours and a neighbour of the
+ * program's.
+ */
+long host_map_private(uint64_t len, int prot)
+{
+	long at = sys_mmap(0, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint32_t i = atomic_load(&private_count);
+
+	if (sys_failed(at))
+		return at;
+	do {
+		if (i == PRIVATE_MAX) {
+			sys_munmap((uint64_t)at, len);
+			return -ENOMEM;
+		}
+	} while (!atomic_compare_exchange_weak(&private_count, &i, i + 1));
+	private_maps[i].len = len;
+	atomic_store(&private_maps[i].addr, (uint64_t)at);
+	sys_madvise((uint64_t)at, len, MADV_DONTDUMP);
+	return at;
+}
+
+static bool private_own(uint64_t addr, uint64_t len)
+{
+	for (uint32_t i = 0; i < atomic_load(&private_count); i++) {
+		uint64_t at = atomic_load(&private_maps[i].addr);
+
+		if (at != 0 && addr < at + private_maps[i].len && at < addr + len)
+			return true;
+	}
+	return false;
 }
 
 int host_arena_map(uint64_t addr, uint64_t len)
@@ -196,7 +239,7 @@ bool host_owns(uint64_t addr, uint64_t len)
 		return false;
 	if (addr < host.arena_addr + host.arena_len && host.arena_addr < addr + len)
 		return true;
-	return frames_own(addr, len) || altstack_own(addr, len) || aside_own(addr, len);
+	return frames_own(addr, len) || private_own(addr, len) || aside_own(addr, len);
 }
 
 bool mach_may_ptrace(void)

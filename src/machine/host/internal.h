@@ -48,6 +48,8 @@ extern struct host_state host;
 int host_memory_file(const char *name, uint64_t len);
 /* A shared mapping of such a file that takes no memory until touched; at addr, 0: anywhere. */
 long host_map_sparse(uint64_t addr, uint64_t len, int fd, uint64_t off);
+/* Private zeroed memory of ours that takes none until touched; kept for good. */
+long host_map_private(uint64_t len, int prot);
 /* A fresh zeroed arena at addr (0: anywhere). */
 int host_arena_map(uint64_t addr, uint64_t len);
 
@@ -218,7 +220,6 @@ void wait_after_fork(void);
 
 /* ---- altstack.c, fork.c, vma.c ---- */
 
-bool altstack_own(uint64_t addr, uint64_t len);
 void altstack_after_fork(void);
 /* Was addr managed in the process that this one was forked from? */
 bool fork_closed(uint64_t addr);

@@ -11,8 +11,8 @@ struct host_registry registry;
 
 int registry_init(void)
 {
-	long at = sys_mmap(0, SEGMENTS_MAX * sizeof(struct host_segment), PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long at = host_map_private(SEGMENTS_MAX * sizeof(struct host_segment),
+				   PROT_READ | PROT_WRITE);
 
 	if (sys_failed(at))
 		return (int)at;
