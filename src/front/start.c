@@ -149,6 +149,7 @@ static int start_once(void)
 {
 	struct host_config host = {.trap = config.trap};
 	const struct uffd_profile *profile = front_profile();
+	const char *why = NULL;
 	struct mach_entry entry;
 	int err;
 
@@ -158,8 +159,10 @@ static int start_once(void)
 	}
 	if (!machine_started) {
 		mem_before_start();
-		if (host_init(&host, &why_failed) < 0)
+		if (host_init(&host, &why) < 0) {
+			why_failed = why;
 			return -ENOSYS;
+		}
 		machine_started = true;
 	}
 	mach_enter(&entry);
