@@ -28,7 +28,9 @@ $(BUILD)/build.ninja:
 	@test -x "$(MESON)" || { \
 		echo "make: $(MESON) is missing; scripts/setup build installs what is needed" >&2; \
 		exit 1; }
-	@$(MESON) setup $(BUILD)
+	@mkdir -p $(BUILD)
+	@echo "configuring $(BUILD)"
+	@$(MESON) setup $(BUILD) >$(BUILD)/setup.log 2>&1 || { cat $(BUILD)/setup.log >&2; exit 1; }
 
 setup-build setup-run setup-test setup-conformance setup-bench:
 	@scripts/setup $(patsubst setup-%,%,$@)
