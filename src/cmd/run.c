@@ -80,9 +80,16 @@ static int set_profile(struct run *run, const char *name)
 		run->profile = name;
 		return 0;
 	}
-	for (unsigned i = 0; (known = uffd_profile_at(i)) && len < sizeof(list); i++)
-		len += snprintf(list + len, sizeof(list) - len, "%s%s", i ? ", " : "", known->name);
-	complain("unknown profile '%s'; there are %s, and versions in between", name, list);
+	for (unsigned i = 1; (known = uffd_profile_at(i)) && len < sizeof(list); i++) {
+		const char *version = strchr(known->name, '-');
+
+		if (version)
+			len += snprintf(list + len, sizeof(list) - len, "%s%s", i > 1 ? ", " : "",
+					version + 1);
+	}
+	complain("unknown profile '%s'; there are 'all' and linux-4.11 to linux-7.2, among them "
+		 "those that brought something new: %s",
+		 name, list);
 	return STATUS_USAGE;
 }
 
