@@ -70,7 +70,8 @@ static void show(int sig, struct action *installed, const struct action *before,
 {
 	if (installed->handler == (void *)through) {
 		installed->handler = before->handler;
-		installed->flags = before->flags;
+		installed->flags =
+			(installed->flags & ~(uint64_t)SA_SIGINFO) | (before->flags & SA_SIGINFO);
 	}
 	if (with && sig != SIGSEGV)
 		installed->mask |= SEGV_BIT;

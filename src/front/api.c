@@ -72,7 +72,8 @@ EXPORT int uf_close(int fd)
 	return (int)SYS(SYS_close, fd);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------ */
+/* ---- memory ------------------------------------------------------------------------------------
+ */
 
 static void *address(long ret, int *error)
 {
@@ -115,7 +116,8 @@ EXPORT int uf_sigaction(int sig, const struct sigaction *act, struct sigaction *
 	return front_sigaction(sig, act, old);
 }
 
-/* ---- statistics -------------------------------------------------------------------------------- */
+/* ---- statistics --------------------------------------------------------------------------------
+ */
 
 EXPORT void uf_get_stats(struct uf_stats *out)
 {

@@ -11,17 +11,18 @@
 
 #define SPIN_MOST 16u
 /* What an eventfd would say and a userfaultfd never does. */
-#define NEVER	  (EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND)
+#define NEVER (EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND)
 
 struct epoll_item {
 	struct epoll_item *next;
 	struct file *file; /* no reference: the item goes with the file */
 	int fd;
 	struct epoll_event event;
-	bool silent; /* edge-triggered or one-shot, and said already */
+	bool listed; /* in error when it came, and ever since */
 };
 
-/* ---- the items of a set ------------------------------------------------------------------------ */
+/* ---- the items of a set ------------------------------------------------------------------------
+ */
 
 static void lock_items(struct file *ep, struct mach_entry *entry)
 {
@@ -107,7 +108,8 @@ static int record(int epfd, int fd, struct file *f, const struct epoll_event *ev
 		free(item);
 		return -ENOMEM;
 	}
-	*item = (struct epoll_item){.file = f, .fd = fd, .event = *event};
+	*item = (struct epoll_item){
+		.file = f, .fd = fd, .event = *event, .listed = ufd_poll(f) & EPOLLERR};
 	lock_items(ep, &entry);
 	old = take_items(ep, f, fd);
 	item->next = ep->items;
@@ -169,7 +171,8 @@ void epoll_child(void)
 	file_each(FILE_EPOLL, drop_items, NULL);
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------- */
+/* ---- waiting -----------------------------------------------------------------------------------
+ */
 
 /* One call: where the events go, and the files that we spin on. */
 struct waiting {
@@ -193,7 +196,10 @@ static bool in_error(struct epoll_item *item)
 	return ufd_poll(item->file) & EPOLLERR;
 }
 
-/* Report the items in error; how many. */
+/*
+ * Report the items that have been in error since they were put in; how many. One that gets into
+ * error later is reported when something else happens to it, as by the kernel.
+ */
 static int report_errors(struct waiting *w)
 {
 	struct epoll_item *item;
@@ -202,18 +208,21 @@ static int report_errors(struct waiting *w)
 
 	lock_items(w->ep, &entry);
 	for (item = w->ep->items; item && n < w->max; item = item->next) {
-		if (item->silent || !in_error(item))
+		if (!item->listed)
+			continue;
+		item->listed = in_error(item);
+		if (!item->listed)
 			continue;
 		w->events[n].events = EPOLLERR;
 		w->events[n++].data = item->event.data;
-		item->silent = item->event.events & (EPOLLET | EPOLLONESHOT);
+		item->listed = !(item->event.events & (EPOLLET | EPOLLONESHOT));
 	}
 	unlock_items(w->ep, &entry);
 	return n;
 }
 
-/* The kernel's word on an item in error is not wanted: it has been, or will be, reported above. */
-static int drop_errors(struct waiting *w, struct epoll_event *events, int n)
+/* What the kernel says of an item in error is that, unless it has been said. */
+static int correct_errors(struct waiting *w, struct epoll_event *events, int n)
 {
 	struct epoll_item *item;
 	struct mach_entry entry;
@@ -225,9 +234,14 @@ static int drop_errors(struct waiting *w, struct epoll_event *events, int n)
 	for (item = w->ep->items; item; item = item->next) {
 		if (!in_error(item))
 			continue;
-		for (i = 0, n = kept, kept = 0; i < n; i++)
-			if (events[i].data.u64 != item->event.data.u64)
-				events[kept++] = events[i];
+		for (i = 0, n = kept, kept = 0; i < n; i++) {
+			if (events[i].data.u64 == item->event.data.u64) {
+				if (item->listed)
+					continue;
+				events[i].events = EPOLLERR;
+			}
+			events[kept++] = events[i];
+		}
 	}
 	unlock_items(w->ep, &entry);
 	return kept;
@@ -292,7 +306,7 @@ static int epoll_look(struct waiting *w)
 
 	if (n < 0)
 		return errors ? errors : n;
-	return errors + drop_errors(w, w->events + errors, n);
+	return errors + correct_errors(w, w->events + errors, n);
 }
 
 static int wait_for_events(struct file *ep, int epfd, struct epoll_event *events, int max,
@@ -316,9 +330,9 @@ static int wait_for_events(struct file *ep, int epfd, struct epoll_event *events
 		if (ufd_spin(w.file, w.n, others_ready, &w, deadline - now))
 			n = epoll_look(&w);
 		else if (w.found)
-			n = drop_errors(&w, events, w.found);
+			n = correct_errors(&w, events, w.found);
 		else
-			n = drop_errors(&w, events, native_sleep(&w, deadline, mask));
+			n = correct_errors(&w, events, native_sleep(&w, deadline, mask));
 		w.found = 0;
 	}
 	return n;

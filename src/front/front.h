@@ -31,7 +31,8 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-/* ---- start.c ----------------------------------------------------------------------------------- */
+/* ---- start.c -----------------------------------------------------------------------------------
+ */
 
 /* Read the environment; once, from the constructor or whoever comes earlier. */
 void front_environment(void);
@@ -56,7 +57,8 @@ static inline bool front_managing(void)
 	       atomic_load_explicit(&mm_space_self->active, memory_order_relaxed);
 }
 
-/* ---- files.c ----------------------------------------------------------------------------------- */
+/* ---- files.c -----------------------------------------------------------------------------------
+ */
 
 enum file_kind {
 	FILE_UFFD = 1,
@@ -136,7 +138,8 @@ static inline struct file *file_get_kind(int fd, enum file_kind kind)
 	return f;
 }
 
-/* ---- uffd_fd.c --------------------------------------------------------------------------------- */
+/* ---- uffd_fd.c ---------------------------------------------------------------------------------
+ */
 
 /* userfaultfd(2), or with dev what /dev/userfaultfd gives: a descriptor or a negative errno. */
 int ufd_new(int flags, bool dev);
@@ -157,8 +160,7 @@ void ufd_refresh(struct file *f, int fd);
  * Spin until one of the n files has something to read, while(!stop(arg)); false when it took too
  * long or is not worth while.
  */
-bool ufd_spin(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg,
-	      uint64_t most_ns);
+bool ufd_spin(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg, uint64_t most_ns);
 
 /*
  * What differs between the two libraries: the C library's own read, a cancellation point; and
@@ -168,7 +170,8 @@ struct sigaction;
 ssize_t front_read(int fd, void *buf, size_t count);
 int front_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 
-/* ---- memory.c ---------------------------------------------------------------------------------- */
+/* ---- memory.c ----------------------------------------------------------------------------------
+ */
 
 /* As the system calls of these names: a result or a negative errno. */
 long mem_mmap(uint64_t addr, size_t len, int prot, int flags, int fd, uint64_t off);

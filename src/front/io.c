@@ -17,7 +17,8 @@ bool io_hidden(int fd)
 	return atomic_load_explicit(&front_live, memory_order_relaxed) && host_owns_fd(fd);
 }
 
-/* ---- what files of ours do --------------------------------------------------------------------- */
+/* ---- what files of ours do ---------------------------------------------------------------------
+ */
 
 long io_read(struct file *f, int fd, void *buf, size_t n)
 {
@@ -167,7 +168,8 @@ long io_fcntl(struct file *f, int fd, int cmd, long arg)
 	return ret;
 }
 
-/* ---- reading and writing ----------------------------------------------------------------------- */
+/* ---- reading and writing -----------------------------------------------------------------------
+ */
 
 EXPORT ssize_t read(int fd, void *buf, size_t n)
 {
@@ -190,7 +192,7 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 	return likely(!f) ? REAL(readv)(fd, iov, n) : sys_errno(io_readv(f, fd, iov, n));
 }
 
-#define PREAD(name, params, args)                                                            \
+#define PREAD(name, params, args)                                                                  \
 	EXPORT ssize_t name params                                                                 \
 	{                                                                                          \
 		FILE_REF struct file *f = file_get(fd);                                            \
@@ -262,7 +264,8 @@ EXPORT int ioctl(int fd, unsigned long cmd, ...)
 			  : (int)sys_errno(io_ioctl(f, fd, cmd, (uintptr_t)arg));
 }
 
-/* ---- descriptors ------------------------------------------------------------------------------- */
+/* ---- descriptors -------------------------------------------------------------------------------
+ */
 
 EXPORT int close(int fd)
 {

@@ -257,7 +257,11 @@ long mem_process_madvise(int pidfd, const struct iovec *iov, size_t n, int advic
 	return done;
 }
 
-enum { LOCK, LOCK_ON_FAULT, UNLOCK };
+enum {
+	LOCK,
+	LOCK_ON_FAULT,
+	UNLOCK
+};
 
 static int lock_mm(struct piece_call *c, uint64_t at, uint64_t len)
 {

@@ -19,7 +19,8 @@
 #define MFD_CLOEXEC 1u
 #endif
 
-/* ---- paths ------------------------------------------------------------------------------------- */
+/* ---- paths -------------------------------------------------------------------------------------
+ */
 
 static const char *skip(const char *path, const char *prefix)
 {
@@ -75,7 +76,8 @@ static int number_in(const char *rest, const char *dir)
 	return rest && *rest == 0 ? (int)n : -1;
 }
 
-/* ---- /dev/userfaultfd -------------------------------------------------------------------------- */
+/* ---- /dev/userfaultfd --------------------------------------------------------------------------
+ */
 
 static long remember(long fd, enum file_kind kind)
 {
@@ -109,7 +111,8 @@ static long open_device(int flags)
 	return remember(SYS(SYS_openat, AT_FDCWD, "/dev/null", flags), FILE_DEV);
 }
 
-/* ---- fdinfo ------------------------------------------------------------------------------------ */
+/* ---- fdinfo ------------------------------------------------------------------------------------
+ */
 
 /* Copies the lines every fdinfo has; the access mode is a userfaultfd's. */
 static size_t common_lines(char *out, const char *in)
@@ -186,7 +189,8 @@ bool open_special(int dir, const char *path, int flags, long *fd)
 	return true;
 }
 
-/* ---- open -------------------------------------------------------------------------------------- */
+/* ---- open --------------------------------------------------------------------------------------
+ */
 
 static mode_t mode_argument(int flags, va_list ap)
 {
@@ -252,7 +256,8 @@ OPEN_2(__open64_2)
 OPENAT_2(__openat_2)
 OPENAT_2(__openat64_2)
 
-/* ---- fopen ------------------------------------------------------------------------------------- */
+/* ---- fopen -------------------------------------------------------------------------------------
+ */
 
 /* libc reads a stream's descriptor out of our sight; a cookie's functions are ours. */
 static ssize_t cookie_read(void *cookie, char *buf, size_t n)
@@ -319,7 +324,8 @@ EXPORT FILE *fopen64(const char *path, const char *mode)
 	return REAL(fopen64)(path, mode);
 }
 
-/* ---- readlink ---------------------------------------------------------------------------------- */
+/* ---- readlink ----------------------------------------------------------------------------------
+ */
 
 /* The name to show for a descriptor of ours, or NULL. */
 static const char *link_name(const char *path)

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-/* ---- reading ----------------------------------------------------------------------------------- */
+/* ---- reading -----------------------------------------------------------------------------------
+ */
 
 #define WORDS 512u
 
@@ -51,7 +52,8 @@ void pagemap_correct(void *buf, size_t n, uint64_t off)
 	}
 }
 
-/* ---- scanning ---------------------------------------------------------------------------------- */
+/* ---- scanning ----------------------------------------------------------------------------------
+ */
 
 struct scan_arg {
 	uint64_t size, flags;
@@ -77,7 +79,7 @@ struct region {
 struct scan {
 	struct scan_arg arg;
 	int fd;
-	uint64_t full;	  /* regions that stand in the program's vector */
+	uint64_t full;	   /* regions that stand in the program's vector */
 	struct region cur; /* the one that still grows; start == end: none */
 	uint64_t pages;
 	uint64_t wp_start, wp_end; /* to be protected */

@@ -2,8 +2,8 @@
  * poll.c - poll, select and their kin over sets that hold a userfaultfd.
  *
  * What a userfaultfd has to say comes from the context; the others are asked by a poll of the
- * kernel's with ours taken out. Before sleeping: spin, as read does. Asleep, ours stand in the set by
- * their hidden duplicates, so that a descriptor number reused meanwhile means nothing to us.
+ * kernel's with ours taken out. Before sleeping: spin, as read does. Asleep, ours stand in the set
+ * by their hidden duplicates, so that a descriptor number reused meanwhile means nothing to us.
  */
 #include "front/preload.h"
 
@@ -57,8 +57,7 @@ bool poll_concerns(struct pollfd *fds, nfds_t n)
 	struct file *f;
 	nfds_t i;
 
-	if (likely(!atomic_load_explicit(&front_live, memory_order_relaxed)) || !fds ||
-	    n > MOST)
+	if (likely(!atomic_load_explicit(&front_live, memory_order_relaxed)) || !fds || n > MOST)
 		return false;
 	for (i = 0; i < n; i++) {
 		f = fds[i].fd >= 0 ? file_get_kind(fds[i].fd, FILE_UFFD) : NULL;
@@ -223,7 +222,8 @@ int poll_wait(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
 	}
 }
 
-/* ---- poll -------------------------------------------------------------------------------------- */
+/* ---- poll --------------------------------------------------------------------------------------
+ */
 
 static const struct timespec *of_ms(int ms, struct timespec *ts)
 {
@@ -273,7 +273,8 @@ EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *time
 	return (int)sys_errno(poll_wait(fds, n, timeout, mask));
 }
 
-/* ---- select ------------------------------------------------------------------------------------ */
+/* ---- select ------------------------------------------------------------------------------------
+ */
 
 #define SELECT_READ   (POLLIN | POLLRDNORM | POLLRDBAND)
 #define SELECT_WRITE  (POLLOUT | POLLWRNORM | POLLWRBAND)

@@ -36,7 +36,8 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* ---- real.c ------------------------------------------------------------------------------------ */
+/* ---- real.c ------------------------------------------------------------------------------------
+ */
 
 ssize_t __read_chk(int fd, void *buf, size_t n, size_t size);
 ssize_t __pread_chk(int fd, void *buf, size_t n, off_t off, size_t size);
@@ -54,24 +55,25 @@ pid_t _Fork(void);
 void __longjmp_chk(struct __jmp_buf_tag env[1], int value) __attribute__((noreturn));
 
 /* Every libc function that a wrapper goes on to. */
-#define REAL_LIST(X)                                                                               \
-	X(read) X(__read_chk) X(readv) X(pread) X(pread64) X(preadv) X(preadv64) X(preadv2)        \
-	X(preadv64v2) X(__pread_chk) X(__pread64_chk)                                              \
-	X(write) X(writev) X(pwrite) X(pwrite64) X(pwritev) X(pwritev64)                           \
-	X(ioctl) X(close) X(dup) X(dup2) X(dup3) X(fcntl) X(fcntl64) X(fclose)                     \
-	X(open) X(open64) X(openat) X(openat64) X(fopen) X(fopen64)                                \
-	X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2)                                    \
-	X(readlink) X(readlinkat) X(__readlink_chk) X(__readlinkat_chk)                            \
-	X(poll) X(__poll_chk) X(ppoll) X(__ppoll_chk) X(select) X(pselect)                                                      \
-	X(epoll_ctl) X(epoll_wait) X(epoll_pwait) X(epoll_pwait2)                                  \
-	X(sbrk) X(brk)                                                                             \
-	X(sigaction) X(signal) X(sysv_signal) X(sigset) X(siginterrupt)                            \
-	X(sigprocmask) X(pthread_sigmask) X(sigsuspend) X(sigpending)                              \
-	X(longjmp) X(_longjmp) X(siglongjmp) X(__longjmp_chk)                                      \
-	X(pthread_create) X(clone) X(_Fork)                                                        \
-	X(execve) X(execvpe) X(fexecve) X(execveat) X(posix_spawn) X(posix_spawnp)                 \
-	X(posix_spawnattr_setsigmask)                                                              \
-	X(pthread_attr_setsigmask_np)
+#define REAL_LIST(X)                                                                                   \
+	X(read)                                                                                        \
+	X(__read_chk) X(readv) X(pread) X(pread64) X(preadv) X(preadv64) X(preadv2) X(preadv64v2) X(   \
+		__pread_chk) X(__pread64_chk) X(write) X(writev) X(pwrite) X(pwrite64) X(pwritev)      \
+		X(pwritev64) X(ioctl) X(close) X(dup) X(dup2) X(dup3) X(fcntl) X(fcntl64) X(fclose) X( \
+			open) X(open64) X(openat) X(openat64) X(fopen) X(fopen64) X(__open_2)          \
+			X(__open64_2) X(__openat_2) X(__openat64_2) X(readlink) X(readlinkat) X(       \
+				__readlink_chk) X(__readlinkat_chk) X(poll) X(__poll_chk) X(ppoll)     \
+				X(__ppoll_chk) X(select) X(pselect) X(epoll_ctl) X(epoll_wait) X(      \
+					epoll_pwait) X(epoll_pwait2) X(sbrk) X(brk) X(sigaction)       \
+					X(signal) X(sysv_signal) X(sigset) X(siginterrupt) X(          \
+						sigprocmask) X(pthread_sigmask) X(sigsuspend)          \
+						X(sigpending) X(longjmp) X(_longjmp) X(siglongjmp) X(  \
+							__longjmp_chk) X(pthread_create) X(clone)      \
+							X(_Fork) X(execve) X(execvpe) X(               \
+								fexecve) X(execveat)                   \
+								X(posix_spawn) X(posix_spawnp) X(      \
+									posix_spawnattr_setsigmask)    \
+									X(pthread_attr_setsigmask_np)
 
 enum real_id {
 #define X(name) REAL_##name,
@@ -95,7 +97,8 @@ static inline void *real_function(enum real_id id)
 /* libc's function of that name. */
 #define REAL(name) ((__typeof__(&name))real_function(REAL_##name))
 
-/* ---- io.c -------------------------------------------------------------------------------------- */
+/* ---- io.c --------------------------------------------------------------------------------------
+ */
 
 /* A descriptor that belongs to the machine, which the program does not know. */
 bool io_hidden(int fd);
@@ -110,12 +113,14 @@ long io_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg);
 /* F_DUPFD*, F_GETFL, F_SETFL. */
 long io_fcntl(struct file *f, int fd, int cmd, long arg);
 
-/* ---- open.c ------------------------------------------------------------------------------------ */
+/* ---- open.c ------------------------------------------------------------------------------------
+ */
 
 /* A path of ours opened: a descriptor or a negative errno; false: not ours. */
 bool open_special(int dir, const char *path, int flags, long *fd);
 
-/* ---- pagemap.c --------------------------------------------------------------------------------- */
+/* ---- pagemap.c ---------------------------------------------------------------------------------
+ */
 
 /* The bytes [off, off + n) of pagemap have been read into buf: put the truth there. */
 void pagemap_correct(void *buf, size_t n, uint64_t off);
@@ -123,7 +128,8 @@ void pagemap_correct(void *buf, size_t n, uint64_t off);
 #define PAGEMAP_SCAN_IOCTL 0xc0606610ul
 long pagemap_scan(int fd, uint64_t arg);
 
-/* ---- poll.c ------------------------------------------------------------------------------------ */
+/* ---- poll.c ------------------------------------------------------------------------------------
+ */
 
 /* Does a set of descriptors concern us? */
 bool poll_concerns(struct pollfd *fds, nfds_t n);
@@ -135,11 +141,13 @@ uint64_t deadline_after(const struct timespec *timeout);
 /* What is left, in *ts; NULL when there is no end. */
 struct timespec *deadline_left(uint64_t deadline, struct timespec *ts);
 
-/* ---- epoll.c ----------------------------------------------------------------------------------- */
+/* ---- epoll.c -----------------------------------------------------------------------------------
+ */
 
 void epoll_child(void);
 
-/* ---- signals.c --------------------------------------------------------------------------------- */
+/* ---- signals.c ---------------------------------------------------------------------------------
+ */
 
 /* A mask without SIGSEGV: the original, or *copy changed. */
 const sigset_t *mask_strip(const sigset_t *mask, sigset_t *copy);
@@ -159,17 +167,20 @@ void thread_altstack(void);
 int signals_altstack(const stack_t *ss, stack_t *old);
 void signals_init(void);
 
-/* ---- actions.c --------------------------------------------------------------------------------- */
+/* ---- actions.c ---------------------------------------------------------------------------------
+ */
 
 /* rt_sigaction with the kernel's structure. */
 long signals_raw_action(int sig, const void *act, void *old, size_t size);
 
-/* ---- threads.c --------------------------------------------------------------------------------- */
+/* ---- threads.c ---------------------------------------------------------------------------------
+ */
 
 /* Give the calling thread an alternate stack, if it has none. */
 void thread_enter(void);
 
-/* ---- process.c --------------------------------------------------------------------------------- */
+/* ---- process.c ---------------------------------------------------------------------------------
+ */
 
 /* This process is the child of a fork. */
 void process_forked_child(void);

@@ -14,8 +14,8 @@
 extern char **environ;
 
 /* What every child's environment must have, as it stood at the start. */
-static const char *const kept_names[] = {"USERFAULT_TRAP=", "USERFAULT_PROFILE=",
-					 "USERFAULT_STATS=", "USERFAULT_VERBOSE="};
+static const char *const kept_names[] = {
+	"USERFAULT_TRAP=", "USERFAULT_PROFILE=", "USERFAULT_STATS=", "USERFAULT_VERBOSE="};
 #define KEPT (sizeof(kept_names) / sizeof(kept_names[0]))
 static char *kept[KEPT];
 static char own_path[PATH_MAX];
@@ -73,7 +73,8 @@ EXPORT pid_t _Fork(void)
 	return pid;
 }
 
-/* ---- the environment of a child ---------------------------------------------------------------- */
+/* ---- the environment of a child ----------------------------------------------------------------
+ */
 
 /* Is own_path one of the words of LD_PRELOAD? */
 static bool names_us(const char *list)
@@ -152,8 +153,8 @@ static char *const *build(char *const *envp, char **list, char *line)
 }
 
 /*
- * Calls with the environment that keeps us in place of `envp`. On the stack, because this may be the
- * child of a vfork.
+ * Calls with the environment that keeps us in place of `envp`. On the stack, because this may be
+ * the child of a vfork.
  */
 #define WITH_ENVIRONMENT(envp, call)                                                               \
 	do {                                                                                       \
@@ -164,7 +165,8 @@ static char *const *build(char *const *envp, char **list, char *line)
 		return call;                                                                       \
 	} while (0)
 
-/* ---- exec -------------------------------------------------------------------------------------- */
+/* ---- exec --------------------------------------------------------------------------------------
+ */
 
 EXPORT int execve(const char *path, char *const *argv, char *const *envp)
 {

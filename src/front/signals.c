@@ -1,8 +1,9 @@
 /*
  * signals.c - masks and alternate stacks.
  *
- * SIGSEGV is never really blocked, from the start of the program on: a fault while it is kills. So it
- * is taken out of every mask that the program sets, and put back into every mask that it asks for.
+ * SIGSEGV is never really blocked, from the start of the program on: a fault while it is kills. So
+ * it is taken out of every mask that the program sets, and put back into every mask that it asks
+ * for.
  */
 #include "front/preload.h"
 
@@ -11,8 +12,8 @@
 #define SEGV_BIT (1ull << (SIGSEGV - 1))
 
 /*
- * What the calling thread believes: it has blocked SIGSEGV; or runs a handler that does. And one that
- * was sent to it meanwhile.
+ * What the calling thread believes: it has blocked SIGSEGV; or runs a handler that does. And one
+ * that was sent to it meanwhile.
  */
 static __thread bool segv_blocked __attribute__((tls_model("initial-exec")));
 static __thread bool segv_in_handler __attribute__((tls_model("initial-exec")));
@@ -187,7 +188,8 @@ EXPORT int sigsetmask(int mask)
 	return mask_int(SIG_SETMASK, mask);
 }
 
-/* ---- the same, with the kernel's mask --------------------------------------------------------- */
+/* ---- the same, with the kernel's mask ---------------------------------------------------------
+ */
 
 long signals_raw_procmask(int how, const uint64_t *set, uint64_t *old, size_t size)
 {
@@ -207,7 +209,8 @@ long signals_raw_procmask(int how, const uint64_t *set, uint64_t *old, size_t si
 	return ret;
 }
 
-/* ---- alternate stacks -------------------------------------------------------------------------- */
+/* ---- alternate stacks --------------------------------------------------------------------------
+ */
 
 void thread_altstack(void)
 {

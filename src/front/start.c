@@ -16,7 +16,12 @@
 
 #include "front/stats_file.h"
 
-enum { FRESH, STARTING, STARTED, FAILED };
+enum {
+	FRESH,
+	STARTING,
+	STARTED,
+	FAILED
+};
 
 _Atomic bool front_live;
 

@@ -166,8 +166,8 @@ static bool call_wait(const struct call *c, long *ret)
 		*ret = raw(poll(fds, (nfds_t)c->b, (int)c->c));
 		return true;
 	case SYS_ppoll:
-		*ret = raw(ppoll(fds, (nfds_t)c->b, timeout,
-				 widen((void *)c->d, (size_t)c->e, &set)));
+		*ret = raw(
+			ppoll(fds, (nfds_t)c->b, timeout, widen((void *)c->d, (size_t)c->e, &set)));
 		return true;
 	case SYS_select:
 		*ret = raw(select((int)c->a, (fd_set *)c->b, (fd_set *)c->c, (fd_set *)c->d,

@@ -53,6 +53,33 @@ static void *begin(void *arg)
 	return b.fn(b.arg);
 }
 
+#define TOP_BYTES (64ul << 10)
+
+/*
+ * A thread begins with all signals blocked, on the top of its stack, where its descriptor is, too.
+ * What is there already must not trap then.
+ */
+static void open_top(const pthread_attr_t *attr)
+{
+	uint64_t at, end, word;
+	struct mach_entry entry;
+	void *stack;
+	size_t size;
+	int err;
+
+	if (!attr || !front_managing() || pthread_attr_getstack(attr, &stack, &size) != 0 || !stack)
+		return;
+	end = ((uintptr_t)stack + size) & UF_PAGE_MASK;
+	for (at = size > TOP_BYTES ? end - TOP_BYTES : (uintptr_t)stack; at < end;
+	     at += UF_PAGE_SIZE) {
+		mach_enter(&entry);
+		err = mm_pagemap(mm_space_self, at & UF_PAGE_MASK, 1, &word);
+		mach_leave(&entry);
+		if (!err && (word >> 63))
+			atomic_fetch_or((_Atomic uint8_t *)(at & UF_PAGE_MASK), 0);
+	}
+}
+
 EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
 			  void *arg)
 {
@@ -65,6 +92,7 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 	if (!b)
 		return EAGAIN;
 	*b = (struct beginning){.fn = fn, .arg = arg, .segv_blocked = mask_inherited()};
+	open_top(attr);
 	err = REAL(pthread_create)(thread, attr, begin, b);
 	if (err)
 		free(b);

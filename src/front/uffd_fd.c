@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include <userfault/abi.h>
+
 #define SPIN_NS	       150000
 #define SPIN_TURN_NS   4000  /* between two looks at who else wants the CPU */
 #define CROWDED_NS     15000 /* somebody else had the CPU for so long: spinning is in their way */
@@ -265,6 +267,38 @@ long ufd_readv(struct file *f, const struct iovec *iov, int n)
 	return got;
 }
 
+struct registration {
+	uf_ref ctx;
+	uint64_t arg;
+};
+
+static long register_elsewhere(void *arg)
+{
+	const struct registration *r = arg;
+
+	return uffd_ioctl(r->ctx, UF_IO_REGISTER, r->arg);
+}
+
+/*
+ * Memory that is registered is taken away for an instant, which the stack this runs on would not
+ * survive.
+ */
+static int ufd_register(struct file *f, uint64_t arg)
+{
+	struct registration r = {.ctx = f->ctx, .arg = arg};
+	uint64_t sp = (uintptr_t)__builtin_frame_address(0);
+	struct uf_register a;
+	struct mach_entry entry;
+	int err;
+
+	mach_enter(&entry);
+	err = mach_copy_in(&a, arg, sizeof(a.range));
+	mach_leave(&entry);
+	if (err || sp - a.range.start >= a.range.len)
+		return uffd_ioctl(f->ctx, UF_IO_REGISTER, arg);
+	return (int)host_call_on_altstack(register_elsewhere, &r);
+}
+
 int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg)
 {
 	long ret;
@@ -280,6 +314,8 @@ int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg)
 	}
 	if (atomic_load(&f->foreign))
 		return -ESRCH;
+	if (cmd == UF_IO_REGISTER)
+		return ufd_register(f, arg);
 	return uffd_ioctl(f->ctx, cmd, arg);
 }
 
