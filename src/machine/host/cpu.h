@@ -36,6 +36,9 @@ uint32_t cpu_current(void);
 size_t cpu_copy_nofault(void *dst, const void *src, size_t len);
 size_t cpu_copy_fault(void *dst, const void *src, size_t len);
 
+/* Call fn(arg) on the stack that ends at `top` (16-byte aligned); its result. */
+long cpu_call_on(uint64_t top, long (*fn)(void *), void *arg);
+
 enum cpu_copy_kind { CPU_COPY_NONE, CPU_COPY_NOFAULT, CPU_COPY_FAULT };
 
 /* Which of the two the trapped instruction belongs to; and end that copy. */

@@ -2,11 +2,13 @@
  * frames.c - the contents of pages: one sparse memory file, seen through hidden aliases.
  *
  * The file is cut into windows; each has one mapping, the alias of all its pages. A map gets an
- * extent of pages inside one window. Three bits a page say what the file has there:
+ * extent of pages inside one window. Four bits a page say what the file has there:
  *
  *   warm   a frame exists. To fill a frame that exists costs a copy; to make one, ten times that.
  *   idle   warm, and nobody needs its contents: dropped, or its map is gone.
  *   maybe  nobody made a frame through us, but the program may have, by touching the open hole.
+ *
+ *   seen   the alias has had the frame mapped: a copy through it needs no fault (a hint).
  *
  * A page with neither warm nor maybe is a hole and reads as zero. At most host.warm_limit frames
  * stay idle; beyond it a clock hand punches holes, some at a time.
@@ -24,10 +26,13 @@
 #define PUNCH_CALLS 64
 #define PUNCH_PAGES 4096
 
+/* From this many on, frames are mapped in the alias at once. */
+#define POPULATE_PAGES 16
+
 struct window {
 	uint64_t start, npages; /* in the file */
 	uint64_t alias;
-	_Atomic uint64_t *warm, *idle, *maybe;
+	_Atomic uint64_t *warm, *idle, *maybe, *seen;
 };
 
 struct extent {
@@ -88,6 +93,19 @@ static void set_bits(_Atomic uint64_t *map, uint64_t bit, uint64_t n)
 	}
 }
 
+static bool all_bits(_Atomic uint64_t *map, uint64_t bit, uint64_t n)
+{
+	for (uint64_t k; n > 0; bit += k, n -= k) {
+		uint64_t mask;
+
+		k = in_word(bit, n);
+		mask = word_mask(bit % 64, k);
+		if ((atomic_load_explicit(&map[bit / 64], memory_order_relaxed) & mask) != mask)
+			return false;
+	}
+	return true;
+}
+
 static void clear_bits(_Atomic uint64_t *map, uint64_t bit, uint64_t n)
 {
 	for (uint64_t k; n > 0; bit += k, n -= k) {
@@ -125,13 +143,14 @@ static int add_window(uint64_t npages)
 		return -ENOMEM;
 	size *= 2;
 	words = (size + 63) / 64 * 8;
-	w->warm = arena_alloc(3 * words);
+	w->warm = arena_alloc(4 * words);
 	if (!w->warm) {
 		sys_munmap((uint64_t)at, size << UF_PAGE_SHIFT);
 		return -ENOMEM;
 	}
 	w->idle = w->warm + words / 8;
 	w->maybe = w->idle + words / 8;
+	w->seen = w->maybe + words / 8;
 	sys_madvise((uint64_t)at, size << UF_PAGE_SHIFT, MADV_DONTFORK);
 	w->start = file_used;
 	w->npages = size;
@@ -267,6 +286,7 @@ static void punch(struct window *w, uint64_t bit, uint64_t n)
 {
 	sys_fallocate(host.frames_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		      (w->start + bit) << UF_PAGE_SHIFT, n << UF_PAGE_SHIFT);
+	clear_bits(w->seen, bit, n);
 	clear_bits(w->warm, bit, n);
 }
 
@@ -405,6 +425,19 @@ static bool may_write(uint64_t end)
 	return sys_rlimit(RLIMIT_FSIZE, NULL, &lim) != 0 || lim.rlim_cur >= end;
 }
 
+/* Where the alias shows a page; many frames at once are mapped in one go, not by a fault each. */
+static char *alias_of(const struct mach_map *map, struct window *w, uint64_t page, uint64_t n)
+{
+	uint64_t bit = map->extent - w->start + page, addr = map->alias + (page << UF_PAGE_SHIFT);
+
+	if (!all_bits(w->seen, bit, n)) {
+		if (n >= POPULATE_PAGES)
+			sys_madvise(addr, n << UF_PAGE_SHIFT, MADV_POPULATE_READ);
+		set_bits(w->seen, bit, n);
+	}
+	return (char *)addr;
+}
+
 static long copy_run(struct mach_map *map, struct window *w, uint64_t page, uint64_t n, bool warm,
 		     uint64_t src)
 {
@@ -413,8 +446,7 @@ static long copy_run(struct mach_map *map, struct window *w, uint64_t page, uint
 	long got;
 
 	if (warm || !may_write(off + len)) {
-		size_t left = cpu_copy_nofault((void *)(map->alias + (page << UF_PAGE_SHIFT)),
-					       (const void *)src, len);
+		size_t left = cpu_copy_nofault(alias_of(map, w, page, n), (const void *)src, len);
 
 		got = (long)(len - left);
 	} else {
@@ -471,8 +503,7 @@ void mach_frames_zero(struct mach_map *map, uint64_t page, uint64_t n)
 			punch_range(w, bit, run);
 			set_bits(w->maybe, bit, run);
 		} else {
-			memset((void *)(map->alias + (page << UF_PAGE_SHIFT)), 0,
-			       run << UF_PAGE_SHIFT);
+			memset(alias_of(map, w, page, run), 0, run << UF_PAGE_SHIFT);
 			set_bits(w->warm, bit, run);
 			clear_bits(w->maybe, bit, run);
 		}
@@ -521,15 +552,6 @@ void *mach_frame(struct mach_map *map, uint64_t page)
 bool frames_allocated(const struct mach_map *map, uint64_t page, uint64_t n)
 {
 	const struct window *w = window_of(map);
-	uint64_t bit = map->extent - w->start + page;
 
-	for (uint64_t k; n > 0; bit += k, n -= k) {
-		uint64_t mask;
-
-		k = in_word(bit, n);
-		mask = word_mask(bit % 64, k);
-		if ((atomic_load_explicit(&w->warm[bit / 64], memory_order_relaxed) & mask) != mask)
-			return false;
-	}
-	return true;
+	return all_bits(w->warm, map->extent - w->start + page, n);
 }

@@ -1,4 +1,6 @@
 /* init.c - start-up: the arena, the choice of the trap, what is asked of the host once. */
+#include <sys/sysinfo.h>
+
 #include "machine/host/internal.h"
 
 char *mach_arena_base;
@@ -8,7 +10,11 @@ struct host_state host;
 #define GIB			((uint64_t)1 << 30)
 #define ARENA_MAX		(64 * GIB)
 #define ARENA_MIN		(GIB / 4)
-#define WARM_DEFAULT		16384
+
+/* Idle frames by default: this part of the memory there is, within bounds (in pages). */
+#define WARM_PART		64
+#define WARM_MIN		4096
+#define WARM_MAX		98304
 #define DEFAULT_MAX_MAP_COUNT	65530
 
 /* Bookkeeping in private memory: a handful of tables, and regions of alternate stacks. */
@@ -176,6 +182,27 @@ static uint32_t read_max_maps(void)
 	return (uint32_t)host_parse_number(&p);
 }
 
+/* What a control group allows counts as all there is. */
+static uint64_t default_warm_pages(void)
+{
+	struct sysinfo info;
+	uint64_t bytes = 0, most;
+	char buf[32];
+	const char *p = buf;
+
+	if (sys1(SYS_sysinfo, (long)&info) == 0)
+		bytes = (uint64_t)info.totalram * info.mem_unit;
+	if (host_read_file("/sys/fs/cgroup/memory.max", buf, sizeof(buf)) > 0) {
+		most = host_parse_number(&p);
+		if (p != buf && most < bytes)
+			bytes = most;
+	}
+	most = (bytes >> UF_PAGE_SHIFT) / WARM_PART;
+	if (most < WARM_MIN)
+		return WARM_MIN;
+	return most < WARM_MAX ? most : WARM_MAX;
+}
+
 static int choose_trap(enum host_trap_choice choice, const char **why)
 {
 	struct host_probe probe;
@@ -205,7 +232,7 @@ int host_init(const struct host_config *config, const char **why)
 	cpu_init();
 	host.cpus = count_cpus();
 	host.max_maps = read_max_maps();
-	host.warm_limit = config->warm_pages ? config->warm_pages : WARM_DEFAULT;
+	host.warm_limit = config->warm_pages ? config->warm_pages : default_warm_pages();
 	tlb_set_budget(config->budget);
 	err = choose_trap(config->trap, why);
 	if (err != 0)

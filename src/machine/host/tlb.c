@@ -231,9 +231,21 @@ static int open_once(struct host_map *hm, const struct mach_span *span, uint64_t
 	return err;
 }
 
+/* Nothing is mapped where pages were closed; where they were only read-only it still is. */
+static bool any_closed(const struct host_map *hm, uint64_t page, uint64_t n)
+{
+	for (uint64_t p = page; p < page + n; p++) {
+		if ((hm->tlb[p] & TLB_GUARD) || tlb_prot(hm, p) == 0)
+			return true;
+	}
+	return false;
+}
+
 int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot)
 {
 	struct host_map *hm = host_map_of(span->map);
+	bool populate = n >= POPULATE_PAGES && any_closed(hm, page, n) &&
+			frames_allocated(span->map, page, n);
 	int err = open_once(hm, span, page, n, prot);
 
 	for (int tries = 0; err == -ENOMEM && tries < OPEN_TRIES; tries++) {
@@ -244,7 +256,7 @@ int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint3
 			atomic_store(&budget, used + used / 8 + 8);
 		err = open_once(hm, span, page, n, prot);
 	}
-	if (err == 0 && n >= POPULATE_PAGES && frames_allocated(span->map, page, n))
+	if (err == 0 && populate)
 		sys_madvise(span_addr(span, page), n << UF_PAGE_SHIFT, MADV_POPULATE_READ);
 	return err;
 }
