@@ -5,37 +5,8 @@
  * point; bursts, in which a thread runs on for a while; or priorities that change rarely, which
  * starves some threads for long at the worst moment.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <ucontext.h>
-
+#include "machine/sim/fiber.h"
 #include "machine/sim/sched.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ASAN 1
-#endif
-#endif
-
-#ifdef WITH_ASAN
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#endif
-
-#define STACK_SIZE (1ul << 20)
-#define GUARD_SIZE 4096ul
-
-struct fiber {
-	ucontext_t context;
-	char *stack; /* GUARD_SIZE unmapped, then STACK_SIZE */
-	void *fake;  /* ASan's fake stack of a fiber that is switched out */
-	const void *bottom; /* as ASan knows the stack */
-	size_t size;
-};
 
 enum policy { POLICY_DICE, POLICY_BURST, POLICY_PRIORITY, POLICY_MAX };
 
@@ -46,31 +17,12 @@ static enum policy policy(void)
 	return (enum policy)(sim_mix(sim_config.seed ^ 0x706f6c696379ull) % POLICY_MAX);
 }
 
-static void switched_in(struct fiber *from)
-{
-#ifdef WITH_ASAN
-	struct fiber *me = sim_current->own;
-
-	__sanitizer_finish_switch_fiber(me->fake, &from->bottom, &from->size);
-#else
-	(void)from;
-#endif
-}
-
-static struct fiber *left_fiber;
-
 static void switch_to(struct sim_thread *next)
 {
 	struct sim_thread *prev = sim_current;
-	struct fiber *from = prev->own, *to = next->own;
 
-#ifdef WITH_ASAN
-	__sanitizer_start_switch_fiber(prev->done ? NULL : &from->fake, to->bottom, to->size);
-#endif
-	left_fiber = from;
 	sim_current = next;
-	swapcontext(&from->context, &to->context);
-	switched_in(left_fiber);
+	fiber_switch(prev->own, next->own, prev->done);
 }
 
 static bool can_run(struct sim_thread *t)
@@ -154,7 +106,7 @@ static void coroutine_wait_while(bool (*cond)(void *), void *arg, const char *wh
 
 static void fiber_main(void)
 {
-	switched_in(left_fiber);
+	fiber_entered();
 	sim_current->fn(sim_current->arg);
 	if (sim_current->nest)
 		sim_fail("thread %s ended between mach_enter and mach_leave", sim_current->name);
@@ -165,26 +117,8 @@ static void fiber_main(void)
 
 static void coroutine_start(struct sim_thread *t)
 {
-	struct fiber *f = &fibers[t->id];
-
-	if (!f->stack) {
-		f->stack = mmap(NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		if (f->stack == MAP_FAILED || mprotect(f->stack, GUARD_SIZE, PROT_NONE))
-			sim_fail("no memory for a stack");
-	}
-#ifdef WITH_ASAN
-	__asan_unpoison_memory_region(f->stack + GUARD_SIZE, STACK_SIZE);
-#endif
-	getcontext(&f->context);
-	f->context.uc_stack.ss_sp = f->stack + GUARD_SIZE;
-	f->context.uc_stack.ss_size = STACK_SIZE;
-	f->context.uc_link = NULL;
-	makecontext(&f->context, fiber_main, 0);
-	f->fake = NULL;
-	f->bottom = f->stack + GUARD_SIZE;
-	f->size = STACK_SIZE;
-	t->own = f;
+	t->own = &fibers[t->id];
+	fiber_make(t->own, fiber_main);
 }
 
 static void coroutine_run(void)
