@@ -74,17 +74,18 @@ void front_open(struct front_uffd *u, uint64_t features)
 
 	CHECK_EQ(uffd_create(mm_space_self, 0, false, &u->ref, &u->fd), 0);
 	atomic_store(&u->stop, false);
-	atomic_store(&u->users, 1);
+	atomic_store(&u->closed, false);
 	sim_lock_class(arena_at(u->ref), sizeof(struct mach_lock), SIM_LOCK_ALONE);
 	if (features != ~0ull)
 		CHECK_EQ(front_ioctl(u, UF_IO_API, &api), 0);
+	atomic_store(&u->users, 1);
 }
 
 bool front_get(struct front_uffd *u)
 {
 	unsigned users = atomic_load(&u->users);
 
-	while (users)
+	while (users && !atomic_load(&u->stop))
 		if (atomic_compare_exchange_weak(&u->users, &users, users + 1))
 			return true;
 	return false;
@@ -96,12 +97,19 @@ void front_put(struct front_uffd *u)
 		return;
 	sim_lock_class(arena_at(u->ref), sizeof(struct mach_lock), SIM_LOCK_PLAIN);
 	uffd_close(u->ref);
+	atomic_store(&u->closed, true);
+}
+
+static bool is_open(void *arg)
+{
+	return !atomic_load((_Atomic bool *)arg);
 }
 
 void front_close(struct front_uffd *u)
 {
 	atomic_store(&u->stop, true);
 	front_put(u);
+	sim_wait_while(is_open, &u->closed, "waits for calls on a descriptor it closed");
 }
 
 int front_ioctl(struct front_uffd *u, unsigned long cmd, void *arg)

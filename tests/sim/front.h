@@ -39,7 +39,8 @@ struct front_uffd {
 	uf_ref ref;
 	int fd;
 	_Atomic unsigned users;
-	_Atomic bool stop; /* for those who poll: it is being closed */
+	_Atomic bool stop;   /* for those who poll: it is being closed */
+	_Atomic bool closed; /* it is */
 };
 
 /* Open, and API with these features unless they are ~0. */
@@ -47,7 +48,7 @@ void front_open(struct front_uffd *u, uint64_t features);
 /* For a call that uses it: false when it is closed already. Every get has its put. */
 bool front_get(struct front_uffd *u);
 void front_put(struct front_uffd *u);
-/* close(2) by the program: released when nobody is in a call. */
+/* close(2) by the program, and wait until it is released: when nobody is in a call. */
 void front_close(struct front_uffd *u);
 
 int front_ioctl(struct front_uffd *u, unsigned long cmd, void *arg);

@@ -1,0 +1,390 @@
+/* operations.c - each operation of the random program: begin in the model, do it, end it. */
+#include "schedules.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define WORDS	(UF_PAGE_SIZE / sizeof(uint64_t))
+#define STORED	(1ull << 63)
+#define ALL_OPS (UF_FEATURE_EVENT_REMAP | UF_FEATURE_EVENT_REMOVE | UF_FEATURE_EVENT_UNMAP)
+
+static void begin(struct model_op *op)
+{
+	if (!schedule.real)
+		model_begin(op);
+}
+
+static void end(struct model_op *op, uint64_t done, enum model_result rest)
+{
+	if (!schedule.real)
+		model_end(op, done, rest);
+}
+
+/*
+ * Whether a range is managed or native is asked before the call that then does one or the other, so
+ * calls that change which it is keep off those that ask.
+ */
+static _Atomic int shape; /* users, or -1: somebody changes it */
+
+static bool shape_taken(void *arg)
+{
+	int now = atomic_load(&shape);
+
+	return arg ? now != 0 : now < 0;
+}
+
+static void shape_begin(bool change)
+{
+	for (;;) {
+		int now = atomic_load(&shape);
+
+		sim_wait_while(shape_taken, change ? &shape : NULL, "waits for its turn to map");
+		now = atomic_load(&shape);
+		if ((change ? now == 0 : now >= 0) &&
+		    atomic_compare_exchange_strong(&shape, &now, change ? -1 : now + 1))
+			return;
+	}
+}
+
+static void shape_end(bool change)
+{
+	if (change)
+		atomic_store(&shape, 0);
+	else
+		atomic_fetch_sub(&shape, 1);
+}
+
+/* ---- Fills ------------------------------------------------------------------------------------- */
+
+static uint64_t source(void)
+{
+	return PAGE(SOURCES + (uint64_t)sim_self() * RUN);
+}
+
+static int64_t end_fill(struct model_op *op, const char *what, int err, int64_t done)
+{
+	uint64_t pages = done > 0 ? (uint64_t)done / UF_PAGE_SIZE : 0;
+
+	schedule_say(what, op->page, op->n, err ? err : done);
+	if (err == 0)
+		CHECK_EQ(done, PAGES(op->n));
+	else if (pages)
+		CHECK_EQ(err, -EAGAIN);
+	else
+		CHECK_EQ(done, err);
+	end(op, pages, MODEL_NO);
+	return done;
+}
+
+int64_t do_copy(struct slot *s, uint64_t page, uint64_t n, bool wp, bool dontwake)
+{
+	struct model_op op = { .type = MODEL_COPY, .page = page, .n = n, .wp = wp };
+	uint64_t words[WORDS];
+	int64_t done = 0;
+	int err;
+
+	op.base = atomic_fetch_add(&schedule.next_base, (uint32_t)n);
+	for (uint64_t i = 0; i < n; i++) {
+		model_fill(words, op.base + (uint32_t)i);
+		CHECK_EQ(mach_copy_out(source() + PAGES(i), words, sizeof(words)), 0);
+	}
+	wp &= (s->modes & MM_MODE_WP) != 0;
+	op.wp = wp;
+	begin(&op);
+	err = front_copy(&s->u, PAGE(page), source(), PAGES(n),
+			 (wp ? UF_COPY_MODE_WP : 0) | (dontwake ? UF_COPY_MODE_DONTWAKE : 0),
+			 &done);
+	return end_fill(&op, "copy", err, done);
+}
+
+int64_t do_zero(struct slot *s, uint64_t page, uint64_t n, bool dontwake)
+{
+	struct model_op op = { .type = MODEL_ZERO, .page = page, .n = n };
+	int64_t done = 0;
+	int err;
+
+	begin(&op);
+	err = front_zero(&s->u, PAGE(page), PAGES(n), dontwake ? UF_ZEROPAGE_MODE_DONTWAKE : 0,
+			 &done);
+	return end_fill(&op, "zero", err, done);
+}
+
+int64_t do_poison(struct slot *s, uint64_t page, uint64_t n)
+{
+	struct model_op op = { .type = MODEL_SET_POISON, .page = page, .n = n };
+	int64_t done = 0;
+	int err;
+
+	begin(&op);
+	err = front_poison(&s->u, PAGE(page), PAGES(n), 0, &done);
+	return end_fill(&op, "poison", err, done);
+}
+
+static bool all_managed(uint64_t page, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		if (!sim_is_managed(PAGE(page + i)))
+			return false;
+	return true;
+}
+
+void do_move(struct slot *s, uint64_t to, uint64_t from, uint64_t n, bool holes)
+{
+	struct model_op op = {
+		.type = MODEL_MOVE, .page = to, .n = n, .from = from, .owner = s->owner
+	};
+	bool change = false;
+	int64_t done = 0;
+	int err;
+
+	op.holes = holes;
+	/* A native source becomes managed by being moved from. */
+	shape_begin(false);
+	if (!all_managed(from, n)) {
+		shape_end(false);
+		change = true;
+		shape_begin(true);
+	}
+	begin(&op);
+	err = front_move(&s->u, PAGE(to), PAGE(from), PAGES(n),
+			 holes ? UF_MOVE_MODE_ALLOW_SRC_HOLES : 0, &done);
+	end_fill(&op, "move", err, done);
+	shape_end(change);
+}
+
+/* ---- Protection and registration --------------------------------------------------------------- */
+
+int do_protect(struct slot *s, uint64_t page, uint64_t n, bool rwp, bool set)
+{
+	struct model_op op = { .page = page, .n = n };
+	int err;
+
+	if (rwp)
+		op.type = set ? MODEL_SET_RWP : MODEL_CLEAR_RWP;
+	else
+		op.type = set ? MODEL_SET_WP : MODEL_CLEAR_WP;
+	begin(&op);
+	err = (rwp ? front_rwp : front_wp)(&s->u, PAGE(page), PAGES(n), set);
+	schedule_say(rwp ? set ? "rwp" : "unrwp" : set ? "wp" : "unwp", page, n, err);
+	/* It stops at the first page that it cannot do; those before stay done. */
+	if (err == -ENOENT)
+		end(&op, 0, MODEL_MAYBE);
+	else
+		end(&op, err ? 0 : n, MODEL_NO);
+	return err;
+}
+
+void do_register(struct slot *s, uint64_t page, uint64_t n)
+{
+	struct model_op op = { .type = MODEL_REGISTER,
+			       .page = page,
+			       .n = n,
+			       .owner = s->owner,
+			       .modes = (uint8_t)s->modes };
+	int err;
+
+	shape_begin(true);
+	begin(&op);
+	err = front_register(&s->u, PAGE(page), PAGES(n), s->modes);
+	schedule_say("register", page, n, err);
+	end(&op, err ? 0 : n, MODEL_NO);
+	shape_end(true);
+}
+
+void do_unregister(struct slot *s, uint64_t page, uint64_t n)
+{
+	struct model_op op = {
+		.type = MODEL_UNREGISTER, .page = page, .n = n, .owner = s->owner
+	};
+	int err;
+
+	begin(&op);
+	err = front_unregister(&s->u, PAGE(page), PAGES(n));
+	schedule_say("unregister", page, n, err);
+	end(&op, err ? 0 : n, MODEL_NO);
+}
+
+/* ---- Accesses ---------------------------------------------------------------------------------- */
+
+/* The model's words without the model: whole pages of one fill cannot be seen at one moment. */
+static void check_word(uint64_t value, uint64_t i)
+{
+	if (!(value & STORED) && value && (value & 0xffff) != i)
+		sim_fail("word %llu is %#llx", (unsigned long long)i, (unsigned long long)value);
+}
+
+static void access_unmodelled(uint64_t page, uint64_t word, bool write, uint64_t value)
+{
+	if (write)
+		(void)sim_store(PAGE(page) + word * sizeof(uint64_t), value);
+	else if (sim_load(PAGE(page) + word * sizeof(uint64_t), &value) == SIM_OK)
+		check_word(value, word);
+}
+
+void do_access(uint64_t page, bool write)
+{
+	unsigned slot = (unsigned)sim_random(MODEL_SLOTS);
+	uint64_t word = slot ? WORDS - 1 : 0, value;
+	struct model_contents seen;
+	struct model_access a;
+	enum sim_outcome outcome;
+
+	if (!write && sim_random(3) == 0)
+		word = sim_random(WORDS);
+	value = STORED | atomic_fetch_add(&schedule.next_value, 1);
+	if (schedule.real) {
+		access_unmodelled(page, word, write, value);
+		return;
+	}
+	model_access_begin(&a, page, write);
+	if (write)
+		outcome = sim_store(PAGE(page) + word * sizeof(uint64_t), value);
+	else
+		outcome = sim_load(PAGE(page) + word * sizeof(uint64_t), &value);
+	if (outcome == SIM_OK) {
+		const uint64_t *words = sim_peek(PAGE(page));
+
+		CHECK(words && words[word] == value);
+		sim_note(value);
+		model_look(page, words, &seen);
+		if (write)
+			model_stored(page, slot, &seen);
+		else
+			model_loaded(page, &seen);
+	}
+	model_access_end(&a);
+	schedule_say(write ? "store" : "load", page, word, outcome);
+	if (outcome == SIM_GOT_SEGV && !a.could_segv)
+		sim_fail("page %#llx: a SIGSEGV from nowhere", (unsigned long long)PAGE(page));
+	if (outcome == SIM_GOT_BUS && !a.could_bus)
+		sim_fail("page %#llx: a SIGBUS from nowhere", (unsigned long long)PAGE(page));
+}
+
+/* ---- Mappings ---------------------------------------------------------------------------------- */
+
+void do_zap(uint64_t page, uint64_t n)
+{
+	struct model_op op = { .type = MODEL_ZAP, .page = page, .n = n };
+	int err;
+
+	shape_begin(false);
+	begin(&op);
+	err = front_zap(PAGE(page), PAGES(n));
+	schedule_say("zap", page, n, err);
+	CHECK_EQ(err, 0);
+	end(&op, n, MODEL_NO);
+	shape_end(false);
+}
+
+void do_mprotect(uint64_t page, uint64_t n, uint32_t prot)
+{
+	struct model_op op = {
+		.type = MODEL_PROTECT, .page = page, .n = n, .prot = (uint8_t)prot
+	};
+	int err;
+
+	shape_begin(false);
+	begin(&op);
+	err = front_mprotect(PAGE(page), PAGES(n), prot);
+	schedule_say("mprotect", page, n, err);
+	CHECK_EQ(err, 0);
+	end(&op, n, MODEL_NO);
+	shape_end(false);
+}
+
+void do_map(uint64_t page, uint64_t n, uint32_t prot)
+{
+	struct model_op op = { .type = MODEL_MAP, .page = page, .n = n, .prot = (uint8_t)prot };
+	int err;
+
+	shape_begin(true);
+	begin(&op);
+	err = front_mmap(PAGE(page), PAGES(n), prot);
+	schedule_say("map", page, n, err);
+	CHECK_EQ(err, 0);
+	end(&op, n, MODEL_NO);
+	shape_end(true);
+}
+
+void do_unmap(uint64_t page, uint64_t n)
+{
+	struct model_op op = { .type = MODEL_UNMAP, .page = page, .n = n };
+	int err;
+
+	shape_begin(true);
+	begin(&op);
+	err = front_munmap(PAGE(page), PAGES(n));
+	schedule_say("unmap", page, n, err);
+	CHECK_EQ(err, 0);
+	end(&op, n, MODEL_NO);
+	shape_end(true);
+}
+
+void do_remap(uint64_t to, uint64_t from, uint64_t n)
+{
+	struct model_op op = { .type = MODEL_REMAP, .page = to, .n = n, .from = from };
+	uint64_t result = 0;
+	int err;
+
+	shape_begin(true);
+	begin(&op);
+	err = front_mremap(PAGE(from), PAGES(n), PAGES(n), MREMAP_MAYMOVE | MREMAP_FIXED, PAGE(to),
+			   &result);
+	schedule_say("remap", from, to, err);
+	if (err)
+		CHECK_EQ(err, -EFAULT);
+	else
+		CHECK_EQ(result, PAGE(to));
+	end(&op, err ? 0 : n, MODEL_NO);
+	shape_end(true);
+}
+
+/* ---- Descriptors ------------------------------------------------------------------------------- */
+
+void do_open(struct slot *s)
+{
+	static const uint64_t plain[] = { MM_MODE_MISSING, MM_MODE_MISSING | MM_MODE_WP,
+					  MM_MODE_WP };
+	uint64_t f = 0;
+
+	if (sim_random(2))
+		f |= ALL_OPS & (uint64_t)sim_random(UF_FEATURE_EVENT_UNMAP << 1);
+	if (sim_random(3) == 0)
+		f |= UF_FEATURE_WP_UNPOPULATED;
+	if (sim_random(4) == 0)
+		f |= UF_FEATURE_EXACT_ADDRESS | UF_FEATURE_THREAD_ID;
+	if (sim_random(8) == 0)
+		f |= UF_FEATURE_SIGBUS;
+	s->modes = plain[sim_random(3)];
+	if (sim_random(3) == 0) {
+		f |= UF_FEATURE_RWP | (sim_random(3) ? 0 : UF_FEATURE_RWP_ASYNC);
+		s->modes = MM_MODE_RWP | (sim_random(2) ? MM_MODE_MISSING : 0);
+	} else if (sim_random(5) == 0) {
+		f |= UF_FEATURE_WP_ASYNC;
+	}
+	s->features = f;
+	s->owner = (uint8_t)(atomic_fetch_add(&schedule.opened, 1) % 255 + 1);
+	model_owners[s->owner] = (struct model_owner){
+		.wp_async = f & UF_FEATURE_WP_ASYNC,
+		.rwp_async = f & UF_FEATURE_RWP_ASYNC,
+		.marks_empty = f & (UF_FEATURE_WP_UNPOPULATED | UF_FEATURE_WP_ASYNC),
+		.wants_remap = f & UF_FEATURE_EVENT_REMAP,
+		.sigbus = f & UF_FEATURE_SIGBUS,
+	};
+	front_open(&s->u, f);
+	if (sim_random(2))
+		uffd_watch(s->u.ref);
+	schedule_say("open", s->modes, f, s->owner);
+}
+
+void do_close(struct slot *s)
+{
+	struct model_op op = { .type = MODEL_CLOSE, .page = 0, .n = SPACE, .owner = s->owner };
+
+	begin(&op);
+	front_close(&s->u);
+	schedule_say("close", s->owner, 0, 0);
+	end(&op, SPACE, MODEL_NO);
+}

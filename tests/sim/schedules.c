@@ -1,0 +1,118 @@
+/*
+ * schedules.c - random programs against random schedules.
+ *
+ *   sim-schedules [--seed N] [--seeds N] [--steps N] [--threads N] [--real] [--replay]
+ *
+ * Some threads load, store, zap, map, move and protect at random; others are the handlers, which
+ * answer what they read, sometimes late, twice, wrongly at first or not at all until asked again.
+ * What is seen is held against the model, the page tables against the TLB, and at the end nothing
+ * may be left. A failing seed is printed with the command that replays it; --replay also tells each
+ * step. --real runs real threads without the model, for the thread sanitizer.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "schedules.h"
+
+struct schedule schedule;
+
+static void say_how(void)
+{
+	fprintf(stderr, "replay: sim-schedules --seed %llu --steps %llu --threads %u%s --replay\n",
+		(unsigned long long)schedule.seed, (unsigned long long)schedule.steps,
+		schedule.threads, schedule.real ? " --real" : "");
+}
+
+static uint64_t run_one(uint64_t seed)
+{
+	struct sim_config config = {
+		.mode = schedule.real ? SIM_THREADS : SIM_DETERMINISTIC,
+		.seed = seed,
+		.pages = WINDOW,
+		.evict = seed % 3 ? 10 : 0,
+		.signal = seed % 4 ? 60 : 0,
+		.stutter = seed % 5 ? 0 : 50,
+		.max_points = schedule.steps * 500 + 200000,
+		.quiet = schedule.real ? NULL : schedule_look,
+		.failed = say_how,
+	};
+	uint64_t hash;
+
+	schedule.seed = seed;
+	atomic_store(&schedule.done, 0);
+	schedule.waits = schedule.faults = schedule.events = schedule.closes = 0;
+	front_start(&config);
+	if (!schedule.real)
+		model_start(SPACE);
+	schedule_spawn();
+	sim_run();
+	hash = sim_hash();
+	if (schedule.replay)
+		printf("seed %llu: %llu points, %u faults, %u events, %u closes, "
+		       "largest set %u, hash %016llx\n",
+		       (unsigned long long)seed, (unsigned long long)sim_points(), schedule.faults,
+		       schedule.events, schedule.closes, schedule.real ? 0 : model_most(),
+		       (unsigned long long)hash);
+	if (!schedule.real)
+		model_stop();
+	front_stop();
+	return hash;
+}
+
+static void usage(void)
+{
+	fprintf(stderr, "usage: sim-schedules [--seed N] [--seeds N] [--steps N] [--threads N] "
+			"[--real] [--replay]\n");
+	exit(2);
+}
+
+static uint64_t number(char **argv, int *i)
+{
+	char *end;
+	uint64_t n;
+
+	if (!argv[*i + 1])
+		usage();
+	n = strtoull(argv[++*i], &end, 0);
+	if (*end || end == argv[*i])
+		usage();
+	return n;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t seed = 1, seeds = 1;
+
+	schedule.steps = 5000;
+	schedule.threads = 4;
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--seed") == 0)
+			seed = number(argv, &i);
+		else if (strcmp(argv[i], "--seeds") == 0)
+			seeds = number(argv, &i);
+		else if (strcmp(argv[i], "--steps") == 0)
+			schedule.steps = number(argv, &i);
+		else if (strcmp(argv[i], "--threads") == 0)
+			schedule.threads = (unsigned)number(argv, &i);
+		else if (strcmp(argv[i], "--real") == 0)
+			schedule.real = true;
+		else if (strcmp(argv[i], "--replay") == 0)
+			schedule.replay = true;
+		else
+			usage();
+	}
+	if (schedule.threads < 1 || schedule.threads > 16)
+		usage();
+	for (uint64_t s = seed; s < seed + seeds; s++) {
+		uint64_t hash = run_one(s);
+
+		/* A failure is worth nothing that does not come again. */
+		if (s == seed && !schedule.real && !schedule.replay && run_one(s) != hash)
+			sim_fail("seed %llu does not replay", (unsigned long long)s);
+	}
+	printf("%llu seeds of %llu steps\n", (unsigned long long)seeds,
+	       (unsigned long long)schedule.steps);
+	return 0;
+}

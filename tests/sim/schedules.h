@@ -1,0 +1,59 @@
+/* schedules.h - what the files of the random schedules share. */
+#ifndef TESTS_SIM_SCHEDULES_H
+#define TESTS_SIM_SCHEDULES_H
+
+#include "model.h"
+
+#define SPACE	64  /* pages of the window that the program plays with */
+#define SOURCES 200 /* from this page on: sources of copies, four a thread */
+#define WINDOW	512
+#define RUN	6 /* longest range, in pages */
+#define SLOTS	2 /* userfaultfds open at a time */
+#define READERS 2 /* threads that answer each */
+
+/* One place for a userfaultfd; it is closed and opened anew now and then. */
+struct slot {
+	struct front_uffd u;
+	uint8_t owner; /* the model's number of the one that is open */
+	uint64_t modes, features;
+	_Atomic bool busy; /* somebody is closing or opening it */
+};
+
+struct schedule {
+	uint64_t seed, steps;
+	unsigned threads;
+	bool real, replay;
+	_Atomic uint64_t done; /* steps */
+	_Atomic unsigned working;
+	_Atomic bool stop;
+	_Atomic uint32_t next_base, next_value, opened;
+	struct slot slots[SLOTS];
+	unsigned waits, faults, events, closes;
+};
+
+extern struct schedule schedule;
+
+/* workers.c */
+void schedule_spawn(void);
+/* The `quiet` hook: look at one page of the program, and at everything now and then. */
+void schedule_look(void);
+void schedule_say(const char *what, uint64_t page, uint64_t n, int64_t result);
+
+/* operations.c: one operation each, with the model told. A slot must be held open. */
+int64_t do_copy(struct slot *s, uint64_t page, uint64_t n, bool wp, bool dontwake);
+int64_t do_zero(struct slot *s, uint64_t page, uint64_t n, bool dontwake);
+int64_t do_poison(struct slot *s, uint64_t page, uint64_t n);
+int do_protect(struct slot *s, uint64_t page, uint64_t n, bool rwp, bool set);
+void do_move(struct slot *s, uint64_t to, uint64_t from, uint64_t n, bool holes);
+void do_register(struct slot *s, uint64_t page, uint64_t n);
+void do_unregister(struct slot *s, uint64_t page, uint64_t n);
+void do_access(uint64_t page, bool write);
+void do_zap(uint64_t page, uint64_t n);
+void do_mprotect(uint64_t page, uint64_t n, uint32_t prot);
+void do_map(uint64_t page, uint64_t n, uint32_t prot);
+void do_unmap(uint64_t page, uint64_t n);
+void do_remap(uint64_t to, uint64_t from, uint64_t n);
+void do_open(struct slot *s);
+void do_close(struct slot *s);
+
+#endif

@@ -1,0 +1,417 @@
+/* workers.c - the threads of the random program: those that use memory and those that answer. */
+#include "schedules.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Answers that a handler still owes. */
+#define OWED 64
+
+struct owed {
+	uint64_t page, flags;
+};
+
+struct handler {
+	struct slot *slot;
+	uint8_t owner; /* who the debts are for */
+	struct owed owed[OWED];
+	unsigned n;
+};
+
+static struct handler handlers[SLOTS * READERS];
+
+void schedule_say(const char *what, uint64_t page, uint64_t n, int64_t result)
+{
+	sim_note((uint64_t)result);
+	if (schedule.replay)
+		printf("%8llu thread %u: %s %llu %llu: %lld\n", (unsigned long long)sim_points(),
+		       sim_self(), what, (unsigned long long)page, (unsigned long long)n,
+		       (long long)result);
+}
+
+/* ---- Looking ----------------------------------------------------------------------------------- */
+
+static bool area_of(uint64_t addr, struct mm_area_info *info)
+{
+	struct mach_entry e;
+	bool found = false;
+
+	mach_enter(&e);
+	for (uint32_t i = 0; !found && mm_area_info(mm_space_self, i, info) == 0; i++)
+		found = info->start <= addr && addr < info->end;
+	mach_leave(&e);
+	return found;
+}
+
+static enum model_kind kind_of(uint64_t word)
+{
+	if (word & PM_PRESENT)
+		return MODEL_PRESENT;
+	if (word & PM_SWAP)
+		return word & PM_WP ? MODEL_MARKED : MODEL_POISON;
+	return MODEL_EMPTY;
+}
+
+static void look_at(uint64_t page)
+{
+	const uint64_t *words = sim_peek(PAGE(page));
+	struct model_sight seen = { .mapped = sim_is_mapped(PAGE(page)),
+				    .managed = sim_is_managed(PAGE(page)) };
+	struct mm_scan_page scan;
+	struct mm_area_info area;
+	uint64_t word;
+
+	if (area_of(PAGE(page), &area) != seen.managed)
+		sim_fail("page %#llx: the mm and the machine disagree on whose it is",
+			 (unsigned long long)PAGE(page));
+	if (seen.managed) {
+		CHECK(front_pagemap(PAGE(page), &word) && front_scan(PAGE(page), &scan));
+		seen.prot = area.prot;
+		seen.modes = area.modes;
+		seen.kind = kind_of(word);
+		seen.wp = seen.kind == MODEL_PRESENT && (word & PM_WP);
+		seen.rwp = seen.kind == MODEL_PRESENT && (area.modes & MM_MODE_RWP) &&
+			   !(scan.categories & SCAN_ACCESSED);
+	} else {
+		seen.prot = sim_tlb(PAGE(page));
+		seen.kind = words ? MODEL_PRESENT : MODEL_EMPTY;
+	}
+	seen.has_contents = seen.kind == MODEL_PRESENT;
+	if (seen.has_contents) {
+		CHECK(words);
+		model_look(page, words, &seen.contents);
+	}
+	model_sight(page, &seen);
+}
+
+void schedule_look(void)
+{
+	uint64_t points = sim_points();
+
+	if (points % 4 == 0)
+		look_at(points / 4 * 7 % SPACE);
+	if (points % 64 == 0)
+		front_check();
+}
+
+/* ---- Handlers ---------------------------------------------------------------------------------- */
+
+static void owe(struct handler *h, uint64_t page, uint64_t flags)
+{
+	if (h->n == OWED) {
+		memmove(h->owed, h->owed + 1, (OWED - 1) * sizeof(h->owed[0]));
+		h->n--;
+	}
+	h->owed[h->n++] = (struct owed){ page, flags };
+}
+
+/* Fill a page that is missing, and perhaps its neighbours. */
+static int64_t answer_missing(struct slot *s, uint64_t page, bool dontwake)
+{
+	uint64_t n = 1 + sim_random(3), what = sim_random(40);
+
+	if (page + n > SPACE || sim_random(2))
+		n = 1;
+	if (what == 0)
+		return do_poison(s, page, 1);
+	if (what < 10)
+		return do_zero(s, page, n, dontwake);
+	return do_copy(s, page, n, sim_random(3) == 0, dontwake);
+}
+
+/* Answer rightly: whatever stands there now, the thread goes on or asks anew. Not yet: false. */
+static bool answer(struct slot *s, uint64_t page, uint64_t flags, bool dontwake)
+{
+	int64_t result;
+
+	if (flags & UF_PAGEFAULT_FLAG_WP)
+		result = do_protect(s, page, 1, false, false);
+	else if (flags & UF_PAGEFAULT_FLAG_RWP)
+		result = do_protect(s, page, 1, true, false);
+	else
+		result = answer_missing(s, page, dontwake);
+	if (result == -EAGAIN)
+		return false;
+	if (result < 0)
+		CHECK_EQ(front_wake(&s->u, PAGE(page), PAGES(1)), 0);
+	return true;
+}
+
+/* One way to get it wrong. What is wrong now is made good later. */
+static void answer_badly(struct handler *h, uint64_t page, uint64_t flags)
+{
+	struct slot *s = h->slot;
+
+	switch (sim_random(5)) {
+	case 0:
+		CHECK_EQ(front_wake(&s->u, PAGE(page), PAGES(1)), 0);
+		return;
+	case 1: /* filled and not woken */
+		answer(s, page, flags, true);
+		break;
+	case 2: /* another page */
+		answer(s, sim_random(SPACE), flags, false);
+		break;
+	case 3: /* the wrong kind */
+		answer(s, page, flags ^ UF_PAGEFAULT_FLAG_WP, false);
+		break;
+	case 4: /* twice */
+		answer(s, page, flags, false);
+		answer(s, page, flags, false);
+		break;
+	}
+	owe(h, page, flags);
+}
+
+static void handle(struct handler *h, const struct uf_msg *msg)
+{
+	uint64_t page, flags;
+
+	if (msg->event != UF_EVENT_PAGEFAULT) {
+		schedule.events++;
+		schedule_say("event", msg->event, msg->arg.reserved.reserved1, 0);
+		return;
+	}
+	if (!schedule.real)
+		schedule.faults++;
+	page = (msg->arg.pagefault.address - SIM_BASE) / UF_PAGE_SIZE;
+	flags = msg->arg.pagefault.flags;
+	schedule_say("fault", page, flags, h->slot->owner);
+	CHECK(page < SPACE);
+	if (sim_random(4) == 0)
+		answer_badly(h, page, flags);
+	else if (sim_random(8) == 0 || !answer(h->slot, page, flags, false))
+		owe(h, page, flags);
+}
+
+static void pay(struct handler *h)
+{
+	struct owed o = h->owed[0];
+
+	memmove(h->owed, h->owed + 1, (h->n - 1) * sizeof(h->owed[0]));
+	h->n--;
+	if (!answer(h->slot, o.page, o.flags, false))
+		owe(h, o.page, o.flags);
+	else
+		CHECK_EQ(front_wake(&h->slot->u, PAGE(o.page), PAGES(1)), 0);
+}
+
+static bool slot_is_closed(void *arg)
+{
+	struct slot *s = arg;
+
+	return !atomic_load(&schedule.stop) &&
+	       (atomic_load(&s->u.stop) || atomic_load(&s->u.users) == 0);
+}
+
+static void handler_turn(struct handler *h)
+{
+	struct front_uffd *u = &h->slot->u;
+	struct uf_msg msg;
+
+	if (h->owner != h->slot->owner)
+		h->n = 0;
+	h->owner = h->slot->owner;
+	if (h->n && sim_random(3) == 0)
+		pay(h);
+	else if (h->n ? front_read(u, &msg) : front_wait(u, &msg))
+		handle(h, &msg);
+	else
+		mach_relax();
+}
+
+static void handler_body(void *arg)
+{
+	struct handler *h = arg;
+
+	while (!atomic_load(&schedule.stop)) {
+		if (front_get(&h->slot->u)) {
+			handler_turn(h);
+			front_put(&h->slot->u);
+		} else {
+			sim_wait_while(slot_is_closed, h->slot, "waits for a descriptor");
+		}
+	}
+}
+
+/* ---- Workers ----------------------------------------------------------------------------------- */
+
+static void reopen(struct slot *s)
+{
+	if (atomic_exchange(&s->busy, true))
+		return;
+	if (!schedule.real)
+		schedule.closes++;
+	do_close(s);
+	do_open(s);
+	atomic_store(&s->busy, false);
+}
+
+/* With a descriptor. */
+static void use_slot(struct slot *s, uint64_t page, uint64_t n, uint64_t other)
+{
+	bool rwp = s->modes & MM_MODE_RWP;
+
+	switch (sim_random(12)) {
+	case 0:
+	case 1:
+	case 2:
+		do_register(s, page, n);
+		break;
+	case 3:
+		do_unregister(s, page, n);
+		break;
+	case 4:
+	case 5:
+	case 6:
+		do_protect(s, page, n, rwp, true);
+		break;
+	case 7:
+		do_protect(s, page, n, rwp, false);
+		break;
+	case 8:
+		do_copy(s, page, n, sim_random(2), sim_random(4) == 0);
+		break;
+	case 9:
+		do_zero(s, page, n, false);
+		break;
+	case 10:
+		CHECK_EQ(front_wake(&s->u, PAGE(page), PAGES(n)), 0);
+		break;
+	case 11:
+		if (page + n <= other || other + n <= page)
+			do_move(s, page, other, n, sim_random(2));
+		break;
+	}
+}
+
+static void map_something(uint64_t page, uint64_t n, uint64_t other)
+{
+	switch (sim_random(12)) {
+	case 0:
+	case 1:
+	case 2:
+	case 3:
+		do_zap(page, n);
+		break;
+	case 4:
+	case 5:
+		do_map(page, n, RW);
+		break;
+	case 6:
+		do_unmap(page, n);
+		do_map(page, n, RW);
+		break;
+	case 7:
+		do_mprotect(page, n, UF_PROT_READ);
+		break;
+	case 8:
+		do_mprotect(page, n, 0);
+		break;
+	case 9:
+		do_mprotect(page, n, RW);
+		break;
+	case 10:
+	case 11:
+		if (page + n <= other || other + n <= page) {
+			do_remap(page, other, n);
+			do_map(other, n, RW);
+		}
+		break;
+	}
+}
+
+static void worker_turn(void)
+{
+	uint64_t n = 1 + sim_random(RUN), page = sim_random(SPACE - n), what = sim_random(1000);
+	uint64_t other = sim_random(SPACE - n);
+	struct slot *s = &schedule.slots[sim_random(SLOTS)];
+
+	if (what < 330) {
+		do_access(sim_random(SPACE), false);
+	} else if (what < 660) {
+		do_access(sim_random(SPACE), true);
+	} else if (what < 780) {
+		map_something(page, n, other);
+	} else if (what < 785) {
+		reopen(s);
+	} else if (front_get(&s->u)) {
+		use_slot(s, page, n, other);
+		front_put(&s->u);
+	}
+}
+
+static void worker_body(void *arg)
+{
+	(void)arg;
+	while (atomic_fetch_add(&schedule.done, 1) < schedule.steps)
+		worker_turn();
+	atomic_fetch_sub(&schedule.working, 1);
+}
+
+/* ---- The run ----------------------------------------------------------------------------------- */
+
+static bool at_work(void *arg)
+{
+	(void)arg;
+	return atomic_load(&schedule.working) != 0;
+}
+
+/* Everybody was answered, or the workers would not be done: take it all down. */
+static void main_body(void *arg)
+{
+	unsigned first = sim_self() + 1;
+
+	(void)arg;
+	sim_mmap(PAGE(SOURCES), PAGES(WINDOW - SOURCES), RW);
+	do_map(0, SPACE, RW);
+	for (unsigned i = 0; i < SLOTS; i++) {
+		do_open(&schedule.slots[i]);
+		do_register(&schedule.slots[i], SPACE / SLOTS * i, SPACE / SLOTS - 4);
+	}
+	atomic_store(&schedule.stop, false);
+	sim_wait_while(at_work, NULL, "waits for the workers");
+	atomic_store(&schedule.stop, true);
+	for (unsigned i = 0; i < SLOTS; i++)
+		do_close(&schedule.slots[i]);
+	do_unmap(0, SPACE);
+	for (unsigned i = first; i < first + SLOTS * READERS; i++)
+		sim_join(i);
+}
+
+static bool not_ready(void *arg)
+{
+	(void)arg;
+	return atomic_load(&schedule.stop);
+}
+
+static void after_start(void *fn)
+{
+	sim_wait_while(not_ready, NULL, "waits for the start");
+	worker_body(fn);
+}
+
+static void handler_after_start(void *arg)
+{
+	sim_wait_while(not_ready, NULL, "waits for the start");
+	handler_body(arg);
+}
+
+void schedule_spawn(void)
+{
+	memset(handlers, 0, sizeof(handlers));
+	memset(schedule.slots, 0, sizeof(schedule.slots));
+	atomic_store(&schedule.stop, true);
+	atomic_store(&schedule.working, schedule.threads);
+	atomic_store(&schedule.next_base, 1);
+	atomic_store(&schedule.next_value, 1);
+	atomic_store(&schedule.opened, 0);
+	sim_spawn("main", main_body, NULL);
+	for (unsigned i = 0; i < SLOTS * READERS; i++) {
+		handlers[i].slot = &schedule.slots[i % SLOTS];
+		sim_spawn("handler", handler_after_start, &handlers[i]);
+	}
+	for (unsigned i = 0; i < schedule.threads; i++)
+		sim_spawn("worker", after_start, NULL);
+}
