@@ -19,7 +19,6 @@ int main(void)
 	char *p = malloc(size);
 	char *begin = (char *)((uintptr_t)p & -PG);
 	EQ(reg(fd, begin + 2 * PG, 4 * PG, MISSING), 0);
-	DONE(copy(fd, begin + 3 * PG, page_of(1), PG, 0), PG);
 	run(&t, free_it, p);
 	struct uffd_msg msg = next_msg(fd);
 	EQ(msg.event, UFFD_EVENT_UNMAP);
