@@ -53,6 +53,7 @@ int uffd_create(struct mm_space *space, int flags, bool dev, uf_ref *out, int *f
 	} else {
 		ctx->refs = 1;
 		ctx->fault_cpu = UINT32_MAX;
+		ctx->reader_cpu = UINT32_MAX;
 		ctx->user_mode_only = flags & UF_USER_MODE_ONLY;
 		ctx->space = arena_ref(space);
 		*out = arena_ref(ctx);

@@ -47,7 +47,8 @@ struct uffd_ctx {
 	bool level;
 	_Atomic uint32_t spinners;
 	_Atomic uint32_t sleepers; /* changed under the lock */
-	_Atomic uint32_t fault_cpu;
+	_Atomic uint32_t fault_cpu;  /* where the last fault came from */
+	_Atomic uint32_t reader_cpu; /* and where a reader last looked; UINT32_MAX: unknown */
 	struct mach_notify notify;
 	struct uffd_queue queue[UFFD_QUEUES];
 	uf_ref space;

@@ -96,7 +96,10 @@ static bool handler_cancel(uf_ref ref, uf_ref waiter)
 static int handler_wait(uf_ref ref, uf_ref waiter, struct mach_trap *trap)
 {
 	struct uffd_waiter *w = arena_at(waiter);
-	int err = mach_wait(&w->wait, trap, SPIN_NS);
+	uint32_t reader = atomic_load_explicit(&uffd_at(ref)->reader_cpu, memory_order_relaxed);
+	/* The one to answer waits for this very CPU. */
+	bool here = reader == w->wait.cpu && reader != UINT32_MAX;
+	int err = mach_wait(&w->wait, trap, here ? 0 : SPIN_NS);
 
 	if (err)
 		withdraw(uffd_at(ref), w);

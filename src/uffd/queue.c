@@ -240,6 +240,11 @@ void uffd_spin_end(uf_ref ref)
 	mach_leave(&entry);
 }
 
+void uffd_looks_from(uf_ref ref, uint32_t cpu)
+{
+	atomic_store_explicit(&uffd_at(ref)->reader_cpu, cpu, memory_order_relaxed);
+}
+
 uint32_t uffd_fault_cpu(uf_ref ref)
 {
 	return atomic_load_explicit(&uffd_at(ref)->fault_cpu, memory_order_relaxed);

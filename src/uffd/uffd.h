@@ -68,6 +68,8 @@ void uffd_sleep_end(uf_ref ctx);
 
 /* Where the thread ran whose fault was read last; spinning on that CPU keeps it from running. */
 uint32_t uffd_fault_cpu(uf_ref ctx);
+/* The same for faulting threads: a reader begins to wait on this CPU (UINT32_MAX: unknown). */
+void uffd_looks_from(uf_ref ctx, uint32_t cpu);
 
 /*
  * Somebody may now poll the descriptor natively, behind our back (epoll, another process): from now
