@@ -18,7 +18,8 @@
 #include <userfault/abi.h>
 
 #define SPIN_NS	       150000
-#define SPIN_TURN_NS   4000  /* between two looks at who else wants the CPU */
+#define SPIN_FIRST_NS  20000 /* before the first look at who else wants the CPU */
+#define SPIN_TURN_NS   5000  /* between two looks */
 #define CROWDED_NS     15000 /* somebody else had the CPU for so long: spinning is in their way */
 #define SCORE_MAX      256u
 #define SCORE_POOR     64u
@@ -130,10 +131,8 @@ void ufd_watch(struct file *f)
  * Not against a thread on the same CPU, which could not run meanwhile; and where it has not paid of
  * late, only now and then.
  */
-static bool worth_spinning(struct spin *s, uf_ref ctx)
+static bool worth_spinning(struct spin *s, uf_ref ctx, uint32_t cpu)
 {
-	uint32_t cpu = cpu_current();
-
 	if (!front_many_cpus() || (cpu != CPU_UNKNOWN && cpu == uffd_fault_cpu(ctx)))
 		return false;
 	if (atomic_load_explicit(&s->score, memory_order_relaxed) >= SCORE_POOR)
@@ -163,7 +162,7 @@ static bool any_ready(struct file *const *f, unsigned n)
 static bool spin_until(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg,
 		       uint64_t most_ns)
 {
-	uint64_t start = mach_now(), turn = start + SPIN_TURN_NS, now, before;
+	uint64_t start = mach_now(), turn = start + SPIN_FIRST_NS, now, before;
 	unsigned i;
 
 	do {
@@ -189,10 +188,13 @@ static bool spin_until(struct file *const *f, unsigned n, bool (*stop)(void *), 
 
 bool ufd_spin(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg, uint64_t most_ns)
 {
+	uint32_t cpu = cpu_current();
 	unsigned i;
 	bool good;
 
-	if (n == 0 || !worth_spinning(&f[0]->spin, f[0]->ctx))
+	for (i = 0; i < n; i++)
+		uffd_looks_from(f[i]->ctx, cpu);
+	if (n == 0 || !worth_spinning(&f[0]->spin, f[0]->ctx, cpu))
 		return false;
 	for (i = 0; i < n; i++)
 		uffd_spin_begin(f[i]->ctx);
@@ -272,6 +274,30 @@ struct registration {
 	uint64_t arg;
 };
 
+/* Of the C library, since glibc 2.35. */
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned __rseq_size __attribute__((weak));
+
+#define RSEQ_AREA_SIZE	     32
+#define RSEQ_UNREGISTER	     1
+#define RSEQ_GLIBC_SIGNATURE 0x53053053
+
+/*
+ * The kernel writes a thread's restartable sequence area at every signal and kills the thread when
+ * it cannot; the area of a thread that registers its own stack goes with the stack. Without it
+ * sched_getcpu takes a system call.
+ */
+static void leave_rseq(const struct uf_range *range)
+{
+	uint64_t area;
+
+	if (!&__rseq_offset || !&__rseq_size || __rseq_size == 0)
+		return;
+	area = (uintptr_t)__builtin_thread_pointer() + (uint64_t)__rseq_offset;
+	if (area - range->start < range->len)
+		SYS(SYS_rseq, area, RSEQ_AREA_SIZE, RSEQ_UNREGISTER, RSEQ_GLIBC_SIGNATURE);
+}
+
 static long register_elsewhere(void *arg)
 {
 	const struct registration *r = arg;
@@ -296,6 +322,7 @@ static int ufd_register(struct file *f, uint64_t arg)
 	mach_leave(&entry);
 	if (err || sp - a.range.start >= a.range.len)
 		return uffd_ioctl(f->ctx, UF_IO_REGISTER, arg);
+	leave_rseq(&a.range);
 	return (int)host_call_on_altstack(register_elsewhere, &r);
 }
 
