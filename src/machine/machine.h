@@ -51,9 +51,8 @@ void mach_enter(struct mach_entry *e);
 void mach_leave(const struct mach_entry *e);
 
 /*
- * Around code that runs inside the trap handler and may itself fault on managed memory (a handler's
- * callback): begin lets traps through on this thread, end forbids them again. No locks held. Begin
- * and end nest; outside a trap they change nothing that mach_enter had not changed.
+ * Around code that runs inside the trap handler and may itself fault on managed memory, or call what
+ * enters (a handler's callback). No locks held. Begin and end nest.
  */
 void mach_nest_begin(struct mach_entry *e);
 void mach_nest_end(const struct mach_entry *e);

@@ -211,7 +211,8 @@ struct mach_trap {
 };
 
 #define SIG_BIT(sig) (1ull << ((sig)-1))
-#define SIG_ALL	     (~0ull)
+/* What a CPU raises in the middle of an instruction. */
+#define SIG_RAISED (SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS))
 
 /* Is this the siginfo of a wake-up by mach_wake? */
 bool wait_is_wakeup(const siginfo_t *info);
@@ -221,6 +222,8 @@ void wait_after_fork(void);
 /* ---- altstack.c, fork.c, vma.c ---- */
 
 void altstack_after_fork(void);
+/* A flag that belongs to the stack this runs on, if it is one of the pool's; else NULL. */
+bool *altstack_flag(void);
 /* Was addr managed in the process that this one was forked from? */
 bool fork_closed(uint64_t addr);
 /* A range is used for something new. */

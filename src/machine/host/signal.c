@@ -1,8 +1,8 @@
 /*
  * signal.c - the trap handler, and the program's own SIGSEGV behind it.
  *
- * The handler runs with every signal blocked. Whoever needs to fault inside it says so with
- * mach_nest_begin.
+ * The handler runs with every signal blocked but the two that a CPU raises: code inside it, above all
+ * a handler's callback, may fault itself.
  */
 #include "machine/host/internal.h"
 #include "mm/mm.h"
@@ -34,9 +34,9 @@ int host_arm(void)
 {
 	struct sys_sigaction act = {
 		.handler = (void *)trap,
-		.flags = SA_SIGINFO | SA_ONSTACK | cpu_sa_flags,
+		.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | cpu_sa_flags,
 		.restorer = cpu_sigreturn,
-		.mask = SIG_ALL,
+		.mask = ~SIG_RAISED,
 	};
 	struct sys_sigaction old;
 	struct mach_entry e;
@@ -100,9 +100,11 @@ static void queue_to_self(int sig, siginfo_t *info)
 /* The signal is delivered by the host when the handler returns, with the trapped context. */
 static void raise_sigbus(ucontext_t *uc, uint64_t addr)
 {
-	siginfo_t info;
+	uint64_t mask = SIG_BIT(SIGBUS);
 	struct sys_sigaction act;
+	siginfo_t info;
 
+	sys_sigprocmask(SIG_BLOCK, &mask, NULL);
 	memset(&info, 0, sizeof(info));
 	info.si_signo = SIGBUS;
 	info.si_code = BUS_ADRERR;
@@ -122,6 +124,9 @@ static void raise_sigbus(ucontext_t *uc, uint64_t addr)
  */
 static void die(siginfo_t *info, ucontext_t *uc)
 {
+	uint64_t mask = SIG_BIT(SIGSEGV);
+
+	sys_sigprocmask(SIG_BLOCK, &mask, NULL);
 	set_native(SIGSEGV, PROGRAM_DFL);
 	*context_mask(uc) &= ~SIG_BIT(SIGSEGV);
 	if (info->si_code <= 0)
@@ -150,7 +155,7 @@ static void call_program(const struct host_sigaction *act, siginfo_t *info, ucon
 		((void (*)(int, siginfo_t *, void *))act->handler)(SIGSEGV, info, uc);
 	else
 		((void (*)(int))act->handler)(SIGSEGV);
-	mask = SIG_ALL;
+	mask = ~SIG_RAISED;
 	sys_sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
@@ -244,30 +249,43 @@ static void trap(int sig, siginfo_t *info, void *context)
 	}
 }
 
-/* ---- Nested traps ---- */
+/* ---- Entering ---- */
+
+/*
+ * The trap handler blocks what entering blocks. On a stack of our pool it can be told that this
+ * thread is inside it, and entering from a callback costs nothing; elsewhere it blocks once more.
+ */
+#define NESTED 1
 
 void mach_nest_begin(struct mach_entry *e)
 {
-	uint64_t mask = SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS);
+	bool *inside = altstack_flag();
 
-	sys_sigprocmask(SIG_UNBLOCK, &mask, &e->saved[0]);
+	e->saved[1] = inside && !*inside ? NESTED : 0;
+	if (e->saved[1] == NESTED)
+		*inside = true;
 }
 
 void mach_nest_end(const struct mach_entry *e)
 {
-	sys_sigprocmask(SIG_SETMASK, &e->saved[0], NULL);
+	if (e->saved[1] == NESTED)
+		*altstack_flag() = false;
 }
 
 void mach_enter(struct mach_entry *e)
 {
 	uint64_t mask = ~SIG_BIT(SIGSEGV);
+	bool *inside = altstack_flag();
 
-	sys_sigprocmask(SIG_SETMASK, &mask, &e->saved[0]);
+	e->saved[1] = inside && *inside ? NESTED : 0;
+	if (e->saved[1] != NESTED)
+		sys_sigprocmask(SIG_SETMASK, &mask, &e->saved[0]);
 }
 
 void mach_leave(const struct mach_entry *e)
 {
-	sys_sigprocmask(SIG_SETMASK, &e->saved[0], NULL);
+	if (e->saved[1] != NESTED)
+		sys_sigprocmask(SIG_SETMASK, &e->saved[0], NULL);
 }
 
 /* ---- Copies ---- */

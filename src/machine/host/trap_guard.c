@@ -11,11 +11,11 @@
  */
 #include "machine/host/internal.h"
 
-/* Closing this many pages in a row by protection keeps what the host has mapped there for later. */
-static uint64_t long_run(const struct host_map *hm)
-{
-	return hm->chunk > 256 ? hm->chunk : 256;
-}
+/*
+ * From this many pages in a row on, protection closes faster than guards, and keeps what the host has
+ * mapped there; but pages that come back one by one find their chunks closed.
+ */
+#define LONG_RUN 16384
 
 static void mark(struct host_map *hm, uint64_t page, uint64_t end, bool guard)
 {
@@ -117,7 +117,7 @@ static int limit_run(struct host_map *hm, const struct mach_span *span, uint64_t
 
 	if (!trim(hm, &from, &to, true))
 		return 0;
-	if (keep != 0 || to - from >= long_run(hm)) {
+	if (keep != 0 || to - from >= LONG_RUN) {
 		if (!may_split)
 			return -EAGAIN;
 		if (tlb_protect(hm, addr, page, n, keep) == 0)

@@ -1,9 +1,9 @@
 /*
  * wait.c - waiting for a handler, waking, and time.
  *
- * A waiting thread spins, then sleeps in rt_sigtimedwait for SIGSEGV, which is blocked in the trap
- * handler: the wake-up is a SIGSEGV with a value that only we send. That needs no descriptor and no
- * signal number of its own, and lets the same sleep end for a signal of the program's.
+ * A waiting thread spins, then blocks SIGSEGV and sleeps in rt_sigtimedwait for it: the wake-up is a
+ * SIGSEGV with a value that only we send. That needs no descriptor and no signal number of its own,
+ * and lets the same sleep end for a signal of the program's.
  *
  * A waker that finds the waiter asleep sends exactly one signal, and the waiter consumes it, even
  * if it was about to give up: no wake-up is left over for later. (Should one be, the handler knows
@@ -308,6 +308,7 @@ static int sleep_interruptible(struct mach_waiter *w, uint64_t set)
 	uint32_t asleep = ASLEEP;
 	siginfo_t info;
 
+	set |= SIG_BIT(SIGSEGV);
 	if (sleep_once(w, &set, &info) == 0)
 		return 0;
 	if (atomic_compare_exchange_strong(&w->state, &asleep, GONE)) {
@@ -337,19 +338,17 @@ static int sleep_to_the_end(struct mach_waiter *w)
 
 int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
 {
-	uint64_t set = SIG_BIT(SIGSEGV), old;
+	uint64_t raised = SIG_RAISED, old;
 	uint32_t waiting = WAITING;
 	int err = 0;
 
 	if (spin(w, spin_ns))
 		return 0;
 	/* From the moment others can see ASLEEP, the wake-up must find its signal blocked. */
-	if (!trap)
-		sys_sigprocmask(SIG_BLOCK, &set, &old);
+	sys_sigprocmask(SIG_BLOCK, &raised, &old);
 	if (atomic_compare_exchange_strong(&w->state, &waiting, ASLEEP))
-		err = trap ? sleep_interruptible(w, set | ~*(uint64_t *)&trap->uc->uc_sigmask) :
+		err = trap ? sleep_interruptible(w, ~*(uint64_t *)&trap->uc->uc_sigmask) :
 			     sleep_to_the_end(w);
-	if (!trap)
-		sys_sigprocmask(SIG_SETMASK, &old, NULL);
+	sys_sigprocmask(SIG_SETMASK, &old, NULL);
 	return err;
 }
