@@ -16,7 +16,6 @@ static struct mach_lock lock;
 static uint64_t regions[REGIONS_MAX];
 static uint32_t region_count;
 static uint64_t used[REGIONS_MAX][REGION_STACKS / 64];
-static bool flags[REGIONS_MAX][REGION_STACKS];
 static uint64_t ready[REGIONS_MAX][REGION_STACKS / 64];
 
 /* The stack that addr lies in; -1: none. */
@@ -29,13 +28,6 @@ static int stack_at(uint64_t addr)
 			return (int)(r * REGION_STACKS + (addr - regions[r]) / STACK_STEP);
 	}
 	return -1;
-}
-
-bool *altstack_flag(void)
-{
-	int i = region_count ? stack_at(cpu_stack_pointer()) : -1;
-
-	return i >= 0 ? &flags[(uint32_t)i / REGION_STACKS][(uint32_t)i % REGION_STACKS] : NULL;
 }
 
 static int add_region(void)
@@ -90,7 +82,6 @@ static int take(uint64_t *base)
 		*word(ready, i, &bit) |= bit;
 	}
 	*word(used, i, &bit) |= bit;
-	flags[(uint32_t)i / REGION_STACKS][(uint32_t)i % REGION_STACKS] = false;
 	return 0;
 }
 

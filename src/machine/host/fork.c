@@ -87,5 +87,6 @@ void host_after_fork_child(void)
 	aside_after_fork();
 	vma_after_fork();
 	wait_after_fork();
+	signal_after_fork();
 	altstack_after_fork();
 }

@@ -218,12 +218,11 @@ struct mach_trap {
 bool wait_is_wakeup(const siginfo_t *info);
 void wait_init(void);
 void wait_after_fork(void);
+void signal_after_fork(void);
 
 /* ---- altstack.c, fork.c, vma.c ---- */
 
 void altstack_after_fork(void);
-/* A flag that belongs to the stack this runs on, if it is one of the pool's; else NULL. */
-bool *altstack_flag(void);
 /* Was addr managed in the process that this one was forked from? */
 bool fork_closed(uint64_t addr);
 /* A range is used for something new. */

@@ -252,39 +252,75 @@ static void trap(int sig, siginfo_t *info, void *context)
 /* ---- Entering ---- */
 
 /*
- * The trap handler blocks what entering blocks. On a stack of our pool it can be told that this
- * thread is inside it, and entering from a callback costs nothing; elsewhere it blocks once more.
+ * The trap handler blocks what entering blocks, so that entering from a callback inside it has
+ * nothing to do. That a thread is in one is told by its stack: it runs a little below a place where
+ * a callback was begun. Who is further below, or finds no slot, blocks once more.
  */
-#define NESTED 1
+#define NEST_SLOTS 32
+#define NEST_DEPTH 8192
+
+static _Atomic uint64_t nests[NEST_SLOTS];
+static _Atomic uint32_t nest_count;
+
+static bool nested(void)
+{
+	uint64_t sp = cpu_stack_pointer();
+
+	if (atomic_load_explicit(&nest_count, memory_order_relaxed) == 0)
+		return false;
+	for (unsigned i = 0; i < NEST_SLOTS; i++) {
+		uint64_t begin = atomic_load_explicit(&nests[i], memory_order_relaxed);
+
+		if (begin - sp < NEST_DEPTH)
+			return true;
+	}
+	return false;
+}
 
 void mach_nest_begin(struct mach_entry *e)
 {
-	bool *inside = altstack_flag();
+	uint64_t here = cpu_stack_pointer();
 
-	e->saved[1] = inside && !*inside ? NESTED : 0;
-	if (e->saved[1] == NESTED)
-		*inside = true;
+	atomic_fetch_add(&nest_count, 1);
+	for (unsigned i = 0; i < NEST_SLOTS; i++) {
+		unsigned slot = ((unsigned)(here >> 13) + i) % NEST_SLOTS;
+		uint64_t none = 0;
+
+		e->saved[0] = slot;
+		if (atomic_compare_exchange_strong(&nests[slot], &none, here))
+			return;
+	}
+	e->saved[0] = NEST_SLOTS;
 }
 
 void mach_nest_end(const struct mach_entry *e)
 {
-	if (e->saved[1] == NESTED)
-		*altstack_flag() = false;
+	if (e->saved[0] < NEST_SLOTS)
+		atomic_store(&nests[e->saved[0]], 0);
+	atomic_fetch_sub(&nest_count, 1);
+}
+
+/* Nobody else is left; and no fork happens inside a callback of the one that is. */
+void signal_after_fork(void)
+{
+	for (unsigned i = 0; i < NEST_SLOTS; i++)
+		atomic_store(&nests[i], 0);
+	atomic_store(&nest_count, 0);
+	atomic_store(&action_lock.word, 0);
 }
 
 void mach_enter(struct mach_entry *e)
 {
 	uint64_t mask = ~SIG_BIT(SIGSEGV);
-	bool *inside = altstack_flag();
 
-	e->saved[1] = inside && *inside ? NESTED : 0;
-	if (e->saved[1] != NESTED)
+	e->saved[1] = nested();
+	if (!e->saved[1])
 		sys_sigprocmask(SIG_SETMASK, &mask, &e->saved[0]);
 }
 
 void mach_leave(const struct mach_entry *e)
 {
-	if (e->saved[1] != NESTED)
+	if (!e->saved[1])
 		sys_sigprocmask(SIG_SETMASK, &e->saved[0], NULL);
 }
 
