@@ -15,8 +15,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include <userfault/abi.h>
-
 #define SPIN_NS	       150000
 #define SPIN_FIRST_NS  20000 /* before the first look at who else wants the CPU */
 #define SPIN_TURN_NS   5000  /* between two looks */
@@ -269,63 +267,6 @@ long ufd_readv(struct file *f, const struct iovec *iov, int n)
 	return got;
 }
 
-struct registration {
-	uf_ref ctx;
-	uint64_t arg;
-};
-
-/* Of the C library, since glibc 2.35. */
-extern const ptrdiff_t __rseq_offset __attribute__((weak));
-extern const unsigned __rseq_size __attribute__((weak));
-
-#define RSEQ_AREA_SIZE	     32
-#define RSEQ_UNREGISTER	     1
-#define RSEQ_GLIBC_SIGNATURE 0x53053053
-
-/*
- * The kernel writes a thread's restartable sequence area at every signal and kills the thread when
- * it cannot; the area of a thread that registers its own stack goes with the stack. Without it
- * sched_getcpu takes a system call.
- */
-static void leave_rseq(const struct uf_range *range)
-{
-	uint64_t area;
-
-	if (!&__rseq_offset || !&__rseq_size || __rseq_size == 0)
-		return;
-	area = (uintptr_t)__builtin_thread_pointer() + (uint64_t)__rseq_offset;
-	if (area - range->start < range->len)
-		SYS(SYS_rseq, area, RSEQ_AREA_SIZE, RSEQ_UNREGISTER, RSEQ_GLIBC_SIGNATURE);
-}
-
-static long register_elsewhere(void *arg)
-{
-	const struct registration *r = arg;
-
-	return uffd_ioctl(r->ctx, UF_IO_REGISTER, r->arg);
-}
-
-/*
- * Memory that is registered is taken away for an instant, which the stack this runs on would not
- * survive.
- */
-static int ufd_register(struct file *f, uint64_t arg)
-{
-	struct registration r = {.ctx = f->ctx, .arg = arg};
-	uint64_t sp = (uintptr_t)__builtin_frame_address(0);
-	struct uf_register a;
-	struct mach_entry entry;
-	int err;
-
-	mach_enter(&entry);
-	err = mach_copy_in(&a, arg, sizeof(a.range));
-	mach_leave(&entry);
-	if (err || sp - a.range.start >= a.range.len)
-		return uffd_ioctl(f->ctx, UF_IO_REGISTER, arg);
-	leave_rseq(&a.range);
-	return (int)host_call_on_altstack(register_elsewhere, &r);
-}
-
 int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg)
 {
 	long ret;
@@ -341,8 +282,6 @@ int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg)
 	}
 	if (atomic_load(&f->foreign))
 		return -ESRCH;
-	if (cmd == UF_IO_REGISTER)
-		return ufd_register(f, arg);
 	return uffd_ioctl(f->ctx, cmd, arg);
 }
 

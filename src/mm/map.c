@@ -121,6 +121,7 @@ int mm_mprotect(struct mm_space *space, uint64_t start, uint64_t len, uint32_t p
 	for (i = mm_area_index(space, start);
 	     !err && (a = mm_area_at(space, i)) != NULL && a->start < end; i++) {
 		a->prot = prot;
+		atomic_fetch_add(&space->changes, 1);
 		restrict_area(a);
 	}
 	mm_area_merge(space, start, end);

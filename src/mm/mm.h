@@ -72,6 +72,7 @@ struct mm_space {
 	uf_ref areas; /* sorted array of uf_ref to struct mm_area */
 	uint32_t nareas, cap;
 	_Atomic uint32_t active; /* nonzero while there are areas */
+	_Atomic uint64_t changes; /* areas that came, went, or changed their attributes */
 	uint64_t pages;		 /* pages under management */
 	struct mm_stats *stats;	 /* never NULL */
 	struct mm_stats own_stats;

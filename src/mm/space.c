@@ -130,6 +130,7 @@ int mm_area_insert(struct mm_space *space, const struct mm_area *fields)
 	memmove(refs + i + 1, refs + i, (space->nareas - i) * sizeof(*refs));
 	refs[i] = arena_ref(a);
 	space->nareas++;
+	atomic_fetch_add(&space->changes, 1);
 	atomic_store_explicit(&space->active, 1, memory_order_release);
 	return 0;
 }
@@ -143,6 +144,7 @@ static void area_drop(struct mm_space *space, uint32_t i, uint32_t n)
 		arena_free(arena_at(refs[k]), sizeof(struct mm_area));
 	memmove(refs + i, refs + i + n, (space->nareas - i - n) * sizeof(*refs));
 	space->nareas -= n;
+	atomic_fetch_add(&space->changes, 1);
 	if (space->nareas == 0)
 		atomic_store_explicit(&space->active, 0, memory_order_release);
 }

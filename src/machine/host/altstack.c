@@ -154,15 +154,3 @@ void altstack_after_fork(void)
 	if (i >= 0)
 		*word(used, i, &bit) |= bit;
 }
-
-long host_call_on_altstack(long (*fn)(void *), void *arg)
-{
-	uint64_t sp = cpu_stack_pointer();
-	stack_t st;
-
-	if (host_altstack_enter() != 0 || sys_sigaltstack(NULL, &st) != 0)
-		return -ENOMEM;
-	if (sp - (uint64_t)st.ss_sp < st.ss_size)
-		return fn(arg);
-	return cpu_call_on(((uint64_t)st.ss_sp + st.ss_size) & ~15ull, fn, arg);
-}

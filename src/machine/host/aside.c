@@ -21,6 +21,9 @@ struct pm_scan_arg {
 
 #define REGIONS	    8
 #define PAGEMAP_RUN 64
+
+/* A page table's worth. */
+#define ASIDE_BLOCK_MIN 512
 /* Bits 62 and 63 of a pagemap word: swapped, present. */
 #define PM_HERE (3ull << 62)
 
@@ -167,6 +170,58 @@ void mach_aside_query(struct mach_map *map, uint64_t page, uint64_t n, uint64_t 
 	}
 }
 
+void aside_begin(struct mach_map *map, struct host_map *hm, uint64_t addr,
+		 _Atomic uint64_t *settled)
+{
+	uint64_t block = ASIDE_BLOCK_MIN;
+
+	while (block * ASIDE_BLOCKS < map->npages)
+		block *= 2;
+	hm->aside_block = block;
+	hm->aside = addr;
+	hm->aside_len = map->npages << UF_PAGE_SHIFT;
+	hm->settled = settled;
+	atomic_store(&hm->unsettled, map->npages);
+	atomic_fetch_add(&registry.asides, 1);
+	map->aside = addr;
+	map->aside_pages = map->npages;
+}
+
+/*
+ * The range was closed when it was moved. To open it all again takes time for each page, of which
+ * few may ever be wanted: it becomes readable block by block.
+ */
+static void make_readable(struct host_map *hm, uint64_t page, uint64_t n)
+{
+	uint64_t block = page / hm->aside_block, last = (page + n - 1) / hm->aside_block;
+
+	for (; block <= last; block++) {
+		_Atomic uint64_t *word = &hm->readable[block / 64];
+		uint64_t bit = 1ull << (block % 64), addr = hm->aside, len = hm->aside_len;
+		uint64_t off = (block * hm->aside_block) << UF_PAGE_SHIFT;
+
+		if (atomic_load(word) & bit)
+			continue;
+		if (len - off > hm->aside_block << UF_PAGE_SHIFT)
+			len = off + (hm->aside_block << UF_PAGE_SHIFT);
+		/* Where the host has no room for one more mapping, all of it takes none. */
+		if (sys_mprotect(addr + off, len - off, PROT_READ) != 0)
+			sys_mprotect(hm->aside, hm->aside_len, PROT_READ);
+		if (!(atomic_fetch_or(word, bit) & bit))
+			atomic_fetch_add(&registry.asides, 1);
+	}
+}
+
+/* The aside range is unmapped: so many mappings fewer. */
+static void forget_readable(struct host_map *hm)
+{
+	uint64_t blocks = 1;
+
+	for (unsigned i = 0; i < ASIDE_BLOCKS / 64; i++)
+		blocks += count_bits(atomic_exchange(&hm->readable[i], 0));
+	atomic_fetch_sub(&registry.asides, blocks);
+}
+
 /*
  * Nothing is aside for these pages any more. Whoever settles the last page unmaps; the callers hold
  * page-table locks of different pages.
@@ -183,7 +238,7 @@ static void settle(struct mach_map *map, struct host_map *hm, uint64_t page, uin
 	if (fresh == 0 || atomic_fetch_sub(&hm->unsettled, fresh) != fresh)
 		return;
 	sys_munmap(hm->aside, hm->aside_len);
-	atomic_fetch_sub(&registry.asides, 1);
+	forget_readable(hm);
 	map->aside = 0;
 }
 
@@ -191,7 +246,10 @@ void mach_aside_draw(struct mach_map *map, uint64_t page, uint64_t n)
 {
 	struct host_map *hm = host_map_of(map);
 	uint64_t from = hm->aside + (page << UF_PAGE_SHIFT);
-	long got = mach_frames_copy(map, page, n, from);
+	long got;
+
+	make_readable(hm, page, n);
+	got = mach_frames_copy(map, page, n, from);
 
 	/* What is aside is the only copy: when the host had no frame to give, insist. */
 	for (uint64_t i = got > 0 ? (uint64_t)got : 0; i < n; i++)
@@ -219,7 +277,7 @@ void aside_release(struct mach_map *map, struct host_map *hm)
 		return;
 	if (atomic_load(&hm->unsettled) != 0) {
 		sys_munmap(hm->aside, hm->aside_len);
-		atomic_fetch_sub(&registry.asides, 1);
+		forget_readable(hm);
 	}
 	map->aside = 0;
 	arena_free((void *)hm->settled, words * 8);

@@ -36,14 +36,14 @@ uint32_t cpu_current(void);
 size_t cpu_copy_nofault(void *dst, const void *src, size_t len);
 size_t cpu_copy_fault(void *dst, const void *src, size_t len);
 
-/* Call fn(arg) on the stack that ends at `top` (16-byte aligned); its result. */
-long cpu_call_on(uint64_t top, long (*fn)(void *), void *arg);
-
 enum cpu_copy_kind { CPU_COPY_NONE, CPU_COPY_NOFAULT, CPU_COPY_FAULT };
 
 /* Which of the two the trapped instruction belongs to; and end that copy. */
 enum cpu_copy_kind cpu_copy_at(const ucontext_t *uc);
 void cpu_copy_abort(ucontext_t *uc);
+
+/* Where the trapped instruction stands. */
+uint64_t cpu_program_counter(const ucontext_t *uc);
 
 /* A page fault as the CPU reported it. False when the trap was something else. */
 struct cpu_fault {

@@ -50,25 +50,6 @@ __asm__(".text\n"
 	"	ret\n"
 	".size cpu_copy_fault, .-cpu_copy_fault\n"
 	".balign 16\n"
-	".hidden cpu_call_on\n"
-	".globl cpu_call_on\n"
-	".type cpu_call_on, @function\n"
-	"cpu_call_on:\n"
-	".cfi_startproc\n"
-	"	push %rbp\n"
-	".cfi_def_cfa_offset 16\n"
-	".cfi_offset %rbp, -16\n"
-	"	mov %rsp, %rbp\n"
-	".cfi_def_cfa_register %rbp\n"
-	"	mov %rdi, %rsp\n"
-	"	mov %rdx, %rdi\n"
-	"	call *%rsi\n"
-	"	leave\n"
-	".cfi_def_cfa %rsp, 8\n"
-	"	ret\n"
-	".cfi_endproc\n"
-	".size cpu_call_on, .-cpu_call_on\n"
-	".balign 16\n"
 	".hidden cpu_sigreturn\n"
 	".globl cpu_sigreturn\n"
 	".type cpu_sigreturn, @function\n"
@@ -121,6 +102,11 @@ enum cpu_copy_kind cpu_copy_at(const ucontext_t *uc)
 void cpu_copy_abort(ucontext_t *uc)
 {
 	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)cpu_copy_out;
+}
+
+uint64_t cpu_program_counter(const ucontext_t *uc)
+{
+	return (uint64_t)uc->uc_mcontext.gregs[REG_RIP];
 }
 
 bool cpu_page_fault(const ucontext_t *uc, const siginfo_t *info, struct cpu_fault *fault)

@@ -60,12 +60,6 @@ void host_program_sigsegv(const struct host_sigaction *set, struct host_sigactio
 int host_altstack_enter(void);
 void host_altstack_leave(void);
 
-/*
- * Call fn(arg) on the thread's alternate stack, for what must not run on the ordinary one.
- * Called on that stack already, just calls. -ENOMEM: the thread has none and none could be made.
- */
-long host_call_on_altstack(long (*fn)(void *), void *arg);
-
 /* Is [addr, addr + len) memory of the machine's own (arena, alias, aside, altstacks)? */
 bool host_owns(uint64_t addr, uint64_t len);
 /* Is fd one of the machine's hidden descriptors? */

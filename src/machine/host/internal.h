@@ -70,6 +70,8 @@ void host_put_number(char *buf, size_t *at, uint64_t value);
 
 /* ---- registry.c: which map stands where ---- */
 
+#define ASIDE_BLOCKS 256
+
 /*
  * The machine's own record of a map; struct mach_map.id is a reference to it. `lock`: read for what
  * changes single bytes of pages that the caller is responsible for, write for what changes other
@@ -83,6 +85,8 @@ struct host_map {
 	uint64_t aside, aside_len;
 	_Atomic uint64_t *settled; /* bit per page: nothing (any more) aside; NULL without aside */
 	_Atomic uint64_t unsettled;
+	uint64_t aside_block;	  /* pages that become readable together */
+	_Atomic uint64_t readable[ASIDE_BLOCKS / 64];
 	uf_ref prev, next;
 };
 
@@ -142,6 +146,9 @@ uint64_t frames_idle(void);
 /* Is anything populated in [addr, addr + len)? own: does it touch an aside range? */
 bool aside_own(uint64_t addr, uint64_t len);
 bool aside_populated(uint64_t addr, uint64_t len);
+/* Note that what stood in the map's range now stands at addr, and cannot be read there yet. */
+void aside_begin(struct mach_map *map, struct host_map *hm, uint64_t addr,
+		 _Atomic uint64_t *settled);
 void aside_release(struct mach_map *map, struct host_map *hm);
 void aside_after_fork(void);
 

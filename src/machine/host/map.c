@@ -83,15 +83,8 @@ static int move_aside(struct mach_map *map, struct host_map *hm, uint64_t addr)
 		arena_free((void *)settled, (map->npages + 63) / 64 * 8);
 		return -ENOMEM;
 	}
-	sys_mprotect((uint64_t)at, len, PROT_READ);
 	sys_madvise((uint64_t)at, len, MADV_DONTFORK);
-	hm->aside = (uint64_t)at;
-	hm->aside_len = len;
-	hm->settled = settled;
-	atomic_store(&hm->unsettled, map->npages);
-	atomic_fetch_add(&registry.asides, 1);
-	map->aside = (uint64_t)at;
-	map->aside_pages = map->npages;
+	aside_begin(map, hm, (uint64_t)at, settled);
 	return 0;
 }
 

@@ -197,6 +197,35 @@ static enum mm_outcome serve(const struct cpu_fault *fault, struct mach_trap *t,
 	return mm_fault(mm_space_self, &access);
 }
 
+/*
+ * A thread may trap in memory that is managed, and find it gone, or allowed, when its handler gets
+ * to look: the trap was ours all the same, and the access is to be tried again. So a fault is the
+ * program's own only when the same one comes twice with no change between. One slot a thread, as
+ * far as they do not collide; a collision costs another try.
+ */
+#define SEEN_SLOTS 64
+
+static struct seen {
+	_Atomic uint64_t addr, pc, changes;
+} seen[SEEN_SLOTS];
+
+static bool programs_own(const struct cpu_fault *fault, const ucontext_t *uc)
+{
+	struct seen *slot = &seen[sys_gettid() % SEEN_SLOTS];
+	uint64_t pc = cpu_program_counter(uc), changes;
+	bool again;
+
+	if (!mm_space_self)
+		return true;
+	changes = atomic_load(&mm_space_self->changes);
+	again = atomic_load(&slot->addr) == fault->addr && atomic_load(&slot->pc) == pc &&
+		atomic_load(&slot->changes) == changes;
+	atomic_store(&slot->addr, again ? 0 : fault->addr);
+	atomic_store(&slot->pc, again ? 0 : pc);
+	atomic_store(&slot->changes, changes);
+	return again;
+}
+
 /* A fault in a copy of ours: the copy ends short instead of a signal. */
 static void serve_copy(enum cpu_copy_kind kind, const struct cpu_fault *fault, struct mach_trap *t)
 {
@@ -204,6 +233,8 @@ static void serve_copy(enum cpu_copy_kind kind, const struct cpu_fault *fault, s
 		enum mm_outcome outcome = serve(fault, t, true);
 
 		if (outcome == MM_RETRY || outcome == MM_INTERRUPTED)
+			return;
+		if (outcome != MM_SIGBUS && !programs_own(fault, t->uc))
 			return;
 	}
 	cpu_copy_abort(t->uc);
@@ -235,6 +266,8 @@ static void trap(int sig, siginfo_t *info, void *context)
 		raise_sigbus(t.uc, fault.addr);
 		break;
 	case MM_SIGSEGV:
+		if (!programs_own(&fault, t.uc))
+			break;
 		info->si_code = SEGV_ACCERR;
 		to_program(info, t.uc);
 		break;
@@ -242,9 +275,9 @@ static void trap(int sig, siginfo_t *info, void *context)
 		if (fork_closed(fault.addr)) {
 			tell_closed();
 			die(info, t.uc);
-			break;
+		} else if (programs_own(&fault, t.uc)) {
+			to_program(info, t.uc);
 		}
-		to_program(info, t.uc);
 		break;
 	}
 }
