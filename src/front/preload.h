@@ -13,6 +13,7 @@
  *   threads.c   pthread_create, clone
  *   process.c   fork, exec, the constructor
  *   syscall.c   syscall()
+ *   unwind.c    cleanups of cancelled threads
  *
  * A wrapper's first line decides with one relaxed load that there is nothing for us to do, and goes
  * on to libc. Wrappers work before the constructor has run and in signal handlers.
@@ -84,7 +85,7 @@ enum real_id {
 
 extern _Atomic(void *) real_functions[REAL_COUNT];
 void *real_find(enum real_id id);
-/* All of them, ahead of time. */
+/* All of them, ahead of their use where the dynamic linker is not welcome. */
 void real_init(void);
 
 static inline void *real_function(enum real_id id)

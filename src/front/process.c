@@ -56,7 +56,6 @@ static void keep_environment(void)
 __attribute__((constructor(101))) static void preload_start(void)
 {
 	front_environment();
-	real_init();
 	signals_init();
 	find_own_path();
 	keep_environment();

@@ -16,7 +16,7 @@ struct beginning {
 	bool segv_blocked;
 };
 
-static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static bool key_made;
 static __thread bool entered __attribute__((tls_model("initial-exec")));
@@ -27,8 +27,10 @@ static void leave(void *unused)
 	host_altstack_leave();
 }
 
-static void make_key(void)
+/* With the first userfaultfd. */
+static void prepare(void)
 {
+	real_init();
 	key_made = pthread_key_create(&key, leave) == 0;
 }
 
@@ -38,7 +40,7 @@ void thread_enter(void)
 		return;
 	entered = true;
 	thread_altstack();
-	pthread_once(&key_once, make_key);
+	pthread_once(&once, prepare);
 	if (key_made)
 		pthread_setspecific(key, &key);
 }
