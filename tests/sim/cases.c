@@ -131,6 +131,26 @@ static void withdrawn(void)
 	done_with(&u, PAGE(8), 4);
 }
 
+/* A fill that comes while the thread is on its way to the queue: nobody reads, yet it goes on. */
+static void filled_meanwhile(void)
+{
+	struct toucher t[3];
+	struct front_uffd u;
+
+	open_on(&u, 0, PAGE(8), 4, MISSING);
+	for (unsigned i = 0; i < 3; i++)
+		touch_start(&t[i], PAGE(8 + i), i == 1, 1);
+	for (unsigned i = 0; i < 3; i++) {
+		for (unsigned k = sim_random(20); k; k--)
+			sim_point();
+		copy_all(&u, PAGE(8 + i), SOURCE, 1, 0);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		touch_end(&t[i], SIM_OK);
+	expect_nothing(&u);
+	done_with(&u, PAGE(8), 4);
+}
+
 static void write_protect(void)
 {
 	struct front_uffd u;
@@ -451,6 +471,56 @@ static int fill_inline(const struct mm_fault *fault, void *arg)
 	return err == -EEXIST ? 0 : err;
 }
 
+/*
+ * A change of mappings begins while a copy waits for its source: nothing is filled until the event
+ * was read.
+ */
+struct copier {
+	struct front_uffd *u;
+	int err;
+	int64_t done;
+};
+
+static void copy_two(void *arg)
+{
+	struct copier *c = arg;
+
+	c->err = front_copy(c->u, PAGE(8), PAGE(600), PAGES(2), 0, &c->done);
+}
+
+static void unmap_last(void *arg)
+{
+	(void)arg;
+	CHECK_EQ(front_munmap(PAGE(11), PAGES(1)), 0);
+}
+
+static void changed_under_copy(void)
+{
+	struct front_uffd u, other;
+	struct copier c = { .u = &u };
+	unsigned copier, changer;
+
+	open_on(&u, UF_FEATURE_EVENT_UNMAP, PAGE(8), 4, MISSING);
+	front_open(&other, 0);
+	sim_mmap(PAGE(600), PAGES(2), RW);
+	CHECK_EQ(front_register(&other, PAGE(600), PAGES(2), MISSING), 0);
+	copier = sim_spawn("copier", copy_two, &c);
+	expect_fault(&other, PAGE(600), 0);
+	changer = sim_spawn("changer", unmap_last, NULL);
+	while (!uffd_ready(u.ref))
+		mach_relax();
+	copy_all(&other, PAGE(600), SOURCE, 2, 0);
+	sim_join(copier);
+	CHECK_EQ(c.err, -EAGAIN);
+	CHECK_EQ(c.done, -EAGAIN);
+	CHECK_EQ(word_at(PAGE(8)), 0);
+	expect_event(&u, UF_EVENT_UNMAP, PAGE(11), PAGE(12), 0);
+	sim_join(changer);
+	front_close(&other);
+	CHECK_EQ(front_munmap(PAGE(600), PAGES(2)), 0);
+	done_with(&u, PAGE(8), 4);
+}
+
 static void callback(void)
 {
 	struct toucher t[3];
@@ -493,7 +563,7 @@ static void interrupted(void)
 	struct front_uffd u;
 	struct uf_msg msg;
 	int64_t done;
-	unsigned left = 4;
+	unsigned left = 4, unread, all;
 
 	open_on(&u, 0, PAGE(8), 4, MISSING);
 	for (unsigned i = 0; i < 4; i++)
@@ -503,6 +573,8 @@ static void interrupted(void)
 		left = 0;
 		for (unsigned i = 0; i < 4; i++)
 			left += !t[i].done;
+		front_pending(&u, &unread, &all);
+		CHECK(unread <= all && all <= 4);
 		if (left && front_read(&u, &msg) && sim_chance(300))
 			front_zero(&u, msg.arg.pagefault.address, PAGES(1), 0, &done);
 		else if (left && sim_chance(100))
@@ -820,6 +892,7 @@ const struct scenario scenarios[] = {
 	{ "zero-and-exists", zero_and_exists, 0 },
 	{ "wake-without-fill", wake_without_fill, 0 },
 	{ "withdrawn", withdrawn, 0 },
+	{ "filled-meanwhile", filled_meanwhile, 0 },
 	{ "write-protect", write_protect, 0 },
 	{ "markers", markers, 0 },
 	{ "lifted-without-asking", lifted_without_asking, 0 },
@@ -831,6 +904,7 @@ const struct scenario scenarios[] = {
 	{ "registration", registration, 0 },
 	{ "mode-replaced", mode_replaced, 0 },
 	{ "missing-source", missing_source, 0 },
+	{ "changed-under-copy", changed_under_copy, 0 },
 	{ "callback", callback, 0 },
 	{ "sigbus-mode", sigbus_mode, 0 },
 	{ "interrupted", interrupted, 500 },

@@ -57,6 +57,9 @@ bool front_read(struct front_uffd *u, struct uf_msg *msg);
 /* Waits for one message as a blocking reader does; false: it is being closed. */
 bool front_wait(struct front_uffd *u, struct uf_msg *msg);
 
+/* fdinfo's numbers: unread faults, and all that wait. */
+void front_pending(struct front_uffd *u, unsigned *unread, unsigned *all);
+
 /* The ioctls, with the errno (0 or negative) and the bytes done. */
 int front_register(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode);
 int front_unregister(struct front_uffd *u, uint64_t start, uint64_t len);

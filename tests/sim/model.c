@@ -52,6 +52,11 @@ unsigned model_most(void)
 	return most;
 }
 
+const struct model_state *model_guess(uint64_t page)
+{
+	return &pages[page].states[0];
+}
+
 void model_start(uint64_t n)
 {
 	npages = n;

@@ -35,7 +35,7 @@ static bool shape_taken(void *arg)
 	return arg ? now != 0 : now < 0;
 }
 
-static void shape_begin(bool change)
+void shape_begin(bool change)
 {
 	for (;;) {
 		int now = atomic_load(&shape);
@@ -48,12 +48,30 @@ static void shape_begin(bool change)
 	}
 }
 
-static void shape_end(bool change)
+void shape_end(bool change)
 {
 	if (change)
 		atomic_store(&shape, 0);
 	else
 		atomic_fetch_sub(&shape, 1);
+}
+
+static bool all_managed(uint64_t page, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		if (!sim_is_managed(PAGE(page + i)))
+			return false;
+	return true;
+}
+
+bool shape_for_move(uint64_t from, uint64_t n)
+{
+	shape_begin(false);
+	if (all_managed(from, n))
+		return false;
+	shape_end(false);
+	shape_begin(true);
+	return true;
 }
 
 /* ---- Fills ------------------------------------------------------------------------------------- */
@@ -122,36 +140,19 @@ int64_t do_poison(struct slot *s, uint64_t page, uint64_t n)
 	return end_fill(&op, "poison", err, done);
 }
 
-static bool all_managed(uint64_t page, uint64_t n)
-{
-	for (uint64_t i = 0; i < n; i++)
-		if (!sim_is_managed(PAGE(page + i)))
-			return false;
-	return true;
-}
-
 void do_move(struct slot *s, uint64_t to, uint64_t from, uint64_t n, bool holes)
 {
 	struct model_op op = {
 		.type = MODEL_MOVE, .page = to, .n = n, .from = from, .owner = s->owner
 	};
-	bool change = false;
 	int64_t done = 0;
 	int err;
 
 	op.holes = holes;
-	/* A native source becomes managed by being moved from. */
-	shape_begin(false);
-	if (!all_managed(from, n)) {
-		shape_end(false);
-		change = true;
-		shape_begin(true);
-	}
 	begin(&op);
 	err = front_move(&s->u, PAGE(to), PAGE(from), PAGES(n),
 			 holes ? UF_MOVE_MODE_ALLOW_SRC_HOLES : 0, &done);
 	end_fill(&op, "move", err, done);
-	shape_end(change);
 }
 
 /* ---- Protection and registration --------------------------------------------------------------- */
@@ -185,12 +186,10 @@ void do_register(struct slot *s, uint64_t page, uint64_t n)
 			       .modes = (uint8_t)s->modes };
 	int err;
 
-	shape_begin(true);
 	begin(&op);
 	err = front_register(&s->u, PAGE(page), PAGES(n), s->modes);
 	schedule_say("register", page, n, err);
 	end(&op, err ? 0 : n, MODEL_NO);
-	shape_end(true);
 }
 
 void do_unregister(struct slot *s, uint64_t page, uint64_t n)

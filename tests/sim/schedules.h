@@ -4,7 +4,7 @@
 
 #include "model.h"
 
-#define SPACE	64  /* pages of the window that the program plays with */
+#define SPACE	40  /* pages of the window that the program plays with */
 #define SOURCES 200 /* from this page on: sources of copies, four a thread */
 #define WINDOW	512
 #define RUN	6 /* longest range, in pages */
@@ -39,7 +39,16 @@ void schedule_spawn(void);
 void schedule_look(void);
 void schedule_say(const char *what, uint64_t page, uint64_t n, int64_t result);
 
-/* operations.c: one operation each, with the model told. A slot must be held open. */
+/*
+ * operations.c. Whether a range is managed or native is asked before the call that then does one or
+ * the other, so calls that change which it is keep off those that ask. Taken before a slot is.
+ */
+void shape_begin(bool change);
+void shape_end(bool change);
+/* A native source becomes managed by being moved from. Returns what to end it with. */
+bool shape_for_move(uint64_t from, uint64_t n);
+
+/* One operation each, with the model told. A slot must be held open; shape for move, register. */
 int64_t do_copy(struct slot *s, uint64_t page, uint64_t n, bool wp, bool dontwake);
 int64_t do_zero(struct slot *s, uint64_t page, uint64_t n, bool dontwake);
 int64_t do_poison(struct slot *s, uint64_t page, uint64_t n);

@@ -77,6 +77,8 @@ static void look_at(uint64_t page)
 		seen.prot = sim_tlb(PAGE(page));
 		seen.kind = words ? MODEL_PRESENT : MODEL_EMPTY;
 	}
+	if (seen.managed && words && seen.kind != MODEL_PRESENT)
+		sim_fail("page %#llx is gone, its contents are not", (unsigned long long)PAGE(page));
 	seen.has_contents = seen.kind == MODEL_PRESENT;
 	if (seen.has_contents) {
 		CHECK(words);
@@ -249,41 +251,57 @@ static void reopen(struct slot *s)
 }
 
 /* With a descriptor. */
-static void use_slot(struct slot *s, uint64_t page, uint64_t n, uint64_t other)
+static void use_slot(struct slot *s, uint64_t page, uint64_t n)
 {
 	bool rwp = s->modes & MM_MODE_RWP;
 
-	switch (sim_random(12)) {
+	switch (sim_random(8)) {
 	case 0:
+		if (sim_random(3) == 0)
+			do_unregister(s, page, n);
+		break;
 	case 1:
 	case 2:
-		do_register(s, page, n);
-		break;
 	case 3:
-		do_unregister(s, page, n);
-		break;
-	case 4:
-	case 5:
-	case 6:
 		do_protect(s, page, n, rwp, true);
 		break;
-	case 7:
+	case 4:
 		do_protect(s, page, n, rwp, false);
 		break;
-	case 8:
+	case 5:
 		do_copy(s, page, n, sim_random(2), sim_random(4) == 0);
 		break;
-	case 9:
+	case 6:
 		do_zero(s, page, n, false);
 		break;
-	case 10:
+	case 7:
 		CHECK_EQ(front_wake(&s->u, PAGE(page), PAGES(n)), 0);
 		break;
-	case 11:
-		if (page + n <= other || other + n <= page)
-			do_move(s, page, other, n, sim_random(2));
-		break;
 	}
+}
+
+static void register_some(struct slot *s, uint64_t page, uint64_t n)
+{
+	shape_begin(true);
+	if (front_get(&s->u)) {
+		do_register(s, page, n);
+		front_put(&s->u);
+	}
+	shape_end(true);
+}
+
+static void move_some(struct slot *s, uint64_t page, uint64_t n, uint64_t other)
+{
+	bool change;
+
+	if (page + n > other && other + n > page)
+		return;
+	change = shape_for_move(other, n);
+	if (front_get(&s->u)) {
+		do_move(s, page, other, n, sim_random(2));
+		front_put(&s->u);
+	}
+	shape_end(change);
 }
 
 static void map_something(uint64_t page, uint64_t n, uint64_t other)
@@ -322,22 +340,66 @@ static void map_something(uint64_t page, uint64_t n, uint64_t other)
 	}
 }
 
+/*
+ * Most of what could be asked for at random is refused. Look for a place where it makes sense, not
+ * too hard: refusals are part of it.
+ */
+static uint64_t page_for(const struct slot *s, enum model_kind kind, uint64_t n)
+{
+	uint64_t page = sim_random(SPACE - n);
+
+	for (unsigned i = 0; !schedule.real && i < 6; i++) {
+		const struct model_state *g = model_guess(page);
+
+		if (g->mapped && g->kind == kind && (!s || g->owner == s->owner))
+			break;
+		page = sim_random(SPACE - n);
+	}
+	return page;
+}
+
+/* What kind of program it is, of 1000 turns. */
+static const struct mood {
+	unsigned access, change, reopen, enrol, move;
+} moods[] = {
+	{ 600, 120, 5, 60, 30 },  /* a bit of everything */
+	{ 500, 60, 0, 10, 130 },  /* a pager: mappings stay */
+	{ 400, 330, 10, 120, 20 }, /* mappings come and go */
+	{ 700, 60, 20, 80, 40 },  /* descriptors come and go */
+};
+
 static void worker_turn(void)
 {
-	uint64_t n = 1 + sim_random(RUN), page = sim_random(SPACE - n), what = sim_random(1000);
-	uint64_t other = sim_random(SPACE - n);
+	const struct mood *mood = &moods[schedule.seed / 3 % (sizeof(moods) / sizeof(*moods))];
+	uint64_t n = 1 + sim_random(sim_random(4) ? 2 : RUN), page = sim_random(SPACE - n);
 	struct slot *s = &schedule.slots[sim_random(SLOTS)];
+	uint64_t what = sim_random(1000);
 
-	if (what < 330) {
-		do_access(sim_random(SPACE), false);
-	} else if (what < 660) {
-		do_access(sim_random(SPACE), true);
-	} else if (what < 780) {
-		map_something(page, n, other);
-	} else if (what < 785) {
+	if (what < mood->access) {
+		do_access(sim_random(SPACE), sim_random(2));
+		return;
+	}
+	if ((what -= mood->access) < mood->change) {
+		map_something(page, n, sim_random(SPACE - n));
+		return;
+	}
+	if ((what -= mood->change) < mood->reopen) {
 		reopen(s);
+		return;
+	}
+	if ((what -= mood->reopen) < mood->enrol) {
+		n = sim_random(2) ? n : SPACE / 2 - 1;
+		register_some(s, sim_random(SPACE - n), n);
+		return;
+	}
+	if ((what -= mood->enrol) < mood->move) {
+		move_some(s, page_for(s, MODEL_EMPTY, n), n, page_for(NULL, MODEL_PRESENT, n));
+		return;
+	}
+	if (sim_random(6) == 0) {
+		do_zap(page_for(s, MODEL_PRESENT, n), n);
 	} else if (front_get(&s->u)) {
-		use_slot(s, page, n, other);
+		use_slot(s, page_for(s, sim_random(3) ? MODEL_PRESENT : MODEL_EMPTY, n), n);
 		front_put(&s->u);
 	}
 }
