@@ -103,7 +103,8 @@ int64_t do_copy(struct slot *s, uint64_t page, uint64_t n, bool wp, bool dontwak
 	int64_t done = 0;
 	int err;
 
-	op.base = atomic_fetch_add(&schedule.next_base, (uint32_t)n);
+	op.base = atomic_fetch_add_explicit(&schedule.next_base, (uint32_t)n,
+					    memory_order_relaxed);
 	for (uint64_t i = 0; i < n; i++) {
 		model_fill(words, op.base + (uint32_t)i);
 		CHECK_EQ(mach_copy_out(source() + PAGES(i), words, sizeof(words)), 0);
@@ -232,7 +233,8 @@ void do_access(uint64_t page, bool write)
 
 	if (!write && sim_random(3) == 0)
 		word = sim_random(WORDS);
-	value = STORED | atomic_fetch_add(&schedule.next_value, 1);
+	value = STORED |
+		atomic_fetch_add_explicit(&schedule.next_value, 1, memory_order_relaxed);
 	if (schedule.real) {
 		access_unmodelled(page, word, write, value);
 		return;

@@ -42,7 +42,7 @@ static uint64_t run_one(uint64_t seed)
 
 	schedule.seed = seed;
 	atomic_store(&schedule.done, 0);
-	schedule.waits = schedule.faults = schedule.events = schedule.closes = 0;
+	schedule.faults = schedule.events = schedule.closes = 0;
 	front_start(&config);
 	if (!schedule.real)
 		model_start(SPACE);

@@ -28,7 +28,7 @@ struct schedule {
 	_Atomic bool stop;
 	_Atomic uint32_t next_base, next_value, opened;
 	struct slot slots[SLOTS];
-	unsigned waits, faults, events, closes;
+	_Atomic unsigned faults, events, closes;
 };
 
 extern struct schedule schedule;

@@ -171,12 +171,11 @@ static void handle(struct handler *h, const struct uf_msg *msg)
 	uint64_t page, flags;
 
 	if (msg->event != UF_EVENT_PAGEFAULT) {
-		schedule.events++;
+		atomic_fetch_add_explicit(&schedule.events, 1, memory_order_relaxed);
 		schedule_say("event", msg->event, msg->arg.reserved.reserved1, 0);
 		return;
 	}
-	if (!schedule.real)
-		schedule.faults++;
+	atomic_fetch_add_explicit(&schedule.faults, 1, memory_order_relaxed);
 	page = (msg->arg.pagefault.address - SIM_BASE) / UF_PAGE_SIZE;
 	flags = msg->arg.pagefault.flags;
 	schedule_say("fault", page, flags, h->slot->owner);
@@ -243,8 +242,7 @@ static void reopen(struct slot *s)
 {
 	if (atomic_exchange(&s->busy, true))
 		return;
-	if (!schedule.real)
-		schedule.closes++;
+	atomic_fetch_add_explicit(&schedule.closes, 1, memory_order_relaxed);
 	do_close(s);
 	do_open(s);
 	atomic_store(&s->busy, false);
@@ -407,7 +405,7 @@ static void worker_turn(void)
 static void worker_body(void *arg)
 {
 	(void)arg;
-	while (atomic_fetch_add(&schedule.done, 1) < schedule.steps)
+	while (atomic_fetch_add_explicit(&schedule.done, 1, memory_order_relaxed) < schedule.steps)
 		worker_turn();
 	atomic_fetch_sub(&schedule.working, 1);
 }

@@ -50,15 +50,6 @@ static bool access_page(uint64_t addr, void *buf, size_t len, bool write)
 	return true;
 }
 
-/* Could the access succeed now, by what is mapped natively? */
-static bool native_allows(uint64_t addr, bool write)
-{
-	struct sim_page *p = sim_page_at(addr);
-
-	return p && p->kind == SIM_NATIVE &&
-	       (p->vma.prot & (write ? UF_PROT_WRITE : UF_PROT_READ));
-}
-
 /*
  * The trap handler. A program's own thread can be interrupted by a signal, whose handler then runs
  * (a scheduling point here); an access made on behalf of a system call cannot.
@@ -90,7 +81,9 @@ static enum sim_outcome trapped(uint64_t addr, bool write, bool kernel)
 	case SIM_RETRY:
 		return SIM_OK;
 	case SIM_UNMANAGED:
-		if (native_allows(addr, write) || sim_is_managed(addr))
+		/* Not the mm's: the program's own signal, unless it is the mm's by now, or allowed. */
+		if ((sim_tlb(addr) & (write ? UF_PROT_WRITE : UF_PROT_READ)) ||
+		    sim_is_managed(addr))
 			return SIM_OK;
 		return SIM_GOT_SEGV;
 	case SIM_SEGV:

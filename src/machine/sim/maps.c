@@ -111,6 +111,17 @@ static void show(struct sim_page *p, struct sim_map *m, uint64_t index, uint32_t
 	m->where[index] = sim_page_addr(p);
 }
 
+static bool adoptable(struct sim_page *p, uint32_t prot)
+{
+	bool ok;
+
+	sim_page_lock(p);
+	ok = p->kind == SIM_NATIVE && p->vma.kind == MACH_VMA_ANON && !p->vma.shared &&
+	     p->vma.prot == prot;
+	sim_page_unlock(p);
+	return ok;
+}
+
 int mach_map_adopt(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_t prot)
 {
 	struct sim_page *first = sim_page_must(addr);
@@ -119,8 +130,7 @@ int mach_map_adopt(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_
 	sim_point();
 	sim_page_must(addr + (npages - 1) * UF_PAGE_SIZE);
 	for (uint64_t i = 0; i < npages; i++)
-		if (first[i].kind != SIM_NATIVE || first[i].vma.kind != MACH_VMA_ANON ||
-		    first[i].vma.shared || first[i].vma.prot != prot)
+		if (!adoptable(&first[i], prot))
 			sim_fail("adopt of what is not one private anonymous mapping");
 	m = map_new(map, npages);
 	if (!m)

@@ -232,33 +232,48 @@ void sim_maybe_evict(void)
 
 static const struct mach_vma special = { .kind = MACH_VMA_SPECIAL };
 
-static bool same_vma(const struct sim_page *a, const struct sim_page *b)
+struct look {
+	enum sim_page_kind kind;
+	struct mach_vma vma;
+};
+
+static struct look look_at(uint64_t i)
 {
-	if (a->kind != b->kind)
-		return false;
-	if (a->kind == SIM_MANAGED)
-		return true;
-	return a->vma.prot == b->vma.prot && a->vma.kind == b->vma.kind &&
-	       a->vma.shared == b->vma.shared && a->vma.maywrite == b->vma.maywrite &&
-	       a->vma.growsdown == b->vma.growsdown;
+	struct sim_page *p = &sim_pages[i];
+	struct look look;
+
+	sim_page_lock(p);
+	look.kind = p->kind;
+	look.vma = p->kind == SIM_NATIVE ? p->vma : special;
+	sim_page_unlock(p);
+	return look;
+}
+
+static bool same_vma(const struct look *a, uint64_t i)
+{
+	struct look b = look_at(i);
+
+	return a->kind == b.kind && a->vma.prot == b.vma.prot && a->vma.kind == b.vma.kind &&
+	       a->vma.shared == b.vma.shared && a->vma.maywrite == b.vma.maywrite &&
+	       a->vma.growsdown == b.vma.growsdown;
 }
 
 int mach_vma_next(uint64_t addr, struct mach_vma *vma)
 {
-	uint64_t end = sim_config.pages;
-	uint64_t i = addr < SIM_BASE ? 0 : (addr - SIM_BASE) / UF_PAGE_SIZE;
-	uint64_t last;
+	uint64_t i = addr < SIM_BASE ? 0 : (addr - SIM_BASE) / UF_PAGE_SIZE, last;
+	struct look here;
 
 	sim_point();
-	while (i < end && sim_pages[i].kind == SIM_HOLE)
+	while (i < sim_config.pages && look_at(i).kind == SIM_HOLE)
 		i++;
-	if (i >= end)
+	if (i >= sim_config.pages)
 		return -ENOENT;
-	for (last = i + 1; last < end && same_vma(&sim_pages[i], &sim_pages[last]); last++)
+	here = look_at(i);
+	for (last = i + 1; last < sim_config.pages && same_vma(&here, last); last++)
 		;
-	while (i > 0 && same_vma(&sim_pages[i], &sim_pages[i - 1]))
+	while (i > 0 && same_vma(&here, i - 1))
 		i--;
-	*vma = sim_pages[i].kind == SIM_NATIVE ? sim_pages[i].vma : special;
+	*vma = here.vma;
 	vma->start = SIM_BASE + i * UF_PAGE_SIZE;
 	vma->end = SIM_BASE + last * UF_PAGE_SIZE;
 	return 0;
