@@ -25,6 +25,47 @@ static _Atomic(slot_t *) top[TOP];
 static struct file files[MAX_FILES];
 static _Atomic uint32_t files_high; /* no file was ever used from here on */
 
+/*
+ * Whose numbers these are: the process, and the clone children that share memory and descriptors
+ * with it. A vfork child shares the memory only: what it closes stays open for its parent.
+ */
+#define SHARERS 64u
+static _Atomic int owner;
+static _Atomic int sharer[SHARERS];
+
+static bool numbers_are_ours(void)
+{
+	int pid = (int)SYS(SYS_getpid);
+	unsigned i;
+
+	if (pid == atomic_load(&owner))
+		return true;
+	for (i = 0; i < SHARERS; i++)
+		if (atomic_load(&sharer[i]) == pid)
+			return true;
+	return false;
+}
+
+static void change_sharer(int from, int to)
+{
+	unsigned i;
+	int was;
+
+	for (i = 0; i < SHARERS; i++) {
+		was = from;
+		if (atomic_compare_exchange_strong(&sharer[i], &was, to))
+			return;
+	}
+}
+
+void files_share(bool share)
+{
+	int pid = (int)SYS(SYS_getpid);
+
+	if (pid != atomic_load(&owner))
+		change_sharer(share ? 0 : pid, share ? pid : 0);
+}
+
 static uint64_t word_of(struct file *f)
 {
 	return (uint64_t)atomic_load(&f->gen) << 32 | (uint64_t)(f - files + 1);
@@ -81,7 +122,9 @@ static void reset(struct file *f, enum file_kind kind)
 struct file *file_new(enum file_kind kind)
 {
 	uint32_t i, high;
+	int none = 0;
 
+	atomic_compare_exchange_strong(&owner, &none, (int)SYS(SYS_getpid));
 	for (i = 0; i < MAX_FILES; i++) {
 		struct file *f = &files[i];
 		uint32_t free = 0;
@@ -153,9 +196,12 @@ void file_put(struct file *f)
 
 int file_attach(int fd, struct file *f)
 {
-	slot_t *slot = make_slot((unsigned)fd);
+	slot_t *slot;
 	uint64_t old;
 
+	if (!numbers_are_ours())
+		return 0;
+	slot = make_slot((unsigned)fd);
 	if (!slot)
 		return -EMFILE;
 	hold(f);
@@ -168,8 +214,11 @@ int file_attach(int fd, struct file *f)
 void file_detach(int fd)
 {
 	slot_t *slot = slot_of((unsigned)fd);
-	uint64_t old = slot ? atomic_exchange(slot, 0) : 0;
+	uint64_t old;
 
+	if (!slot || !atomic_load(slot) || !numbers_are_ours())
+		return;
+	old = atomic_exchange(slot, 0);
 	if (old)
 		file_put(file_of(old));
 }
@@ -210,6 +259,10 @@ void files_child(void)
 {
 	uint32_t i, high = atomic_load(&files_high);
 
+	if (atomic_load(&owner))
+		atomic_store(&owner, (int)SYS(SYS_getpid));
+	for (i = 0; i < SHARERS; i++)
+		atomic_store(&sharer[i], 0);
 	for (i = 0; i < high; i++) {
 		struct file *f = &files[i];
 

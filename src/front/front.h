@@ -108,6 +108,8 @@ void file_detach_range(unsigned first, unsigned last);
 void file_each(enum file_kind kind, void (*fn)(struct file *f, void *arg), void *arg);
 /* In the child of a fork. */
 void files_child(void);
+/* The calling process, a clone child in our memory, begins or ends to share our descriptors, too. */
+void files_share(bool share);
 /* Called when a file goes, before it is reused. */
 extern void (*file_gone)(struct file *f);
 

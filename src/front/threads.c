@@ -118,9 +118,13 @@ static int begin_clone(void *arg)
 		process_forked_child();
 		return b.fn(b.arg);
 	}
+	if (b.flags & CLONE_FILES)
+		files_share(true);
 	host_altstack_enter();
 	ret = b.fn(b.arg);
 	host_altstack_leave();
+	if (b.flags & CLONE_FILES)
+		files_share(false);
 	return ret;
 }
 
