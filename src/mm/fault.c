@@ -5,9 +5,6 @@
 
 #include <errno.h>
 
-/* How many present neighbours a TLB miss opens along with its own page. */
-#define OPEN_AROUND 16
-
 enum verdict {
 	OPEN,	  /* present and allowed: let it through */
 	POPULATE, /* an ordinary fault: make a zero page */
@@ -94,8 +91,8 @@ static int open_around(const struct mm_area *a, uint64_t page, mm_entry *entries
 	uint64_t first = page, last = page + 1;
 
 	hi = mm_min(hi, base + MM_LEAF_ENTRIES);
-	lo = mm_max(lo, page - page % OPEN_AROUND);
-	hi = mm_min(hi, page - page % OPEN_AROUND + OPEN_AROUND);
+	lo = mm_max(lo, page - page % MM_AROUND);
+	hi = mm_min(hi, page - page % MM_AROUND + MM_AROUND);
 	while (first > lo && mm_entry_prot(a, entries[first - 1 - base]) == prot)
 		first--;
 	while (last < hi && mm_entry_prot(a, entries[last - base]) == prot)
@@ -169,6 +166,10 @@ static int resolve_locally(struct mm_space *space, const struct mm_area *a, uint
 		break;
 	case DRAW:
 		err = mm_draw(space, a, page, entries);
+		if (!err)
+			*d = decide(a, table, page, entries[i], write);
+		if (!err && d->verdict == OPEN)
+			err = open_around(a, page, entries);
 		break;
 	case LIFT:
 		err = lift(space, a, page, &entries[i]);
@@ -273,4 +274,28 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 	if (outcome == MM_SIGBUS)
 		mm_stat_add(space->stats, MM_STAT_SIGBUS, 1);
 	return outcome;
+}
+
+void mm_make_ready(struct mm_space *space, uint64_t start, uint64_t len, bool write)
+{
+	struct mm_access access = {.addr = start & UF_PAGE_MASK, .write = write, .kernel = true};
+	uint64_t end = start + len;
+
+	mach_read_lock(&space->lock);
+	while (access.addr < end) {
+		uint32_t i = mm_area_index(space, access.addr);
+		struct mm_area *a = mm_area_at(space, i);
+		struct decision d;
+
+		if (!a)
+			break;
+		if (access.addr < a->start)
+			access.addr = a->start;
+		for (; access.addr < mm_min(a->end, end); access.addr += UF_PAGE_SIZE)
+			if (!allowed(a, &access) ||
+			    resolve_locally(space, a, mm_area_page(a, access.addr), write, &d))
+				break;
+		access.addr = a->end;
+	}
+	mach_read_unlock(&space->lock);
 }

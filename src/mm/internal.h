@@ -110,6 +110,12 @@ uint32_t mm_entry_prot(const struct mm_area *a, mm_entry e);
 /* Open pages [page, page + n) that are present with one and the same protection. Leaf locked. */
 int mm_open(const struct mm_area *a, uint64_t page, uint64_t n, uint32_t prot);
 
+/*
+ * A page that is opened or drawn in takes those of its neighbours along that can be had in the same
+ * way, within a group of this many (a divisor of MM_LEAF_ENTRIES).
+ */
+#define MM_AROUND 16
+
 /* Swap entry to present entry: bring its contents in. Leaf locked. -ENOMEM. */
 int mm_draw(struct mm_space *space, const struct mm_area *a, uint64_t page, mm_entry *entries);
 

@@ -105,6 +105,13 @@ enum mm_outcome {
 /* Serve a trapped access. May wait for a handler. No locks held. */
 enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access);
 
+/*
+ * A system call is about to access [start, start + len) for the program: open what is there already
+ * or comes without asking anybody, as far as the program itself could access it. What a handler
+ * would be asked about stays closed. No locks held.
+ */
+void mm_make_ready(struct mm_space *space, uint64_t start, uint64_t len, bool write);
+
 /* Why a handler is asked: UFFD_PAGEFAULT_FLAG_* values. */
 #define MM_FAULT_WRITE 1u
 #define MM_FAULT_WP    2u

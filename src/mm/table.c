@@ -6,9 +6,6 @@
 
 #include <errno.h>
 
-/* How many neighbours come along when one page is drawn in from aside. */
-#define DRAW_AROUND 16
-
 struct mm_table *mm_table_new(uint64_t npages, uint32_t type)
 {
 	struct mm_table *table = arena_alloc(sizeof(*table));
@@ -113,29 +110,29 @@ int mm_open(const struct mm_area *a, uint64_t page, uint64_t n, uint32_t prot)
 }
 
 /*
- * A few neighbours that stand aside too come along: their contents are what they are, so nobody can
- * see the difference, and they save a trap each.
+ * Neighbours that stand aside too come along: their contents are what they are, so nobody can see the
+ * difference, and they save a trap each.
  */
 int mm_draw(struct mm_space *space, const struct mm_area *a, uint64_t page, mm_entry *entries)
 {
 	struct mm_table *table = mm_area_table(a);
-	uint64_t base = page - page % MM_LEAF_ENTRIES;
-	uint64_t limit = mm_min(base + MM_LEAF_ENTRIES, mm_area_page(a, a->end));
-	uint64_t n = 0;
-	int err;
+	uint64_t base = page - page % MM_LEAF_ENTRIES, first = page, last = page + 1;
+	uint64_t lo = mm_max(a->pgoff, page - page % MM_AROUND);
+	uint64_t hi = mm_min(mm_area_page(a, a->end), page - page % MM_AROUND + MM_AROUND);
 
-	while (n < DRAW_AROUND && page + n < limit &&
-	       mm_kind(entries[page + n - base]) == MM_SWAP) {
-		err = mm_area_type(a)->alloc(table, page + n);
+	while (first > lo && mm_kind(entries[first - 1 - base]) == MM_SWAP)
+		first--;
+	while (last < hi && mm_kind(entries[last - base]) == MM_SWAP)
+		last++;
+	for (uint64_t p = first; p < last; p++) {
+		int err = mm_area_type(a)->alloc(table, p);
+
 		if (err)
-			break;
-		n++;
+			return err;
 	}
-	if (n == 0)
-		return -ENOMEM;
-	mach_aside_draw(&table->map, page, n);
-	for (uint64_t i = page - base; i < page + n - base; i++)
+	mach_aside_draw(&table->map, first, last - first);
+	for (uint64_t i = first - base; i < last - base; i++)
 		entries[i] = mm_make_present(base + i, entries[i] & (MM_WP | MM_RWP | MM_SOFTDIRTY));
-	mm_stat_add(space->stats, MM_STAT_DRAWN, n);
+	mm_stat_add(space->stats, MM_STAT_DRAWN, last - first);
 	return 0;
 }
