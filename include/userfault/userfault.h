@@ -81,7 +81,10 @@ typedef int (*uf_handler_fn)(const struct uf_fault *fault, void *arg);
 struct uf_handler;
 int uf_handle(void *addr, size_t len, uint64_t modes, uf_handler_fn fn, void *arg,
 	      struct uf_handler **out);
-/* The range becomes ordinary memory with the contents it has. No callback runs when it returns. */
+/*
+ * The range becomes ordinary memory with the contents it has. No callback runs when it returns, so
+ * it must not be called from one of h.
+ */
 int uf_unhandle(struct uf_handler *h);
 
 /* Fill pages of the range (page-aligned): bytes done, or a negative errno when none was. */

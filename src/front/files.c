@@ -46,14 +46,16 @@ static bool numbers_are_ours(void)
 	return false;
 }
 
+/* A place that is free, or whose process ended without a word, goes from `from` to `to`. */
 static void change_sharer(int from, int to)
 {
 	unsigned i;
 	int was;
 
 	for (i = 0; i < SHARERS; i++) {
-		was = from;
-		if (atomic_compare_exchange_strong(&sharer[i], &was, to))
+		was = atomic_load(&sharer[i]);
+		if ((was == from || (!from && SYS(SYS_kill, was, 0) == -ESRCH)) &&
+		    atomic_compare_exchange_strong(&sharer[i], &was, to))
 			return;
 	}
 }
