@@ -175,21 +175,30 @@ EXPORT ssize_t read(int fd, void *buf, size_t n)
 {
 	FILE_REF struct file *f = file_get(fd);
 
-	return likely(!f) ? REAL(read)(fd, buf, n) : sys_errno(io_read(f, fd, buf, n));
+	if (unlikely(f != NULL))
+		return sys_errno(io_read(f, fd, buf, n));
+	mem_ready(buf, n, true);
+	return REAL(read)(fd, buf, n);
 }
 
 EXPORT ssize_t __read_chk(int fd, void *buf, size_t n, size_t size)
 {
 	FILE_REF struct file *f = n <= size ? file_get(fd) : NULL;
 
-	return likely(!f) ? REAL(__read_chk)(fd, buf, n, size) : sys_errno(io_read(f, fd, buf, n));
+	if (unlikely(f != NULL))
+		return sys_errno(io_read(f, fd, buf, n));
+	mem_ready(buf, n, true);
+	return REAL(__read_chk)(fd, buf, n, size);
 }
 
 EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 {
 	FILE_REF struct file *f = file_get(fd);
 
-	return likely(!f) ? REAL(readv)(fd, iov, n) : sys_errno(io_readv(f, fd, iov, n));
+	if (unlikely(f != NULL))
+		return sys_errno(io_readv(f, fd, iov, n));
+	mem_ready_iov(iov, n, true);
+	return REAL(readv)(fd, iov, n);
 }
 
 #define PREAD(name, params, args)                                                                  \
@@ -197,7 +206,10 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 	{                                                                                          \
 		FILE_REF struct file *f = file_get(fd);                                            \
                                                                                                    \
-		return likely(!f) ? REAL(name) args : sys_errno(io_pread(f, fd, buf, n, off));     \
+		if (unlikely(f != NULL))                                                           \
+			return sys_errno(io_pread(f, fd, buf, n, off));                            \
+		mem_ready(buf, n, true);                                                           \
+		return REAL(name) args;                                                            \
 	}
 PREAD(pread, (int fd, void *buf, size_t n, off_t off), (fd, buf, n, off))
 PREAD(pread64, (int fd, void *buf, size_t n, off64_t off), (fd, buf, n, off))
@@ -207,8 +219,10 @@ PREAD(pread64, (int fd, void *buf, size_t n, off64_t off), (fd, buf, n, off))
 	{                                                                                          \
 		FILE_REF struct file *f = n <= size ? file_get(fd) : NULL;                         \
                                                                                                    \
-		return likely(!f) ? REAL(name)(fd, buf, n, off, size)                              \
-				  : sys_errno(io_pread(f, fd, buf, n, off));                       \
+		if (unlikely(f != NULL))                                                           \
+			return sys_errno(io_pread(f, fd, buf, n, off));                            \
+		mem_ready(buf, n, true);                                                           \
+		return REAL(name)(fd, buf, n, off, size);                                          \
 	}
 PREAD_CHK(__pread_chk, off_t)
 PREAD_CHK(__pread64_chk, off64_t)
@@ -218,9 +232,10 @@ PREAD_CHK(__pread64_chk, off64_t)
 	{                                                                                          \
 		FILE_REF struct file *f = file_get(fd);                                            \
                                                                                                    \
-		if (likely(!f))                                                                    \
-			return REAL(name) args;                                                    \
-		return sys_errno(off < 0 ? -EINVAL : io_preadv(f, fd, iov, n, off));               \
+		if (unlikely(f != NULL))                                                           \
+			return sys_errno(off < 0 ? -EINVAL : io_preadv(f, fd, iov, n, off));       \
+		mem_ready_iov(iov, n, true);                                                       \
+		return REAL(name) args;                                                            \
 	}
 PREADV(preadv, (int fd, const struct iovec *iov, int n, off_t off), (fd, iov, n, off))
 PREADV(preadv64, (int fd, const struct iovec *iov, int n, off64_t off), (fd, iov, n, off))
@@ -231,25 +246,33 @@ PREADV(preadv64, (int fd, const struct iovec *iov, int n, off64_t off), (fd, iov
 	{                                                                                          \
 		FILE_REF struct file *f = file_get(fd);                                            \
                                                                                                    \
-		return likely(!f) ? REAL(name)(fd, iov, n, off, flags)                             \
-				  : sys_errno(io_preadv(f, fd, iov, n, off));                      \
+		if (unlikely(f != NULL))                                                           \
+			return sys_errno(io_preadv(f, fd, iov, n, off));                           \
+		mem_ready_iov(iov, n, true);                                                       \
+		return REAL(name)(fd, iov, n, off, flags);                                         \
 	}
 PREADV2(preadv2, off_t)
 PREADV2(preadv64v2, off64_t)
 
-#define WRITE(name, positioned, params, args)                                                      \
+#define WRITE(name, positioned, ready, params, args)                                               \
 	EXPORT ssize_t name params                                                                 \
 	{                                                                                          \
 		FILE_REF struct file *f = file_get(fd);                                            \
                                                                                                    \
-		return likely(!f) ? REAL(name) args : sys_errno(io_write(f, positioned));          \
+		if (unlikely(f != NULL))                                                           \
+			return sys_errno(io_write(f, positioned));                                 \
+		ready(buf, n, false);                                                              \
+		return REAL(name) args;                                                            \
 	}
-WRITE(write, false, (int fd, const void *buf, size_t n), (fd, buf, n))
-WRITE(writev, false, (int fd, const struct iovec *iov, int n), (fd, iov, n))
-WRITE(pwrite, true, (int fd, const void *buf, size_t n, off_t off), (fd, buf, n, off))
-WRITE(pwrite64, true, (int fd, const void *buf, size_t n, off64_t off), (fd, buf, n, off))
-WRITE(pwritev, true, (int fd, const struct iovec *iov, int n, off_t off), (fd, iov, n, off))
-WRITE(pwritev64, true, (int fd, const struct iovec *iov, int n, off64_t off), (fd, iov, n, off))
+WRITE(write, false, mem_ready, (int fd, const void *buf, size_t n), (fd, buf, n))
+WRITE(writev, false, mem_ready_iov, (int fd, const struct iovec *buf, int n), (fd, buf, n))
+WRITE(pwrite, true, mem_ready, (int fd, const void *buf, size_t n, off_t off), (fd, buf, n, off))
+WRITE(pwrite64, true, mem_ready, (int fd, const void *buf, size_t n, off64_t off),
+      (fd, buf, n, off))
+WRITE(pwritev, true, mem_ready_iov, (int fd, const struct iovec *buf, int n, off_t off),
+      (fd, buf, n, off))
+WRITE(pwritev64, true, mem_ready_iov, (int fd, const struct iovec *buf, int n, off64_t off),
+      (fd, buf, n, off))
 
 EXPORT int ioctl(int fd, unsigned long cmd, ...)
 {

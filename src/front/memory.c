@@ -7,6 +7,7 @@
 #include "front/front.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -365,4 +366,35 @@ int mem_brk_down(uint64_t from, uint64_t to)
 	if (start >= end || !front_managing() || !managed(start, end - start))
 		return 0;
 	return mem_munmap(start, end - start);
+}
+
+void mem_open(const void *buf, size_t n, bool write)
+{
+	struct mach_entry entry;
+	uint64_t start = (uintptr_t)buf;
+
+	if (n == 0 || start >= mach_task_size() || n > mach_task_size() - start)
+		return;
+	mach_enter(&entry);
+	mm_make_ready(mm_space_self, start, n, write);
+	mach_leave(&entry);
+}
+
+void mem_open_iov(const struct iovec *iov, int n, bool write)
+{
+	struct mach_entry entry;
+	struct iovec one;
+	int err;
+
+	if (n < 0 || n > IOV_MAX)
+		return;
+	mem_open(iov, (size_t)n * sizeof(*iov), false);
+	for (int i = 0; i < n; i++) {
+		mach_enter(&entry);
+		err = mach_copy_in(&one, (uintptr_t)(iov + i), sizeof(one));
+		mach_leave(&entry);
+		if (err)
+			return;
+		mem_open(one.iov_base, one.iov_len, write);
+	}
 }

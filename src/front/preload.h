@@ -11,6 +11,7 @@
  *   signals.c   masks, alternate stacks
  *   actions.c   sigaction and its kin
  *   threads.c   pthread_create, clone
+ *   sockets.c   buffers that go to sockets
  *   process.c   fork, exec, the constructor
  *   syscall.c   syscall()
  *   unwind.c    cleanups of cancelled threads
@@ -35,6 +36,8 @@
 
 #include "front/front.h"
 
+#include <sys/socket.h>
+
 #define EXPORT __attribute__((visibility("default")))
 
 /* ---- real.c ------------------------------------------------------------------------------------
@@ -52,29 +55,30 @@ int __openat_2(int dir, const char *path, int flags);
 int __openat64_2(int dir, const char *path, int flags);
 ssize_t __readlink_chk(const char *path, char *buf, size_t n, size_t size);
 ssize_t __readlinkat_chk(int dir, const char *path, char *buf, size_t n, size_t size);
+ssize_t __recv_chk(int fd, void *buf, size_t n, size_t size, int flags);
+ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t size, int flags, struct sockaddr *from,
+		       socklen_t *len);
 pid_t _Fork(void);
 void __longjmp_chk(struct __jmp_buf_tag env[1], int value) __attribute__((noreturn));
 
 /* Every libc function that a wrapper goes on to. */
-#define REAL_LIST(X)                                                                                   \
-	X(read)                                                                                        \
-	X(__read_chk) X(readv) X(pread) X(pread64) X(preadv) X(preadv64) X(preadv2) X(preadv64v2) X(   \
-		__pread_chk) X(__pread64_chk) X(write) X(writev) X(pwrite) X(pwrite64) X(pwritev)      \
-		X(pwritev64) X(ioctl) X(close) X(dup) X(dup2) X(dup3) X(fcntl) X(fcntl64) X(fclose) X( \
-			open) X(open64) X(openat) X(openat64) X(fopen) X(fopen64) X(__open_2)          \
-			X(__open64_2) X(__openat_2) X(__openat64_2) X(readlink) X(readlinkat) X(       \
-				__readlink_chk) X(__readlinkat_chk) X(poll) X(__poll_chk) X(ppoll)     \
-				X(__ppoll_chk) X(select) X(pselect) X(epoll_ctl) X(epoll_wait) X(      \
-					epoll_pwait) X(epoll_pwait2) X(sbrk) X(brk) X(sigaction)       \
-					X(signal) X(sysv_signal) X(sigset) X(siginterrupt) X(          \
-						sigprocmask) X(pthread_sigmask) X(sigsuspend)          \
-						X(sigpending) X(longjmp) X(_longjmp) X(siglongjmp) X(  \
-							__longjmp_chk) X(pthread_create) X(clone)      \
-							X(_Fork) X(execve) X(execvpe) X(               \
-								fexecve) X(execveat)                   \
-								X(posix_spawn) X(posix_spawnp) X(      \
-									posix_spawnattr_setsigmask)    \
-									X(pthread_attr_setsigmask_np)
+/* clang-format off */
+#define REAL_LIST(X)                                                                           \
+	X(read) X(__read_chk) X(readv) X(pread) X(pread64) X(preadv) X(preadv64)               \
+	X(preadv2) X(preadv64v2) X(__pread_chk) X(__pread64_chk) X(write) X(writev)            \
+	X(pwrite) X(pwrite64) X(pwritev) X(pwritev64) X(ioctl) X(close) X(dup) X(dup2)         \
+	X(dup3) X(fcntl) X(fcntl64) X(fclose) X(open) X(open64) X(openat) X(openat64)          \
+	X(fopen) X(fopen64) X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2)            \
+	X(readlink) X(readlinkat) X(__readlink_chk) X(__readlinkat_chk) X(poll)                \
+	X(__poll_chk) X(ppoll) X(__ppoll_chk) X(select) X(pselect) X(epoll_ctl)                \
+	X(epoll_wait) X(epoll_pwait) X(epoll_pwait2) X(sbrk) X(brk) X(sigaction)               \
+	X(signal) X(sysv_signal) X(sigset) X(siginterrupt) X(sigprocmask)                      \
+	X(pthread_sigmask) X(sigsuspend) X(sigpending) X(longjmp) X(_longjmp)                  \
+	X(siglongjmp) X(__longjmp_chk) X(pthread_create) X(clone) X(_Fork) X(execve)           \
+	X(execvpe) X(fexecve) X(execveat) X(posix_spawn) X(posix_spawnp)                       \
+	X(posix_spawnattr_setsigmask) X(pthread_attr_setsigmask_np) X(send) X(sendto)          \
+	X(recv) X(recvfrom) X(__recv_chk) X(__recvfrom_chk) X(sendmsg) X(recvmsg)
+/* clang-format on */
 
 enum real_id {
 #define X(name) REAL_##name,
