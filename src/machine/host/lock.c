@@ -4,7 +4,11 @@
  */
 #include "machine/host/internal.h"
 
-#define SPINS 200
+/*
+ * Short: what is done under these locks is, and a holder that was put off its CPU, perhaps by the very
+ * thread it has just woken, does not come back for being waited for.
+ */
+#define SPINS 50
 
 #define WRITER	 (1u << 31)
 #define SLEEPERS (1u << 30)

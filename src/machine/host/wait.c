@@ -223,22 +223,21 @@ bool wait_is_wakeup(const siginfo_t *info)
 
 void mach_wait_init(struct mach_waiter *w)
 {
-	w->tid = sys_gettid();
-	w->tgid = sys_getpid();
 	w->cpu = cpu_current();
-	if (w->tgid != peers.own)
-		peer_remember(w->tgid);
 	atomic_store_explicit(&w->state, WAITING, memory_order_release);
 }
 
+/* Who sleeps is named before others can see that it does; who spins need not be known. */
 void mach_wake(struct mach_waiter *w)
 {
-	uint32_t tid = w->tid, tgid = w->tgid;
+	uint32_t state = atomic_load(&w->state), tid, tgid;
 	siginfo_t info;
 
-	if (atomic_exchange(&w->state, WOKEN) != ASLEEP)
-		return;
-	if (tgid != peers.own && tgid != sys_getpid() && !peer_alive(tgid))
+	do {
+		tid = __atomic_load_n(&w->tid, __ATOMIC_RELAXED);
+		tgid = __atomic_load_n(&w->tgid, __ATOMIC_RELAXED);
+	} while (!atomic_compare_exchange_weak(&w->state, &state, WOKEN));
+	if (state != ASLEEP || (tgid != peers.own && tgid != sys_getpid() && !peer_alive(tgid)))
 		return;
 	memset(&info, 0, sizeof(info));
 	info.si_signo = SIGSEGV;
@@ -344,6 +343,10 @@ int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
 
 	if (spin(w, spin_ns))
 		return 0;
+	__atomic_store_n(&w->tid, sys_gettid(), __ATOMIC_RELAXED);
+	__atomic_store_n(&w->tgid, sys_getpid(), __ATOMIC_RELAXED);
+	if (w->tgid != peers.own)
+		peer_remember(w->tgid);
 	/* From the moment others can see ASLEEP, the wake-up must find its signal blocked. */
 	sys_sigprocmask(SIG_BLOCK, &raised, &old);
 	if (atomic_compare_exchange_strong(&w->state, &waiting, ASLEEP))

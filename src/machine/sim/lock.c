@@ -317,6 +317,8 @@ int mach_notify_create(struct mach_notify *n, int flags, int *fd)
 {
 	(void)flags;
 	sim_point();
+	if (sim_no_memory())
+		return -ENOMEM;
 	for (int i = 0; i < MAX_NOTIFIES; i++) {
 		bool no = false;
 

@@ -132,7 +132,7 @@ int mach_map_adopt(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_
 	for (uint64_t i = 0; i < npages; i++)
 		if (!adoptable(&first[i], prot))
 			sim_fail("adopt of what is not one private anonymous mapping");
-	m = map_new(map, npages);
+	m = sim_no_memory() ? NULL : map_new(map, npages);
 	if (!m)
 		return -ENOMEM;
 	for (uint64_t i = 0; i < npages; i++) {
@@ -156,7 +156,7 @@ int mach_map_fresh(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_
 
 	(void)prot;
 	sim_point();
-	m = map_new(map, npages);
+	m = sim_no_memory() ? NULL : map_new(map, npages);
 	if (!m)
 		return -ENOMEM;
 	for (uint64_t i = 0; i < npages; i++) {
@@ -200,6 +200,8 @@ int mach_map_move(const struct mach_span *from, uint64_t to)
 	struct sim_map *m = sim_map_of(from->map);
 
 	sim_point();
+	if (sim_no_memory())
+		return -ENOMEM;
 	for (uint64_t i = 0; i < from->npages; i++) {
 		struct sim_page *old = span_page(from, from->first + i);
 		struct sim_page *new = sim_page_must(to + i * UF_PAGE_SIZE);
@@ -221,6 +223,8 @@ int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint3
 	sim_point();
 	if (!prot || (prot & ~span->prot))
 		sim_fail("open with %#x where the area has %#x", prot, span->prot);
+	if (sim_no_memory())
+		return -ENOMEM;
 	for (uint64_t i = page; i < page + n; i++) {
 		struct sim_page *p = span_page(span, i);
 

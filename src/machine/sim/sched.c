@@ -51,6 +51,11 @@ bool sim_chance(unsigned permille)
 	return permille && sim_random(1000) < permille;
 }
 
+bool sim_no_memory(void)
+{
+	return !sim_in_atomic() && sim_current->id && sim_chance(sim_config.nomem);
+}
+
 void sim_decide(uint64_t what)
 {
 	hash = sim_mix(hash ^ what);
@@ -188,7 +193,7 @@ void sim_start(const struct sim_config *config)
 	if (arena == MAP_FAILED)
 		sim_fail("no memory for the arena: %s", strerror(errno));
 	mach_arena_base = arena;
-	mach_arena_size = SIM_ARENA;
+	mach_arena_size = config->arena ? config->arena : SIM_ARENA;
 	sim_world_start();
 }
 

@@ -54,6 +54,8 @@ void sim_decide(uint64_t what); /* into the hash */
 /* Called by a scheduler at a point, on the running thread, before it chooses. */
 void sim_at_point(void);
 bool sim_in_atomic(void);
+/* Shall this call fail for want of memory? */
+bool sim_no_memory(void);
 
 /* The world's part of sim_start, sim_stop. */
 void sim_world_start(void);

@@ -40,10 +40,12 @@ struct sim_config {
 	enum sim_mode mode;
 	uint64_t seed;
 	uint64_t pages; /* size of the window */
+	uint64_t arena; /* bytes of arena that may be used; 0: as much as there is */
 	/* Chances in a thousand. */
 	unsigned evict;	 /* the TLB forgets a page at an access or a TLB operation */
 	unsigned signal; /* a waiting trap is ended by a signal */
 	unsigned stutter; /* mach_frames_copy reads nothing although it could */
+	unsigned nomem;	  /* a call that may fail with -ENOMEM does */
 	uint64_t max_points; /* a run of more scheduling points is a livelock; 0: no limit */
 	bool may_ptrace;
 

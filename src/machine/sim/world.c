@@ -281,6 +281,8 @@ int mach_vma_next(uint64_t addr, struct mach_vma *vma)
 
 int mach_munmap(uint64_t addr, uint64_t len)
 {
+	if (sim_no_memory())
+		return -ENOMEM;
 	sim_munmap(addr, len);
 	return 0;
 }
@@ -292,6 +294,8 @@ int mach_mmap_over(uint64_t addr, uint64_t len, int prot, int flags, int fd, uin
 	(void)off;
 	if (!(flags & MAP_FIXED))
 		sim_fail("mach_mmap_over without MAP_FIXED");
+	if (sim_no_memory())
+		return -ENOMEM;
 	like.shared = flags & MAP_SHARED;
 	if (flags & MAP_ANONYMOUS)
 		like.kind = like.shared ? MACH_VMA_SHMEM : MACH_VMA_ANON;
@@ -322,7 +326,7 @@ int mach_reserve(uint64_t hint, uint64_t len, uint64_t *addr)
 	page = at ? (uint64_t)(at - sim_pages) : sim_config.pages;
 	if (!at || find_holes(page, n) != page)
 		page = find_holes(0, n);
-	if (page >= sim_config.pages)
+	if (page >= sim_config.pages || sim_no_memory())
 		return -ENOMEM;
 	*addr = SIM_BASE + page * UF_PAGE_SIZE;
 	sim_mmap(*addr, len, 0);
