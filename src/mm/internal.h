@@ -67,8 +67,14 @@ int mm_area_split_range(struct mm_space *space, uint64_t start, uint64_t end);
 void mm_area_merge(struct mm_space *space, uint64_t start, uint64_t end);
 /* Put in a new area with these fields; it overlaps none. -ENOMEM. */
 int mm_area_insert(struct mm_space *space, const struct mm_area *fields);
-/* Take one area out of the space and free it; its table stays. */
-void mm_area_take(struct mm_space *space, struct mm_area *a);
+/*
+ * The same in two steps, for callers that must not fail in between: an area with room for it kept, to
+ * be freed or put in before another is asked for.
+ */
+struct mm_area *mm_area_new(struct mm_space *space, const struct mm_area *fields);
+void mm_area_link(struct mm_space *space, struct mm_area *a);
+/* Let it begin at another address. */
+void mm_area_rebase(struct mm_space *space, struct mm_area *a, uint64_t start);
 /*
  * Take the areas that lie in [start, end) out of the space, zap their pages, destroy tables that
  * nothing shows any more. Borders have been split. The program's range is unmapped already.

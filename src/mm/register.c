@@ -67,8 +67,9 @@ static int take_over(struct mm_space *space, const struct piece *p)
 					  (p->vma.shared ? MM_AREA_SHARED : 0) |
 					  (p->vma.growsdown ? MM_AREA_GROWSDOWN : 0)};
 	struct mm_table *table;
+	struct mm_area *a;
 	uint32_t index = 0;
-	int err;
+	int err = -ENOMEM;
 
 	while (mm_types[index] != type)
 		index++;
@@ -76,20 +77,16 @@ static int take_over(struct mm_space *space, const struct piece *p)
 	if (!table)
 		return -ENOMEM;
 	fields.table = arena_ref(table);
-	err = mm_area_reserve(space, 1);
-	if (!err)
+	a = mm_area_new(space, &fields);
+	/* Last: once the range is ours, only an area can show what it contains. */
+	if (a)
 		err = type->adopt(table, p->start, p->end, &p->vma);
 	if (err) {
+		arena_free(a, sizeof(*a));
 		mm_table_free(table);
 		return err;
 	}
-	err = mm_area_insert(space, &fields);
-	if (err) {
-		/* The range is ours already; without an area its contents would be lost. */
-		mach_map_destroy(&table->map);
-		mm_table_free(table);
-		return err;
-	}
+	mm_area_link(space, a);
 	space->pages += pages;
 	mm_note_usage(space);
 	return 0;

@@ -25,27 +25,27 @@ static int add_fresh(struct mm_space *space, const struct mm_area *like, uint64_
 		     uint64_t end)
 {
 	uint64_t pages = (end - start) >> UF_PAGE_SHIFT;
-	struct mm_area fields = *like;
+	struct mm_area fields = *like, *a;
 	struct mm_table *table = mm_table_new(pages, mm_area_table(like)->type);
-	int err;
+	int err = -ENOMEM;
 
 	if (!table)
 		return -ENOMEM;
-	err = mm_area_reserve(space, 1);
-	if (!err)
-		err = mach_map_fresh(&table->map, start, pages, like->prot);
-	if (err) {
-		mm_table_free(table);
-		return err;
-	}
 	fields.start = start;
 	fields.end = end;
 	fields.pgoff = 0;
 	fields.table = arena_ref(table);
-	err = mm_area_insert(space, &fields);
-	if (!err)
-		space->pages += pages;
-	return err;
+	a = mm_area_new(space, &fields);
+	if (a)
+		err = mach_map_fresh(&table->map, start, pages, like->prot);
+	if (err) {
+		arena_free(a, sizeof(*a));
+		mm_table_free(table);
+		return err;
+	}
+	mm_area_link(space, a);
+	space->pages += pages;
+	return 0;
 }
 
 /* Without the REMAP event the moved range is registered with nobody. */
@@ -54,43 +54,59 @@ static bool stays_registered(const struct mm_area *a)
 	return a->handler == 0 || mm_handler->wants(a->handler, MM_EVENT_REMAP);
 }
 
-static int move_area(struct remap *r, struct mm_area *a)
+/* Every area of [from, from + len), which is split at its borders, to `to`. *done bytes went. */
+static int shift_areas(struct mm_space *space, uint64_t from, uint64_t to, uint64_t len,
+		       uint64_t *done)
 {
-	struct mach_span span = mm_area_span(a);
-	struct mm_area moved = *a;
-	uint64_t start = a->start, end = a->end;
-	int err;
+	for (*done = 0; *done < len;) {
+		struct mm_area *a = mm_area_find(space, from + *done);
+		struct mach_span span = mm_area_span(a);
+		int err = mach_map_move(&span, to + *done);
 
-	moved.start = r->new + (start - r->old);
-	moved.end = r->new + (end - r->old);
-	err = mach_map_move(&span, moved.start);
-	if (err)
-		return err;
-	if (!stays_registered(a)) {
-		mm_clear_marks(a);
-		moved.handler = 0;
-		moved.modes = 0;
+		if (err)
+			return err;
+		mm_area_rebase(space, a, to + *done);
+		*done += a->end - a->start;
 	}
-	mm_area_take(r->space, a);
-	err = mm_area_insert(r->space, &moved);
-	if (!err && r->keep)
-		err = add_fresh(r->space, &r->like, start, end);
-	return err;
+	return 0;
 }
 
-/* Every area of the old range; it is split at its borders. Write lock held. */
+/* What moved belongs to nobody from here on, marks included. */
+static void disown_areas(struct mm_space *space, uint64_t start, uint64_t end)
+{
+	uint32_t i = mm_area_index(space, start);
+	struct mm_area *a;
+
+	for (; (a = mm_area_at(space, i)) != NULL && a->start < end; i++) {
+		mm_clear_marks(a);
+		a->handler = 0;
+		a->modes = 0;
+	}
+}
+
+/* The range itself and what comes new with it; all of it, or nothing. */
 static int move_areas(struct remap *r)
 {
-	uint64_t end = r->old + r->old_len, addr = r->old;
-	int err = 0;
+	uint64_t done, back, end = r->old + r->old_len;
+	bool stays = stays_registered(&r->like);
+	struct mm_area like = r->like;
+	int err = shift_areas(r->space, r->old, r->new, r->old_len, &done);
 
-	while (!err && addr < end) {
-		struct mm_area *a = mm_area_find(r->space, addr);
-
-		addr = a->end;
-		err = move_area(r, a);
+	if (!err && r->keep)
+		err = add_fresh(r->space, &r->like, r->old, end);
+	if (!stays)
+		like.handler = like.modes = 0;
+	if (!err && r->new_len > r->old_len)
+		err = add_fresh(r->space, &like, r->new + r->old_len, r->new + r->new_len);
+	if (err) {
+		if (shift_areas(r->space, r->new, r->old, done, &back) == 0)
+			(void)mach_munmap(r->new, r->new_len);
+		return err;
 	}
-	return err;
+	if (!stays)
+		disown_areas(r->space, r->new, r->new + r->old_len);
+	r->moved = true;
+	return 0;
 }
 
 /* Cut the range to its new length; what is cut was told about before. */
@@ -136,21 +152,9 @@ static int do_move(struct remap *r, bool fixed)
 		err = cut_tail(r);
 	if (!err && fixed)
 		err = mm_area_split_range(space, r->new, r->new + r->new_len);
-	if (!err && !fixed)
-		err = mach_reserve(0, r->new_len, &r->new);
-	if (!err && fixed)
-		err = clear_way(r);
 	if (!err)
-		err = move_areas(r);
-	if (!err && r->new_len > r->old_len) {
-		struct mm_area like = r->like;
-
-		if (!stays_registered(&like))
-			like.handler = like.modes = 0;
-		err = add_fresh(space, &like, r->new + r->old_len, r->new + r->new_len);
-	}
-	r->moved = !err;
-	return err;
+		err = fixed ? clear_way(r) : mach_reserve(0, r->new_len, &r->new);
+	return err ? err : move_areas(r);
 }
 
 /* Grow without moving, if the addresses behind are free. */
@@ -170,7 +174,10 @@ static int grow_in_place(struct remap *r)
 		mach_munmap(got, more);
 		return -ENOMEM;
 	}
-	return add_fresh(r->space, &r->like, end, end + more);
+	err = add_fresh(r->space, &r->like, end, end + more);
+	if (err)
+		(void)mach_munmap(end, more);
+	return err;
 }
 
 /* Everything mremap(2) refuses before it touches a thing. */

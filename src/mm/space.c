@@ -111,28 +111,50 @@ int mm_area_reserve(struct mm_space *space, uint32_t n)
 	return 0;
 }
 
-int mm_area_insert(struct mm_space *space, const struct mm_area *fields)
+struct mm_area *mm_area_new(struct mm_space *space, const struct mm_area *fields)
 {
 	struct mm_area *a;
-	uf_ref *refs;
-	uint32_t i;
-	int err;
 
-	err = mm_area_reserve(space, 1);
-	if (err)
-		return err;
+	if (mm_area_reserve(space, 1) != 0)
+		return NULL;
 	a = arena_alloc(sizeof(*a));
-	if (!a)
-		return -ENOMEM;
-	*a = *fields;
-	i = mm_area_index(space, a->start);
-	refs = area_refs(space);
+	if (a)
+		*a = *fields;
+	return a;
+}
+
+void mm_area_link(struct mm_space *space, struct mm_area *a)
+{
+	uint32_t i = mm_area_index(space, a->start);
+	uf_ref *refs = area_refs(space);
+
 	memmove(refs + i + 1, refs + i, (space->nareas - i) * sizeof(*refs));
 	refs[i] = arena_ref(a);
 	space->nareas++;
 	atomic_fetch_add(&space->changes, 1);
 	atomic_store_explicit(&space->active, 1, memory_order_release);
+}
+
+int mm_area_insert(struct mm_space *space, const struct mm_area *fields)
+{
+	struct mm_area *a = mm_area_new(space, fields);
+
+	if (!a)
+		return -ENOMEM;
+	mm_area_link(space, a);
 	return 0;
+}
+
+void mm_area_rebase(struct mm_space *space, struct mm_area *a, uint64_t start)
+{
+	uint32_t i = mm_area_index(space, a->start);
+	uf_ref *refs = area_refs(space);
+
+	memmove(refs + i, refs + i + 1, (space->nareas - i - 1) * sizeof(*refs));
+	space->nareas--;
+	a->end = start + (a->end - a->start);
+	a->start = start;
+	mm_area_link(space, a);
 }
 
 /* Take n areas out of the array, from the i-th on, and free them. */
@@ -147,11 +169,6 @@ static void area_drop(struct mm_space *space, uint32_t i, uint32_t n)
 	atomic_fetch_add(&space->changes, 1);
 	if (space->nareas == 0)
 		atomic_store_explicit(&space->active, 0, memory_order_release);
-}
-
-void mm_area_take(struct mm_space *space, struct mm_area *a)
-{
-	area_drop(space, mm_area_index(space, a->start), 1);
 }
 
 int mm_area_split(struct mm_space *space, uint64_t addr)
