@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 static uint64_t base_use;
+static bool memory_is_short;
 
 static enum sim_trap serve_fault(uint64_t addr, bool write, struct mach_trap *trap)
 {
@@ -37,6 +38,7 @@ void front_start(struct sim_config *config)
 	struct mach_entry e;
 
 	config->fault = serve_fault;
+	memory_is_short = config->nomem || config->arena;
 	sim_start(config);
 	sim_lock_class(mach_arena_base, UF_PAGE_SIZE, SIM_LOCK_INNER);
 	mach_enter(&e);
@@ -72,7 +74,13 @@ void front_open(struct front_uffd *u, uint64_t features)
 {
 	struct uf_api api = { .api = UF_API, .features = features };
 
-	CHECK_EQ(uffd_create(mm_space_self, 0, false, &u->ref, &u->fd), 0);
+	int err;
+
+	/* Where memory is short, it may come back. */
+	while ((err = uffd_create(mm_space_self, 0, false, &u->ref, &u->fd)) == -ENOMEM &&
+	       memory_is_short)
+		mach_relax();
+	CHECK_EQ(err, 0);
 	atomic_store(&u->stop, false);
 	atomic_store(&u->closed, false);
 	sim_lock_class(arena_at(u->ref), sizeof(struct mach_lock), SIM_LOCK_ALONE);

@@ -1,12 +1,12 @@
 /*
  * schedules.c - random programs against random schedules.
  *
- *   sim-schedules [--seed N] [--seeds N] [--steps N] [--threads N] [--real] [--replay]
+ *   sim-schedules [--seed N] [--seeds N] [--steps N] [--threads N] [--tight] [--real] [--replay]
  *
  * Some threads load, store, zap, map, move and protect at random; others are the handlers, which
  * answer what they read, sometimes late, twice, wrongly at first or not at all until asked again.
  * What is seen is held against the model, the page tables against the TLB, and at the end nothing
- * may be left. A failing seed is printed with the command that replays it; --replay also tells each
+ * may be left. --tight runs out of memory now and then. A failing seed is printed with the command that replays it; --replay also tells each
  * step. --real runs real threads without the model, for the thread sanitizer.
  */
 #include <stdio.h>
@@ -20,9 +20,9 @@ struct schedule schedule;
 
 static void say_how(void)
 {
-	fprintf(stderr, "replay: sim-schedules --seed %llu --steps %llu --threads %u%s --replay\n",
+	fprintf(stderr, "replay: sim-schedules --seed %llu --steps %llu --threads %u%s%s --replay\n",
 		(unsigned long long)schedule.seed, (unsigned long long)schedule.steps,
-		schedule.threads, schedule.real ? " --real" : "");
+		schedule.threads, schedule.tight ? " --tight" : "", schedule.real ? " --real" : "");
 }
 
 static uint64_t run_one(uint64_t seed)
@@ -34,6 +34,8 @@ static uint64_t run_one(uint64_t seed)
 		.evict = seed % 3 ? 10 : 0,
 		.signal = seed % 4 ? 60 : 0,
 		.stutter = seed % 5 ? 0 : 50,
+		.nomem = schedule.tight ? 5 + 10 * (seed % 4) : 0,
+		.arena = schedule.tight && seed % 2 ? 30 * UF_PAGE_SIZE : 0,
 		.max_points = schedule.steps * 500 + 200000,
 		.quiet = schedule.real ? NULL : schedule_look,
 		.failed = say_how,
@@ -64,7 +66,7 @@ static uint64_t run_one(uint64_t seed)
 static void usage(void)
 {
 	fprintf(stderr, "usage: sim-schedules [--seed N] [--seeds N] [--steps N] [--threads N] "
-			"[--real] [--replay]\n");
+			"[--tight] [--real] [--replay]\n");
 	exit(2);
 }
 
@@ -96,6 +98,8 @@ int main(int argc, char **argv)
 			schedule.steps = number(argv, &i);
 		else if (strcmp(argv[i], "--threads") == 0)
 			schedule.threads = (unsigned)number(argv, &i);
+		else if (strcmp(argv[i], "--tight") == 0)
+			schedule.tight = true;
 		else if (strcmp(argv[i], "--real") == 0)
 			schedule.real = true;
 		else if (strcmp(argv[i], "--replay") == 0)

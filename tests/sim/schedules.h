@@ -23,6 +23,7 @@ struct schedule {
 	uint64_t seed, steps;
 	unsigned threads;
 	bool real, replay;
+	bool tight; /* short of memory */
 	_Atomic uint64_t done; /* steps */
 	_Atomic unsigned working;
 	_Atomic bool stop;
@@ -60,7 +61,7 @@ void do_access(uint64_t page, bool write);
 void do_zap(uint64_t page, uint64_t n);
 void do_mprotect(uint64_t page, uint64_t n, uint32_t prot);
 void do_map(uint64_t page, uint64_t n, uint32_t prot);
-void do_unmap(uint64_t page, uint64_t n);
+int do_unmap(uint64_t page, uint64_t n);
 void do_remap(uint64_t to, uint64_t from, uint64_t n);
 void do_open(struct slot *s);
 void do_close(struct slot *s);

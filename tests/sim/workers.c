@@ -66,7 +66,10 @@ static void look_at(uint64_t page)
 		sim_fail("page %#llx: the mm and the machine disagree on whose it is",
 			 (unsigned long long)PAGE(page));
 	if (seen.managed) {
-		CHECK(front_pagemap(PAGE(page), &word) && front_scan(PAGE(page), &scan));
+		if (!front_pagemap(PAGE(page), &word) || !front_scan(PAGE(page), &scan)) {
+			CHECK(schedule.tight);
+			return;
+		}
 		seen.prot = area.prot;
 		seen.modes = area.modes;
 		seen.kind = kind_of(word);
@@ -316,7 +319,7 @@ static void map_something(uint64_t page, uint64_t n, uint64_t other)
 		do_map(page, n, RW);
 		break;
 	case 6:
-		do_unmap(page, n);
+		(void)do_unmap(page, n);
 		do_map(page, n, RW);
 		break;
 	case 7:
@@ -435,7 +438,8 @@ static void main_body(void *arg)
 	atomic_store(&schedule.stop, true);
 	for (unsigned i = 0; i < SLOTS; i++)
 		do_close(&schedule.slots[i]);
-	do_unmap(0, SPACE);
+	while (do_unmap(0, SPACE) != 0)
+		mach_relax();
 	for (unsigned i = first; i < first + SLOTS * READERS; i++)
 		sim_join(i);
 }
