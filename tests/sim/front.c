@@ -6,6 +6,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_WRITE 23
+#endif
+
 static uint64_t base_use;
 static bool memory_is_short;
 
@@ -70,7 +75,7 @@ void front_stop(void)
 
 /* ---- Descriptors ------------------------------------------------------------------------------- */
 
-void front_open(struct front_uffd *u, uint64_t features)
+void front_make(struct front_uffd *u, uint64_t features)
 {
 	struct uf_api api = { .api = UF_API, .features = features };
 
@@ -81,12 +86,22 @@ void front_open(struct front_uffd *u, uint64_t features)
 	       memory_is_short)
 		mach_relax();
 	CHECK_EQ(err, 0);
-	atomic_store(&u->stop, false);
 	atomic_store(&u->closed, false);
 	sim_lock_class(arena_at(u->ref), sizeof(struct mach_lock), SIM_LOCK_ALONE);
 	if (features != ~0ull)
 		CHECK_EQ(front_ioctl(u, UF_IO_API, &api), 0);
+}
+
+void front_publish(struct front_uffd *u)
+{
+	atomic_store(&u->stop, false);
 	atomic_store(&u->users, 1);
+}
+
+void front_open(struct front_uffd *u, uint64_t features)
+{
+	front_make(u, features);
+	front_publish(u);
 }
 
 bool front_get(struct front_uffd *u)
@@ -310,6 +325,24 @@ static void zap_native(uint64_t addr, uint64_t len, uint32_t advice)
 int front_zap(uint64_t addr, uint64_t len)
 {
 	return each_piece(addr, len, zap_managed, zap_native, MADV_DONTNEED);
+}
+
+static int populate_managed(uint64_t addr, uint64_t len, uint32_t advice)
+{
+	return mm_madvise(mm_space_self, addr, len, (int)advice);
+}
+
+static void leave_native(uint64_t addr, uint64_t len, uint32_t advice)
+{
+	(void)addr;
+	(void)len;
+	(void)advice;
+}
+
+int front_populate(uint64_t addr, uint64_t len, bool write)
+{
+	return each_piece(addr, len, populate_managed, leave_native,
+			  write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
 }
 
 int front_mremap(uint64_t from, uint64_t from_len, uint64_t to_len, int flags, uint64_t to,

@@ -45,6 +45,9 @@ struct front_uffd {
 
 /* Open, and API with these features unless they are ~0. */
 void front_open(struct front_uffd *u, uint64_t features);
+/* The same in two steps: nobody can get it before it is published. */
+void front_make(struct front_uffd *u, uint64_t features);
+void front_publish(struct front_uffd *u);
 /* For a call that uses it: false when it is closed already. Every get has its put. */
 bool front_get(struct front_uffd *u);
 void front_put(struct front_uffd *u);
@@ -78,6 +81,8 @@ int front_munmap(uint64_t addr, uint64_t len);
 int front_mmap(uint64_t addr, uint64_t len, uint32_t prot);
 int front_mprotect(uint64_t addr, uint64_t len, uint32_t prot);
 int front_zap(uint64_t addr, uint64_t len);
+/* MADV_POPULATE_READ, _WRITE of the managed part. */
+int front_populate(uint64_t addr, uint64_t len, bool write);
 int front_mremap(uint64_t from, uint64_t from_len, uint64_t to_len, int flags, uint64_t to,
 		 uint64_t *result);
 

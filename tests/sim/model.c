@@ -294,11 +294,9 @@ static bool leave(const struct model_op *op, struct model_state *src)
 {
 	if (!movable(op, src))
 		return false;
-	if (op->type == MODEL_MOVE) {
-		empty_page(src, MODEL_EMPTY);
-		return true;
-	}
 	empty_page(src, MODEL_EMPTY);
+	if (op->type == MODEL_MOVE || op->keeps)
+		return true;
 	src->mapped = src->prot = src->owner = src->modes = 0;
 	return true;
 }
@@ -472,6 +470,12 @@ static void spread(struct page *p)
 	}
 }
 
+void model_owner_changed(void)
+{
+	for (uint64_t i = 0; i < npages; i++)
+		spread(&pages[i]);
+}
+
 /* ---- Striking out ------------------------------------------------------------------------------ */
 
 /* Keep the states that the test likes; `what` is what cannot be when none is left. */
@@ -623,6 +627,24 @@ void model_access_end(struct model_access *a)
 	p->readers -= !a->write;
 	p->writers -= a->write;
 	accesses[sim_self()] = NULL;
+}
+
+void model_touch_begin(uint64_t page, uint64_t n, bool write)
+{
+	for (uint64_t i = page; i < page + n; i++) {
+		pages[i].readers += !write;
+		pages[i].writers += write;
+		note(page_at(i), "touched", write, 0);
+		spread(page_at(i));
+	}
+}
+
+void model_touch_end(uint64_t page, uint64_t n, bool write)
+{
+	for (uint64_t i = page; i < page + n; i++) {
+		pages[i].readers -= !write;
+		pages[i].writers -= write;
+	}
 }
 
 /* ---- Contents ---------------------------------------------------------------------------------- */

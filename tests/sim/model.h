@@ -53,7 +53,7 @@ struct model_op {
 	uint8_t owner, modes, prot;
 	bool wp;    /* COPY */
 	bool holes; /* MOVE: ALLOW_SRC_HOLES */
-	bool keeps; /* REMAP: the owner is told, the range stays registered */
+	bool keeps; /* REMAP: DONTUNMAP, the source stays mapped, empty */
 	unsigned bit;
 };
 
@@ -63,6 +63,8 @@ struct model_owner {
 };
 
 extern struct model_owner model_owners[256];
+/* One of them does more than before from now on. */
+void model_owner_changed(void);
 
 /* pages: how many of the window, from its start. All are holes. */
 void model_start(uint64_t pages);
@@ -80,6 +82,10 @@ struct model_access {
 };
 void model_access_begin(struct model_access *a, uint64_t page, bool write);
 void model_access_end(struct model_access *a);
+
+/* The same for a system call that faults pages in by itself. */
+void model_touch_begin(uint64_t page, uint64_t n, bool write);
+void model_touch_end(uint64_t page, uint64_t n, bool write);
 
 /* The whole page as it stands at this moment. */
 struct model_contents {

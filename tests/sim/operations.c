@@ -238,12 +238,24 @@ static void access_unmodelled(uint64_t page, uint64_t word, bool write, uint64_t
 		check_word(value, word);
 }
 
+/* By the program itself, or on its behalf by a system call, which fails with EFAULT instead. */
+static enum sim_outcome access_word(uint64_t addr, bool write, bool kernel, uint64_t *value)
+{
+	if (!kernel)
+		return write ? sim_store(addr, *value) : sim_load(addr, value);
+	if (write ? mach_copy_out(addr, value, sizeof(*value))
+		  : mach_copy_in(value, addr, sizeof(*value)))
+		return SIM_GOT_SEGV;
+	return SIM_OK;
+}
+
 void do_access(uint64_t page, bool write)
 {
 	unsigned slot = (unsigned)sim_random(MODEL_SLOTS);
 	uint64_t word = slot ? WORDS - 1 : 0, value;
 	struct model_contents seen;
 	struct model_access a;
+	bool kernel = sim_random(8) == 0;
 	enum sim_outcome outcome;
 
 	if (!write && sim_random(3) == 0)
@@ -255,10 +267,7 @@ void do_access(uint64_t page, bool write)
 		return;
 	}
 	model_access_begin(&a, page, write);
-	if (write)
-		outcome = sim_store(PAGE(page) + word * sizeof(uint64_t), value);
-	else
-		outcome = sim_load(PAGE(page) + word * sizeof(uint64_t), &value);
+	outcome = access_word(PAGE(page) + word * sizeof(uint64_t), write, kernel, &value);
 	if (outcome == SIM_OK) {
 		const uint64_t *words = sim_peek(PAGE(page));
 
@@ -272,10 +281,24 @@ void do_access(uint64_t page, bool write)
 	}
 	model_access_end(&a);
 	schedule_say(write ? "store" : "load", page, word, outcome);
+	if (kernel && outcome != SIM_OK && (a.could_bus || schedule.tight))
+		return;
 	if (outcome == SIM_GOT_SEGV && !a.could_segv)
 		sim_fail("page %#llx: a SIGSEGV from nowhere", (unsigned long long)PAGE(page));
 	if (outcome == SIM_GOT_BUS && !a.could_bus && !schedule.tight)
 		sim_fail("page %#llx: a SIGBUS from nowhere", (unsigned long long)PAGE(page));
+}
+
+void do_populate(uint64_t page, uint64_t n, bool write)
+{
+	int err;
+
+	if (!schedule.real)
+		model_touch_begin(page, n, write);
+	err = front_populate(PAGE(page), PAGES(n), write);
+	schedule_say("populate", page, n, err);
+	if (!schedule.real)
+		model_touch_end(page, n, write);
 }
 
 /* ---- Mappings ---------------------------------------------------------------------------------- */
@@ -339,7 +362,23 @@ int do_unmap(uint64_t page, uint64_t n)
 	return err;
 }
 
-void do_remap(uint64_t to, uint64_t from, uint64_t n)
+/* mremap to a smaller size: the tail goes. */
+void do_shrink(uint64_t page, uint64_t n, uint64_t left)
+{
+	struct model_op op = { .type = MODEL_UNMAP, .page = page + left, .n = n - left };
+	uint64_t result;
+	int err;
+
+	shape_begin(true);
+	begin(&op);
+	err = checked(front_mremap(PAGE(page), PAGES(n), PAGES(left), 0, 0, &result));
+	schedule_say("shrink", page, left, err);
+	CHECK(err == 0 || err == -EFAULT || err == -ENOMEM);
+	end(&op, err ? 0 : op.n, undone(err));
+	shape_end(true);
+}
+
+void do_remap(uint64_t to, uint64_t from, uint64_t n, bool keep)
 {
 	struct model_op op = { .type = MODEL_REMAP, .page = to, .n = n, .from = from };
 	struct model_op clear = { .type = MODEL_UNMAP, .page = to, .n = n };
@@ -347,6 +386,7 @@ void do_remap(uint64_t to, uint64_t from, uint64_t n)
 	uint64_t result = 0;
 	int err;
 
+	op.keeps = keep;
 	shape_begin(true);
 	/* One that runs out of memory may have made room for itself before, as the kernel's may. */
 	if (schedule.tight) {
@@ -354,7 +394,8 @@ void do_remap(uint64_t to, uint64_t from, uint64_t n)
 		begin(&reserve);
 	}
 	begin(&op);
-	err = front_mremap(PAGE(from), PAGES(n), PAGES(n), MREMAP_MAYMOVE | MREMAP_FIXED, PAGE(to),
+	err = front_mremap(PAGE(from), PAGES(n), PAGES(n),
+			   MREMAP_MAYMOVE | MREMAP_FIXED | (keep ? MREMAP_DONTUNMAP : 0), PAGE(to),
 			   &result);
 	checked(err);
 	schedule_say("remap", from, to, err);
@@ -371,10 +412,8 @@ void do_remap(uint64_t to, uint64_t from, uint64_t n)
 
 /* ---- Descriptors ------------------------------------------------------------------------------- */
 
-void do_open(struct slot *s)
+static uint64_t choose_features(void)
 {
-	static const uint64_t plain[] = { MM_MODE_MISSING, MM_MODE_MISSING | MM_MODE_WP,
-					  MM_MODE_WP };
 	uint64_t f = 0;
 
 	if (sim_random(2))
@@ -385,13 +424,26 @@ void do_open(struct slot *s)
 		f |= UF_FEATURE_EXACT_ADDRESS | UF_FEATURE_THREAD_ID;
 	if (sim_random(8) == 0)
 		f |= UF_FEATURE_SIGBUS;
-	s->modes = plain[sim_random(3)];
-	if (sim_random(3) == 0) {
+	if (sim_random(3) == 0)
 		f |= UF_FEATURE_RWP | (sim_random(3) ? 0 : UF_FEATURE_RWP_ASYNC);
-		s->modes = MM_MODE_RWP | (sim_random(2) ? MM_MODE_MISSING : 0);
-	} else if (sim_random(5) == 0) {
+	else if (sim_random(5) == 0)
 		f |= UF_FEATURE_WP_ASYNC;
-	}
+	return f;
+}
+
+/* What a callback is given: the slot as it was when its userfaultfd was opened. */
+static struct slot opened_as[256];
+
+void do_open(struct slot *s)
+{
+	static const uint64_t plain[] = { MM_MODE_MISSING, MM_MODE_MISSING | MM_MODE_WP,
+					  MM_MODE_WP };
+	bool inside = sim_random(6) == 0;
+	uint64_t f = inside ? 0 : choose_features();
+
+	s->modes = plain[sim_random(3)];
+	if (f & UF_FEATURE_RWP)
+		s->modes = MM_MODE_RWP | (sim_random(2) ? MM_MODE_MISSING : 0);
 	s->features = f;
 	s->owner = (uint8_t)(atomic_fetch_add(&schedule.opened, 1) % 255 + 1);
 	model_owners[s->owner] = (struct model_owner){
@@ -399,12 +451,39 @@ void do_open(struct slot *s)
 		.rwp_async = f & UF_FEATURE_RWP_ASYNC,
 		.marks_empty = f & (UF_FEATURE_WP_UNPOPULATED | UF_FEATURE_WP_ASYNC),
 		.wants_remap = f & UF_FEATURE_EVENT_REMAP,
-		.sigbus = f & UF_FEATURE_SIGBUS,
+		.sigbus = inside || (f & UF_FEATURE_SIGBUS),
 	};
-	front_open(&s->u, f);
+	front_make(&s->u, inside ? ~0ull : f);
+	if (inside) {
+		opened_as[s->owner] = (struct slot){ .u.ref = s->u.ref,
+						     .u.fd = s->u.fd,
+						     .owner = s->owner,
+						     .modes = s->modes };
+		CHECK_EQ(uffd_set_callback(s->u.ref, schedule_callback, &opened_as[s->owner]), 0);
+	}
 	if (sim_random(2))
 		uffd_watch(s->u.ref);
+	front_publish(&s->u);
 	schedule_say("open", s->modes, f, s->owner);
+}
+
+/* Read-write-protection is lifted silently from now on, or not any more. */
+void do_set_mode(struct slot *s)
+{
+	struct uf_set_mode arg = { 0 };
+	bool enable = sim_random(2);
+
+	if (!(s->features & UF_FEATURE_RWP) || atomic_exchange(&s->busy, true))
+		return;
+	*(enable ? &arg.enable : &arg.disable) = UF_FEATURE_RWP_ASYNC;
+	if (enable)
+		model_owners[s->owner].rwp_async = true;
+	if (!schedule.real)
+		model_owner_changed();
+	CHECK_EQ(front_ioctl(&s->u, UF_IO_SET_MODE, &arg), 0);
+	model_owners[s->owner].rwp_async = enable;
+	schedule_say("set-mode", enable, 0, 0);
+	atomic_store(&s->busy, false);
 }
 
 void do_close(struct slot *s)

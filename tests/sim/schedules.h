@@ -16,7 +16,7 @@ struct slot {
 	struct front_uffd u;
 	uint8_t owner; /* the model's number of the one that is open */
 	uint64_t modes, features;
-	_Atomic bool busy; /* somebody is closing or opening it */
+	_Atomic bool busy; /* somebody is closing or opening it, or changing its mode */
 };
 
 struct schedule {
@@ -38,6 +38,8 @@ extern struct schedule schedule;
 void schedule_spawn(void);
 /* The `quiet` hook: look at one page of the program, and at everything now and then. */
 void schedule_look(void);
+/* The handler that runs on the faulting thread. */
+int schedule_callback(const struct mm_fault *fault, void *slot);
 void schedule_say(const char *what, uint64_t page, uint64_t n, int64_t result);
 
 /*
@@ -58,12 +60,15 @@ void do_move(struct slot *s, uint64_t to, uint64_t from, uint64_t n, bool holes)
 void do_register(struct slot *s, uint64_t page, uint64_t n);
 void do_unregister(struct slot *s, uint64_t page, uint64_t n);
 void do_access(uint64_t page, bool write);
+void do_populate(uint64_t page, uint64_t n, bool write);
 void do_zap(uint64_t page, uint64_t n);
 void do_mprotect(uint64_t page, uint64_t n, uint32_t prot);
 void do_map(uint64_t page, uint64_t n, uint32_t prot);
 int do_unmap(uint64_t page, uint64_t n);
-void do_remap(uint64_t to, uint64_t from, uint64_t n);
+void do_remap(uint64_t to, uint64_t from, uint64_t n, bool keep);
+void do_shrink(uint64_t page, uint64_t n, uint64_t left);
 void do_open(struct slot *s);
+void do_set_mode(struct slot *s);
 void do_close(struct slot *s);
 
 #endif

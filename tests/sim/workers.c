@@ -189,6 +189,18 @@ static void handle(struct handler *h, const struct uf_msg *msg)
 		owe(h, page, flags);
 }
 
+int schedule_callback(const struct mm_fault *fault, void *slot)
+{
+	uint64_t page = (fault->page - SIM_BASE) / UF_PAGE_SIZE;
+
+	atomic_fetch_add_explicit(&schedule.faults, 1, memory_order_relaxed);
+	CHECK(page < SPACE);
+	if (sim_random(20) == 0)
+		return -EIO;
+	(void)answer(slot, page, fault->flags, false);
+	return 0;
+}
+
 static void pay(struct handler *h)
 {
 	struct owed o = h->owed[0];
@@ -277,6 +289,7 @@ static void use_slot(struct slot *s, uint64_t page, uint64_t n)
 		break;
 	case 7:
 		CHECK_EQ(front_wake(&s->u, PAGE(page), PAGES(n)), 0);
+		do_set_mode(s);
 		break;
 	}
 }
@@ -326,16 +339,27 @@ static void map_something(uint64_t page, uint64_t n, uint64_t other)
 		do_mprotect(page, n, UF_PROT_READ);
 		break;
 	case 8:
-		do_mprotect(page, n, 0);
+		if (sim_random(2))
+			do_mprotect(page, n, 0);
+		else
+			do_populate(page, n, sim_random(2));
 		break;
 	case 9:
 		do_mprotect(page, n, RW);
 		break;
 	case 10:
+		if (n > 1) {
+			do_shrink(page, n, 1);
+			do_map(page + 1, n - 1, RW);
+		}
+		break;
 	case 11:
 		if (page + n <= other || other + n <= page) {
-			do_remap(page, other, n);
-			do_map(other, n, RW);
+			bool keep = sim_random(3) == 0;
+
+			do_remap(page, other, n, keep);
+			if (!keep)
+				do_map(other, n, RW);
 		}
 		break;
 	}
