@@ -73,11 +73,11 @@ void front_stop(void)
 	sim_stop();
 }
 
-/* ---- Descriptors ------------------------------------------------------------------------------- */
+/* ---- Descriptors ---------------------------------------------------------------------------- */
 
 void front_make(struct front_uffd *u, uint64_t features)
 {
-	struct uf_api api = { .api = UF_API, .features = features };
+	struct uf_api api = {.api = UF_API, .features = features};
 
 	int err;
 
@@ -176,25 +176,25 @@ void front_pending(struct front_uffd *u, unsigned *unread, unsigned *all)
 		sim_fail("fdinfo says: %s", text);
 }
 
-/* ---- ioctls ------------------------------------------------------------------------------------ */
+/* ---- ioctls --------------------------------------------------------------------------------- */
 
 int front_register(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode)
 {
-	struct uf_register arg = { .range = { start, len }, .mode = mode };
+	struct uf_register arg = {.range = {start, len}, .mode = mode};
 
 	return front_ioctl(u, UF_IO_REGISTER, &arg);
 }
 
 int front_unregister(struct front_uffd *u, uint64_t start, uint64_t len)
 {
-	struct uf_range arg = { start, len };
+	struct uf_range arg = {start, len};
 
 	return front_ioctl(u, UF_IO_UNREGISTER, &arg);
 }
 
 int front_wake(struct front_uffd *u, uint64_t start, uint64_t len)
 {
-	struct uf_range arg = { start, len };
+	struct uf_range arg = {start, len};
 
 	return front_ioctl(u, UF_IO_WAKE, &arg);
 }
@@ -202,7 +202,7 @@ int front_wake(struct front_uffd *u, uint64_t start, uint64_t len)
 int front_copy(struct front_uffd *u, uint64_t dst, uint64_t src, uint64_t len, uint64_t mode,
 	       int64_t *done)
 {
-	struct uf_copy arg = { .dst = dst, .src = src, .len = len, .mode = mode };
+	struct uf_copy arg = {.dst = dst, .src = src, .len = len, .mode = mode};
 	int err = front_ioctl(u, UF_IO_COPY, &arg);
 
 	*done = arg.copy;
@@ -211,7 +211,7 @@ int front_copy(struct front_uffd *u, uint64_t dst, uint64_t src, uint64_t len, u
 
 int front_zero(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode, int64_t *done)
 {
-	struct uf_zeropage arg = { .range = { start, len }, .mode = mode };
+	struct uf_zeropage arg = {.range = {start, len}, .mode = mode};
 	int err = front_ioctl(u, UF_IO_ZEROPAGE, &arg);
 
 	*done = arg.zeropage;
@@ -220,7 +220,7 @@ int front_zero(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode
 
 int front_poison(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode, int64_t *done)
 {
-	struct uf_poison arg = { .range = { start, len }, .mode = mode };
+	struct uf_poison arg = {.range = {start, len}, .mode = mode};
 	int err = front_ioctl(u, UF_IO_POISON, &arg);
 
 	*done = arg.updated;
@@ -230,7 +230,7 @@ int front_poison(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mo
 int front_move(struct front_uffd *u, uint64_t dst, uint64_t src, uint64_t len, uint64_t mode,
 	       int64_t *done)
 {
-	struct uf_move arg = { .dst = dst, .src = src, .len = len, .mode = mode };
+	struct uf_move arg = {.dst = dst, .src = src, .len = len, .mode = mode};
 	int err = front_ioctl(u, UF_IO_MOVE, &arg);
 
 	*done = arg.move;
@@ -239,19 +239,19 @@ int front_move(struct front_uffd *u, uint64_t dst, uint64_t src, uint64_t len, u
 
 int front_wp(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode)
 {
-	struct uf_writeprotect arg = { .range = { start, len }, .mode = mode };
+	struct uf_writeprotect arg = {.range = {start, len}, .mode = mode};
 
 	return front_ioctl(u, UF_IO_WRITEPROTECT, &arg);
 }
 
 int front_rwp(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode)
 {
-	struct uf_rwprotect arg = { .range = { start, len }, .mode = mode };
+	struct uf_rwprotect arg = {.range = {start, len}, .mode = mode};
 
 	return front_ioctl(u, UF_IO_RWPROTECT, &arg);
 }
 
-/* ---- Mappings ---------------------------------------------------------------------------------- */
+/* ---- Mappings ------------------------------------------------------------------------------- */
 
 int front_munmap(uint64_t addr, uint64_t len)
 {
@@ -357,7 +357,7 @@ int front_mremap(uint64_t from, uint64_t from_len, uint64_t to_len, int flags, u
 	return err;
 }
 
-/* ---- Looking ----------------------------------------------------------------------------------- */
+/* ---- Looking -------------------------------------------------------------------------------- */
 
 bool front_pagemap(uint64_t addr, uint64_t *word)
 {
@@ -391,8 +391,7 @@ static void check_tlb(const struct mm_area_info *area)
 		if (!tlb)
 			continue;
 		if (!front_pagemap(addr, &word) || !front_scan(addr, &scan))
-			sim_fail("page %#llx has an area and no pagemap",
-				 (unsigned long long)addr);
+			sim_fail("page %#llx has an area and no pagemap", (unsigned long long)addr);
 		if (!(word & PM_PRESENT))
 			may = 0;
 		if ((word & PM_WP) && (area->modes & MM_MODE_WP))

@@ -10,7 +10,7 @@
 #include "uffd/uffd.h"
 #include "userfault/abi.h"
 
-#define PAGES(n) ((uint64_t)(n) * UF_PAGE_SIZE)
+#define PAGES(n) ((uint64_t)(n)*UF_PAGE_SIZE)
 #define PAGE(n)	 (SIM_BASE + PAGES(n))
 
 #define RW (UF_PROT_READ | UF_PROT_WRITE)

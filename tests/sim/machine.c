@@ -17,17 +17,17 @@
 			sim_fail("%s:%d: %s", __FILE__, __LINE__, #cond);                          \
 	} while (0)
 
-#define PAGE(n) (SIM_BASE + (n) * UF_PAGE_SIZE)
+#define PAGE(n) (SIM_BASE + (n)*UF_PAGE_SIZE)
 
 static struct sim_config config;
 
 static void start(enum sim_mode mode, uint64_t seed)
 {
-	config = (struct sim_config){ .mode = mode, .seed = seed, .pages = 64 };
+	config = (struct sim_config){.mode = mode, .seed = seed, .pages = 64};
 	config.max_points = 1000000;
 }
 
-/* ---- Locks and schedules ---------------------------------------------------------------------- */
+/* ---- Locks and schedules -------------------------------------------------------------------- */
 
 static struct {
 	struct mach_lock lock, other;
@@ -36,7 +36,7 @@ static struct {
 	struct mach_waiter waiter;
 	_Atomic bool posted;
 	int result;
-} *shared;
+} * shared;
 
 static void shared_make(void)
 {
@@ -157,7 +157,7 @@ static void test_rwlock(void)
 	sim_stop();
 }
 
-/* ---- Waiting ----------------------------------------------------------------------------------- */
+/* ---- Waiting -------------------------------------------------------------------------------- */
 
 static void wait_once(void *trap)
 {
@@ -202,7 +202,7 @@ static void test_waiting(void)
 	CHECK(interrupted > 0 && interrupted < 15);
 }
 
-/* ---- Maps -------------------------------------------------------------------------------------- */
+/* ---- Maps ----------------------------------------------------------------------------------- */
 
 static struct mach_map map;
 static struct mach_span span;
@@ -232,7 +232,7 @@ static void use_map(void *arg)
 
 	CHECK(mach_map_adopt(&map, PAGE(8), 8, 3) == 0);
 	CHECK(map.aside != 0 && map.aside_pages == 1);
-	span = (struct mach_span){ &map, PAGE(8), 0, 8, 3 };
+	span = (struct mach_span){&map, PAGE(8), 0, 8, 3};
 	mach_aside_query(&map, 0, 8, &bits);
 	CHECK(bits == 2);
 	mach_aside_draw(&map, 1, 1);
@@ -279,7 +279,7 @@ static void test_maps(void)
 	sim_stop();
 }
 
-/* ---- Misuse ------------------------------------------------------------------------------------ */
+/* ---- Misuse --------------------------------------------------------------------------------- */
 
 static void lock_twice(void *arg)
 {
@@ -358,7 +358,7 @@ static void adopt(void)
 {
 	sim_mmap(PAGE(8), 8 * UF_PAGE_SIZE, 1);
 	mach_map_adopt(&map, PAGE(8), 8, 1);
-	span = (struct mach_span){ &map, PAGE(8), 0, 8, 1 };
+	span = (struct mach_span){&map, PAGE(8), 0, 8, 1};
 }
 
 static void open_incomplete(void *arg)
@@ -462,7 +462,7 @@ static void test_misuse(void)
 	expect_failure(spin, "livelock");
 }
 
-/* ---- Real threads ------------------------------------------------------------------------------ */
+/* ---- Real threads --------------------------------------------------------------------------- */
 
 static void test_threads(void)
 {

@@ -37,14 +37,13 @@ static struct model_access *accesses[SIM_MAX_THREADS + 1]; /* by thread */
 static unsigned most;
 
 static const char *const type_names[] = {
-	"copy", "zero",	 "poison",  "wp",	"unwp",	      "rwp",   "unrwp", "zap",
-	"unmap", "map", "mprotect", "register", "unregister", "close", "move",	"remap",
+	"copy",	 "zero", "poison",   "wp",	 "unwp",       "rwp",	"unrwp", "zap",
+	"unmap", "map",	 "mprotect", "register", "unregister", "close", "move",	 "remap",
 };
 
 static void note(struct page *p, const char *what, uint64_t a, uint64_t b)
 {
-	p->history[p->notes++ % HISTORY] =
-		(struct note){ sim_points(), sim_self(), what, a, b };
+	p->history[p->notes++ % HISTORY] = (struct note){sim_points(), sim_self(), what, a, b};
 }
 
 unsigned model_most(void)
@@ -80,11 +79,11 @@ void model_stop(void)
 	pages = NULL;
 }
 
-/* ---- Saying what went wrong -------------------------------------------------------------------- */
+/* ---- Saying what went wrong ----------------------------------------------------------------- */
 
 static void print_state(const struct model_state *s)
 {
-	static const char *const kinds[] = { "empty", "present", "marked", "poison" };
+	static const char *const kinds[] = {"empty", "present", "marked", "poison"};
 
 	if (!s->mapped)
 		fprintf(stderr, "    hole");
@@ -124,7 +123,7 @@ static _Noreturn void no_state_left(struct page *p, const struct model_state *be
 	sim_fail("the model has no state left");
 }
 
-/* ---- Sets -------------------------------------------------------------------------------------- */
+/* ---- Sets ----------------------------------------------------------------------------------- */
 
 static bool add(struct page *p, const struct model_state *s)
 {
@@ -185,8 +184,8 @@ static bool apply_fill(const struct model_op *op, uint64_t i, struct model_state
 
 static bool apply_mark(const struct model_op *op, struct model_state *s)
 {
-	uint8_t mode = op->type == MODEL_SET_WP || op->type == MODEL_CLEAR_WP ? MM_MODE_WP
-									     : MM_MODE_RWP;
+	uint8_t mode =
+		op->type == MODEL_SET_WP || op->type == MODEL_CLEAR_WP ? MM_MODE_WP : MM_MODE_RWP;
 
 	if (!s->mapped)
 		return true;
@@ -273,7 +272,7 @@ static bool apply(const struct model_op *op, uint64_t i, struct model_state *s)
 	return false;
 }
 
-/* ---- Pairs: a page goes from one place to another ---------------------------------------------- */
+/* ---- Pairs: a page goes from one place to another ------------------------------------------- */
 
 static bool is_pair(const struct model_op *op)
 {
@@ -302,7 +301,8 @@ static bool leave(const struct model_op *op, struct model_state *src)
 }
 
 /* The state that the destination has afterwards, when the source was in src. */
-static bool arrive(const struct model_op *op, const struct model_state *src, struct model_state *dst)
+static bool arrive(const struct model_op *op, const struct model_state *src,
+		   struct model_state *dst)
 {
 	uint64_t applied = dst->applied;
 
@@ -327,7 +327,7 @@ static bool arrive(const struct model_op *op, const struct model_state *src, str
 	return true;
 }
 
-/* ---- Closure ----------------------------------------------------------------------------------- */
+/* ---- Closure -------------------------------------------------------------------------------- */
 
 /* What an access under way may do to the page before it comes through. */
 static bool touch(const struct page *p, const struct model_state *in, struct model_state *out)
@@ -423,7 +423,8 @@ static bool ends_with_bus(const struct model_state *s, bool write)
 		return true;
 	if (!model_owners[s->owner].sigbus)
 		return false;
-	return (!present && (s->modes & MM_MODE_MISSING)) || (present && (s->rwp || (s->wp && write)));
+	return (!present && (s->modes & MM_MODE_MISSING)) ||
+	       (present && (s->rwp || (s->wp && write)));
 }
 
 /* Could the accesses under way have met a state that ends them with a signal? */
@@ -476,7 +477,7 @@ void model_owner_changed(void)
 		spread(&pages[i]);
 }
 
-/* ---- Striking out ------------------------------------------------------------------------------ */
+/* ---- Striking out --------------------------------------------------------------------------- */
 
 /* Keep the states that the test likes; `what` is what cannot be when none is left. */
 static void keep(struct page *p, bool (*test)(const struct model_state *s, const void *arg),
@@ -525,7 +526,7 @@ static void agree(struct page *p)
 		}
 		if (!all && any)
 			continue;
-		keep(other, has_bits, &(struct bits){ bit, all ? bit : 0 }, "one half of a move");
+		keep(other, has_bits, &(struct bits){bit, all ? bit : 0}, "one half of a move");
 		spread(other);
 	}
 }
@@ -551,7 +552,7 @@ static void forget_bit(struct page *p, uint64_t bit)
 	}
 }
 
-/* ---- Operations -------------------------------------------------------------------------------- */
+/* ---- Operations ----------------------------------------------------------------------------- */
 
 void model_begin(struct model_op *op)
 {
@@ -582,10 +583,13 @@ static void end_page(struct page *p, const struct model_op *op, enum model_resul
 {
 	uint64_t bit = 1ull << op->bit;
 
-	note(p, result == MODEL_YES ? "done" : result == MODEL_NO ? "not done" : "maybe done",
+	note(p,
+	     result == MODEL_YES  ? "done"
+	     : result == MODEL_NO ? "not done"
+				  : "maybe done",
 	     op->type, op->bit);
 	if (result != MODEL_MAYBE)
-		keep(p, has_bits, &(struct bits){ bit, result == MODEL_YES ? bit : 0 },
+		keep(p, has_bits, &(struct bits){bit, result == MODEL_YES ? bit : 0},
 		     "the result of an operation");
 }
 
@@ -612,7 +616,7 @@ void model_access_begin(struct model_access *a, uint64_t page, bool write)
 {
 	struct page *p = page_at(page);
 
-	*a = (struct model_access){ .page = page, .write = write };
+	*a = (struct model_access){.page = page, .write = write};
 	accesses[sim_self()] = a;
 	p->readers += !write;
 	p->writers += write;
@@ -647,7 +651,7 @@ void model_touch_end(uint64_t page, uint64_t n, bool write)
 	}
 }
 
-/* ---- Contents ---------------------------------------------------------------------------------- */
+/* ---- Contents ------------------------------------------------------------------------------- */
 
 static uint64_t fill_word(uint32_t base, uint64_t i)
 {
@@ -720,7 +724,7 @@ void model_stored(uint64_t page, unsigned slot, const struct model_contents *see
 	struct page *p = page_at(page);
 
 	note(p, "store", seen->base, seen->slot[slot]);
-	keep(p, explains_store, &(struct store){ slot, seen }, "that a store came through");
+	keep(p, explains_store, &(struct store){slot, seen}, "that a store came through");
 	for (unsigned i = 0; i < p->n; i++)
 		p->states[i].slot[slot] = seen->slot[slot];
 	settle_page(p);

@@ -4,9 +4,9 @@
  * An operation takes effect somewhere between its begin and its end; nobody but the mm knows when.
  * So every page has a set of states that it may be in. A pending operation adds, to each state it
  * could have met, the state it would have left, marked as having it applied. When it ends, the
- * states that disagree with its result go. Whatever is seen of the page at one exact moment (a load,
- * a store, its pagemap word) strikes out the states that it contradicts. When none is left, what
- * happened has no explanation, and the run has found a bug.
+ * states that disagree with its result go. Whatever is seen of the page at one exact moment (a
+ * load, a store, its pagemap word) strikes out the states that it contradicts. When none is left,
+ * what happened has no explanation, and the run has found a bug.
  */
 #ifndef TESTS_SIM_MODEL_H
 #define TESTS_SIM_MODEL_H
@@ -15,7 +15,12 @@
 
 #define MODEL_SLOTS 2 /* words of a page that the program stores to */
 
-enum model_kind { MODEL_EMPTY, MODEL_PRESENT, MODEL_MARKED, MODEL_POISON };
+enum model_kind {
+	MODEL_EMPTY,
+	MODEL_PRESENT,
+	MODEL_MARKED,
+	MODEL_POISON
+};
 
 struct model_state {
 	uint8_t mapped, prot, modes, owner;
@@ -71,7 +76,11 @@ void model_start(uint64_t pages);
 void model_stop(void);
 
 void model_begin(struct model_op *op);
-enum model_result { MODEL_NO, MODEL_YES, MODEL_MAYBE };
+enum model_result {
+	MODEL_NO,
+	MODEL_YES,
+	MODEL_MAYBE
+};
 /* The first `done` pages happened; the rest as `rest` says. */
 void model_end(struct model_op *op, uint64_t done, enum model_result rest);
 

@@ -88,7 +88,7 @@ bool shape_for_move(uint64_t from, uint64_t n)
 	return true;
 }
 
-/* ---- Fills ------------------------------------------------------------------------------------- */
+/* ---- Fills ---------------------------------------------------------------------------------- */
 
 static uint64_t source(void)
 {
@@ -113,13 +113,12 @@ static int64_t end_fill(struct model_op *op, const char *what, int err, int64_t 
 
 int64_t do_copy(struct slot *s, uint64_t page, uint64_t n, bool wp, bool dontwake)
 {
-	struct model_op op = { .type = MODEL_COPY, .page = page, .n = n, .wp = wp };
+	struct model_op op = {.type = MODEL_COPY, .page = page, .n = n, .wp = wp};
 	uint64_t words[WORDS];
 	int64_t done = 0;
 	int err;
 
-	op.base = atomic_fetch_add_explicit(&schedule.next_base, (uint32_t)n,
-					    memory_order_relaxed);
+	op.base = atomic_fetch_add_explicit(&schedule.next_base, (uint32_t)n, memory_order_relaxed);
 	for (uint64_t i = 0; i < n; i++) {
 		model_fill(words, op.base + (uint32_t)i);
 		CHECK_EQ(mach_copy_out(source() + PAGES(i), words, sizeof(words)), 0);
@@ -135,7 +134,7 @@ int64_t do_copy(struct slot *s, uint64_t page, uint64_t n, bool wp, bool dontwak
 
 int64_t do_zero(struct slot *s, uint64_t page, uint64_t n, bool dontwake)
 {
-	struct model_op op = { .type = MODEL_ZERO, .page = page, .n = n };
+	struct model_op op = {.type = MODEL_ZERO, .page = page, .n = n};
 	int64_t done = 0;
 	int err;
 
@@ -147,7 +146,7 @@ int64_t do_zero(struct slot *s, uint64_t page, uint64_t n, bool dontwake)
 
 int64_t do_poison(struct slot *s, uint64_t page, uint64_t n)
 {
-	struct model_op op = { .type = MODEL_SET_POISON, .page = page, .n = n };
+	struct model_op op = {.type = MODEL_SET_POISON, .page = page, .n = n};
 	int64_t done = 0;
 	int err;
 
@@ -159,8 +158,7 @@ int64_t do_poison(struct slot *s, uint64_t page, uint64_t n)
 void do_move(struct slot *s, uint64_t to, uint64_t from, uint64_t n, bool holes)
 {
 	struct model_op op = {
-		.type = MODEL_MOVE, .page = to, .n = n, .from = from, .owner = s->owner
-	};
+		.type = MODEL_MOVE, .page = to, .n = n, .from = from, .owner = s->owner};
 	int64_t done = 0;
 	int err;
 
@@ -171,11 +169,11 @@ void do_move(struct slot *s, uint64_t to, uint64_t from, uint64_t n, bool holes)
 	end_fill(&op, "move", err, done);
 }
 
-/* ---- Protection and registration --------------------------------------------------------------- */
+/* ---- Protection and registration ------------------------------------------------------------ */
 
 int do_protect(struct slot *s, uint64_t page, uint64_t n, bool rwp, bool set)
 {
-	struct model_op op = { .page = page, .n = n };
+	struct model_op op = {.page = page, .n = n};
 	int err;
 
 	if (rwp)
@@ -195,11 +193,11 @@ int do_protect(struct slot *s, uint64_t page, uint64_t n, bool rwp, bool set)
 
 void do_register(struct slot *s, uint64_t page, uint64_t n)
 {
-	struct model_op op = { .type = MODEL_REGISTER,
-			       .page = page,
-			       .n = n,
-			       .owner = s->owner,
-			       .modes = (uint8_t)s->modes };
+	struct model_op op = {.type = MODEL_REGISTER,
+			      .page = page,
+			      .n = n,
+			      .owner = s->owner,
+			      .modes = (uint8_t)s->modes};
 	int err;
 
 	begin(&op);
@@ -210,9 +208,7 @@ void do_register(struct slot *s, uint64_t page, uint64_t n)
 
 void do_unregister(struct slot *s, uint64_t page, uint64_t n)
 {
-	struct model_op op = {
-		.type = MODEL_UNREGISTER, .page = page, .n = n, .owner = s->owner
-	};
+	struct model_op op = {.type = MODEL_UNREGISTER, .page = page, .n = n, .owner = s->owner};
 	int err;
 
 	begin(&op);
@@ -221,7 +217,7 @@ void do_unregister(struct slot *s, uint64_t page, uint64_t n)
 	end(&op, err ? 0 : n, undone(err));
 }
 
-/* ---- Accesses ---------------------------------------------------------------------------------- */
+/* ---- Accesses ------------------------------------------------------------------------------- */
 
 /* The model's words without the model: whole pages of one fill cannot be seen at one moment. */
 static void check_word(uint64_t value, uint64_t i)
@@ -260,8 +256,7 @@ void do_access(uint64_t page, bool write)
 
 	if (!write && sim_random(3) == 0)
 		word = sim_random(WORDS);
-	value = STORED |
-		atomic_fetch_add_explicit(&schedule.next_value, 1, memory_order_relaxed);
+	value = STORED | atomic_fetch_add_explicit(&schedule.next_value, 1, memory_order_relaxed);
 	if (schedule.real) {
 		access_unmodelled(page, word, write, value);
 		return;
@@ -301,11 +296,11 @@ void do_populate(uint64_t page, uint64_t n, bool write)
 		model_touch_end(page, n, write);
 }
 
-/* ---- Mappings ---------------------------------------------------------------------------------- */
+/* ---- Mappings ------------------------------------------------------------------------------- */
 
 void do_zap(uint64_t page, uint64_t n)
 {
-	struct model_op op = { .type = MODEL_ZAP, .page = page, .n = n };
+	struct model_op op = {.type = MODEL_ZAP, .page = page, .n = n};
 	int err;
 
 	shape_begin(false);
@@ -319,9 +314,7 @@ void do_zap(uint64_t page, uint64_t n)
 
 void do_mprotect(uint64_t page, uint64_t n, uint32_t prot)
 {
-	struct model_op op = {
-		.type = MODEL_PROTECT, .page = page, .n = n, .prot = (uint8_t)prot
-	};
+	struct model_op op = {.type = MODEL_PROTECT, .page = page, .n = n, .prot = (uint8_t)prot};
 	int err;
 
 	shape_begin(false);
@@ -335,7 +328,7 @@ void do_mprotect(uint64_t page, uint64_t n, uint32_t prot)
 
 void do_map(uint64_t page, uint64_t n, uint32_t prot)
 {
-	struct model_op op = { .type = MODEL_MAP, .page = page, .n = n, .prot = (uint8_t)prot };
+	struct model_op op = {.type = MODEL_MAP, .page = page, .n = n, .prot = (uint8_t)prot};
 	int err;
 
 	shape_begin(true);
@@ -349,7 +342,7 @@ void do_map(uint64_t page, uint64_t n, uint32_t prot)
 
 int do_unmap(uint64_t page, uint64_t n)
 {
-	struct model_op op = { .type = MODEL_UNMAP, .page = page, .n = n };
+	struct model_op op = {.type = MODEL_UNMAP, .page = page, .n = n};
 	int err;
 
 	shape_begin(true);
@@ -365,7 +358,7 @@ int do_unmap(uint64_t page, uint64_t n)
 /* mremap to a smaller size: the tail goes. */
 void do_shrink(uint64_t page, uint64_t n, uint64_t left)
 {
-	struct model_op op = { .type = MODEL_UNMAP, .page = page + left, .n = n - left };
+	struct model_op op = {.type = MODEL_UNMAP, .page = page + left, .n = n - left};
 	uint64_t result;
 	int err;
 
@@ -380,9 +373,9 @@ void do_shrink(uint64_t page, uint64_t n, uint64_t left)
 
 void do_remap(uint64_t to, uint64_t from, uint64_t n, bool keep)
 {
-	struct model_op op = { .type = MODEL_REMAP, .page = to, .n = n, .from = from };
-	struct model_op clear = { .type = MODEL_UNMAP, .page = to, .n = n };
-	struct model_op reserve = { .type = MODEL_MAP, .page = to, .n = n };
+	struct model_op op = {.type = MODEL_REMAP, .page = to, .n = n, .from = from};
+	struct model_op clear = {.type = MODEL_UNMAP, .page = to, .n = n};
+	struct model_op reserve = {.type = MODEL_MAP, .page = to, .n = n};
 	uint64_t result = 0;
 	int err;
 
@@ -410,7 +403,7 @@ void do_remap(uint64_t to, uint64_t from, uint64_t n, bool keep)
 	shape_end(true);
 }
 
-/* ---- Descriptors ------------------------------------------------------------------------------- */
+/* ---- Descriptors ---------------------------------------------------------------------------- */
 
 static uint64_t choose_features(void)
 {
@@ -436,8 +429,7 @@ static struct slot opened_as[256];
 
 void do_open(struct slot *s)
 {
-	static const uint64_t plain[] = { MM_MODE_MISSING, MM_MODE_MISSING | MM_MODE_WP,
-					  MM_MODE_WP };
+	static const uint64_t plain[] = {MM_MODE_MISSING, MM_MODE_MISSING | MM_MODE_WP, MM_MODE_WP};
 	bool inside = sim_random(6) == 0;
 	uint64_t f = inside ? 0 : choose_features();
 
@@ -455,10 +447,8 @@ void do_open(struct slot *s)
 	};
 	front_make(&s->u, inside ? ~0ull : f);
 	if (inside) {
-		opened_as[s->owner] = (struct slot){ .u.ref = s->u.ref,
-						     .u.fd = s->u.fd,
-						     .owner = s->owner,
-						     .modes = s->modes };
+		opened_as[s->owner] = (struct slot){
+			.u.ref = s->u.ref, .u.fd = s->u.fd, .owner = s->owner, .modes = s->modes};
 		CHECK_EQ(uffd_set_callback(s->u.ref, schedule_callback, &opened_as[s->owner]), 0);
 	}
 	if (sim_random(2))
@@ -470,7 +460,7 @@ void do_open(struct slot *s)
 /* Read-write-protection is lifted silently from now on, or not any more. */
 void do_set_mode(struct slot *s)
 {
-	struct uf_set_mode arg = { 0 };
+	struct uf_set_mode arg = {0};
 	bool enable = sim_random(2);
 
 	if (!(s->features & UF_FEATURE_RWP) || atomic_exchange(&s->busy, true))
@@ -488,7 +478,7 @@ void do_set_mode(struct slot *s)
 
 void do_close(struct slot *s)
 {
-	struct model_op op = { .type = MODEL_CLOSE, .page = 0, .n = SPACE, .owner = s->owner };
+	struct model_op op = {.type = MODEL_CLOSE, .page = 0, .n = SPACE, .owner = s->owner};
 
 	begin(&op);
 	front_close(&s->u);

@@ -42,7 +42,7 @@ static void touch(void *arg)
 
 void touch_start(struct toucher *t, uint64_t addr, bool write, uint64_t value)
 {
-	*t = (struct toucher){ .addr = addr, .write = write, .value = value };
+	*t = (struct toucher){.addr = addr, .write = write, .value = value};
 	t->thread = sim_spawn(write ? "writer" : "reader", touch, t);
 }
 
@@ -84,4 +84,40 @@ void settle(void)
 {
 	for (unsigned i = 0; i < 300; i++)
 		mach_relax();
+}
+
+struct front_uffd *open_on(struct front_uffd *u, uint64_t features, uint64_t addr, uint64_t pages,
+			   uint64_t mode)
+{
+	front_open(u, features);
+	sim_mmap(addr, PAGES(pages), RW);
+	sim_mmap(SOURCE, PAGES(8), RW);
+	for (uint64_t i = 0; i < 8; i++)
+		page_write(SOURCE + PAGES(i), 100 + i);
+	CHECK_EQ(front_register(u, addr, PAGES(pages), mode), 0);
+	return u;
+}
+
+void done_with(struct front_uffd *u, uint64_t addr, uint64_t pages)
+{
+	front_close(u);
+	CHECK_EQ(front_munmap(addr, PAGES(pages)), 0);
+	sim_munmap(SOURCE, PAGES(8));
+}
+
+/* Everything fills in one go. */
+void copy_all(struct front_uffd *u, uint64_t dst, uint64_t src, uint64_t pages, uint64_t mode)
+{
+	int64_t done;
+
+	CHECK_EQ(front_copy(u, dst, src, PAGES(pages), mode, &done), 0);
+	CHECK_EQ(done, PAGES(pages));
+}
+
+uint64_t word_at(uint64_t addr)
+{
+	uint64_t word;
+
+	CHECK(front_pagemap(addr, &word));
+	return word;
 }

@@ -15,7 +15,7 @@
 
 #include "scenarios.h"
 
-#define SEEDS 40
+#define SEEDS 100
 
 static const struct scenario *running;
 static uint64_t running_seed;
@@ -54,14 +54,13 @@ static void run_one(const struct scenario *s, uint64_t seed)
 	front_stop();
 }
 
-int main(int argc, char **argv)
+/* Returns how many of the table were run. */
+static unsigned run_table(const struct scenario *table, int argc, char **argv)
 {
-	const char *only = argc > 1 ? argv[1] : NULL;
 	unsigned ran = 0;
 
-	alarm(300);
-	for (const struct scenario *s = scenarios; s->name; s++) {
-		if (only && strcmp(only, s->name) != 0)
+	for (const struct scenario *s = table; s->name; s++) {
+		if (argc > 1 && strcmp(argv[1], s->name) != 0)
 			continue;
 		if (argc > 2)
 			run_one(s, strtoull(argv[2], NULL, 0));
@@ -70,6 +69,16 @@ int main(int argc, char **argv)
 				run_one(s, seed);
 		ran++;
 	}
+	return ran;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned ran;
+
+	alarm(300);
+	ran = run_table(fault_scenarios, argc, argv);
+	ran += run_table(map_scenarios, argc, argv);
 	printf("%u scenarios\n", ran);
 	return ran ? 0 : 2;
 }

@@ -10,7 +10,27 @@ struct scenario {
 	unsigned signal; /* as in sim_config */
 };
 
-extern const struct scenario scenarios[];
+/* Each ends with a NULL name. */
+extern const struct scenario fault_scenarios[], map_scenarios[];
+
+#define MISSING UF_REGISTER_MODE_MISSING
+#define WP	UF_REGISTER_MODE_WP
+#define RWP	UF_REGISTER_MODE_RWP
+
+/* Where the sources of copies stand: native, never registered. */
+#define SOURCE PAGE(1500)
+
+/*
+ * A userfaultfd with [addr, addr + pages) registered, new and empty, and 8 source pages that
+ * contain 100, 101, ... and the end of it all.
+ */
+struct front_uffd *open_on(struct front_uffd *u, uint64_t features, uint64_t addr, uint64_t pages,
+			   uint64_t mode);
+void done_with(struct front_uffd *u, uint64_t addr, uint64_t pages);
+/* COPY that must do all of it. */
+void copy_all(struct front_uffd *u, uint64_t dst, uint64_t src, uint64_t pages, uint64_t mode);
+/* The pagemap word. */
+uint64_t word_at(uint64_t addr);
 
 /* Contents: a whole page of one number, each word its own. */
 void page_write(uint64_t addr, uint64_t id);

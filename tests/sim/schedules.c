@@ -6,8 +6,9 @@
  * Some threads load, store, zap, map, move and protect at random; others are the handlers, which
  * answer what they read, sometimes late, twice, wrongly at first or not at all until asked again.
  * What is seen is held against the model, the page tables against the TLB, and at the end nothing
- * may be left. --tight runs out of memory now and then. A failing seed is printed with the command that replays it; --replay also tells each
- * step. --real runs real threads without the model, for the thread sanitizer.
+ * may be left. --tight runs out of memory now and then. A failing seed is printed with the command
+ * that replays it; --replay also tells each step. --real runs real threads without the model, for
+ * the thread sanitizer.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,8 @@ struct schedule schedule;
 
 static void say_how(void)
 {
-	fprintf(stderr, "replay: sim-schedules --seed %llu --steps %llu --threads %u%s%s --replay\n",
+	fprintf(stderr,
+		"replay: sim-schedules --seed %llu --steps %llu --threads %u%s%s --replay\n",
 		(unsigned long long)schedule.seed, (unsigned long long)schedule.steps,
 		schedule.threads, schedule.tight ? " --tight" : "", schedule.real ? " --real" : "");
 }

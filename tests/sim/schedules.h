@@ -23,7 +23,7 @@ struct schedule {
 	uint64_t seed, steps;
 	unsigned threads;
 	bool real, replay;
-	bool tight; /* short of memory */
+	bool tight;	       /* short of memory */
 	_Atomic uint64_t done; /* steps */
 	_Atomic unsigned working;
 	_Atomic bool stop;

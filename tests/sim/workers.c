@@ -30,7 +30,7 @@ void schedule_say(const char *what, uint64_t page, uint64_t n, int64_t result)
 		       (long long)result);
 }
 
-/* ---- Looking ----------------------------------------------------------------------------------- */
+/* ---- Looking -------------------------------------------------------------------------------- */
 
 static bool area_of(uint64_t addr, struct mm_area_info *info)
 {
@@ -56,8 +56,8 @@ static enum model_kind kind_of(uint64_t word)
 static void look_at(uint64_t page)
 {
 	const uint64_t *words = sim_peek(PAGE(page));
-	struct model_sight seen = { .mapped = sim_is_mapped(PAGE(page)),
-				    .managed = sim_is_managed(PAGE(page)) };
+	struct model_sight seen = {.mapped = sim_is_mapped(PAGE(page)),
+				   .managed = sim_is_managed(PAGE(page))};
 	struct mm_scan_page scan;
 	struct mm_area_info area;
 	uint64_t word;
@@ -81,7 +81,8 @@ static void look_at(uint64_t page)
 		seen.kind = words ? MODEL_PRESENT : MODEL_EMPTY;
 	}
 	if (seen.managed && words && seen.kind != MODEL_PRESENT)
-		sim_fail("page %#llx is gone, its contents are not", (unsigned long long)PAGE(page));
+		sim_fail("page %#llx is gone, its contents are not",
+			 (unsigned long long)PAGE(page));
 	seen.has_contents = seen.kind == MODEL_PRESENT;
 	if (seen.has_contents) {
 		CHECK(words);
@@ -90,17 +91,32 @@ static void look_at(uint64_t page)
 	model_sight(page, &seen);
 }
 
+/* Nobody waits that has gone away. */
+static void check_waiters(void)
+{
+	unsigned unread, all;
+
+	for (unsigned i = 0; i < SLOTS; i++) {
+		if (atomic_load(&schedule.slots[i].u.users) == 0)
+			continue;
+		front_pending(&schedule.slots[i].u, &unread, &all);
+		CHECK(unread <= all && all <= schedule.threads);
+	}
+}
+
 void schedule_look(void)
 {
 	uint64_t points = sim_points();
 
 	if (points % 4 == 0)
 		look_at(points / 4 * 7 % SPACE);
-	if (points % 64 == 0)
+	if (points % 64 == 0) {
 		front_check();
+		check_waiters();
+	}
 }
 
-/* ---- Handlers ---------------------------------------------------------------------------------- */
+/* ---- Handlers ------------------------------------------------------------------------------- */
 
 static void owe(struct handler *h, uint64_t page, uint64_t flags)
 {
@@ -108,7 +124,7 @@ static void owe(struct handler *h, uint64_t page, uint64_t flags)
 		memmove(h->owed, h->owed + 1, (OWED - 1) * sizeof(h->owed[0]));
 		h->n--;
 	}
-	h->owed[h->n++] = (struct owed){ page, flags };
+	h->owed[h->n++] = (struct owed){page, flags};
 }
 
 /* Fill a page that is missing, and perhaps its neighbours. */
@@ -251,7 +267,7 @@ static void handler_body(void *arg)
 	}
 }
 
-/* ---- Workers ----------------------------------------------------------------------------------- */
+/* ---- Workers -------------------------------------------------------------------------------- */
 
 static void reopen(struct slot *s)
 {
@@ -387,10 +403,10 @@ static uint64_t page_for(const struct slot *s, enum model_kind kind, uint64_t n)
 static const struct mood {
 	unsigned access, change, reopen, enrol, move;
 } moods[] = {
-	{ 600, 120, 5, 60, 30 },  /* a bit of everything */
-	{ 500, 60, 0, 10, 130 },  /* a pager: mappings stay */
-	{ 400, 330, 10, 120, 20 }, /* mappings come and go */
-	{ 700, 60, 20, 80, 40 },  /* descriptors come and go */
+	{600, 120, 5, 60, 30},	 /* a bit of everything */
+	{500, 60, 0, 10, 130},	 /* a pager: mappings stay */
+	{400, 330, 10, 120, 20}, /* mappings come and go */
+	{700, 60, 20, 80, 40},	 /* descriptors come and go */
 };
 
 static void worker_turn(void)
@@ -437,7 +453,7 @@ static void worker_body(void *arg)
 	atomic_fetch_sub(&schedule.working, 1);
 }
 
-/* ---- The run ----------------------------------------------------------------------------------- */
+/* ---- The run -------------------------------------------------------------------------------- */
 
 static bool at_work(void *arg)
 {

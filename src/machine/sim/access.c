@@ -56,7 +56,7 @@ static bool access_page(uint64_t addr, void *buf, size_t len, bool write)
  */
 static enum sim_outcome trapped(uint64_t addr, bool write, bool kernel)
 {
-	struct mach_trap trap = { addr, write };
+	struct mach_trap trap = {addr, write};
 	struct mach_entry e;
 	enum sim_trap what = SIM_UNMANAGED;
 
@@ -81,7 +81,8 @@ static enum sim_outcome trapped(uint64_t addr, bool write, bool kernel)
 	case SIM_RETRY:
 		return SIM_OK;
 	case SIM_UNMANAGED:
-		/* Not the mm's: the program's own signal, unless it is the mm's by now, or allowed. */
+		/* Not the mm's: the program's own signal, unless it is the mm's by now, or allowed.
+		 */
 		if ((sim_tlb(addr) & (write ? UF_PROT_WRITE : UF_PROT_READ)) ||
 		    sim_is_managed(addr))
 			return SIM_OK;

@@ -8,7 +8,12 @@
 #include "machine/sim/fiber.h"
 #include "machine/sim/sched.h"
 
-enum policy { POLICY_DICE, POLICY_BURST, POLICY_PRIORITY, POLICY_MAX };
+enum policy {
+	POLICY_DICE,
+	POLICY_BURST,
+	POLICY_PRIORITY,
+	POLICY_MAX
+};
 
 static struct fiber fibers[SIM_MAX_THREADS + 1];
 

@@ -125,7 +125,7 @@ static void taken(const void *lock, enum sim_lock_class cls, bool shared)
 {
 	struct sim_thread *me = sim_current;
 
-	me->held[me->nheld++] = (struct sim_held){ lock, cls, shared };
+	me->held[me->nheld++] = (struct sim_held){lock, cls, shared};
 	/* Relaxed: a count must not order what the locks do not. */
 	atomic_fetch_add_explicit(&sim_locks_held, 1, memory_order_relaxed);
 }
@@ -188,8 +188,7 @@ void mach_read_lock(struct mach_rwlock *l)
 	for (;;) {
 		uint32_t word = atomic_load(&l->word);
 
-		if (!is_written(l) &&
-		    atomic_compare_exchange_strong(&l->word, &word, word + 1))
+		if (!is_written(l) && atomic_compare_exchange_strong(&l->word, &word, word + 1))
 			break;
 		sim_wait_while(is_written, l, "waits for a lock to read");
 	}
@@ -227,9 +226,13 @@ void mach_write_unlock(struct mach_rwlock *l)
 	sim_point();
 }
 
-/* ---- Waiters --------------------------------------------------------------------------------- */
+/* ---- Waiters -------------------------------------------------------------------------------- */
 
-enum { WAITER_IDLE, WAITER_ARMED, WAITER_WOKEN };
+enum {
+	WAITER_IDLE,
+	WAITER_ARMED,
+	WAITER_WOKEN
+};
 
 struct wait {
 	struct mach_waiter *waiter;
@@ -261,7 +264,7 @@ static bool still_waits(void *arg)
 
 int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
 {
-	struct wait wait = { .waiter = w };
+	struct wait wait = {.waiter = w};
 
 	(void)spin_ns;
 	if (sim_current->nheld)
@@ -290,7 +293,7 @@ void mach_wake(struct mach_waiter *w)
 	sim_point();
 }
 
-/* ---- Notification ---------------------------------------------------------------------------- */
+/* ---- Notification --------------------------------------------------------------------------- */
 
 #define MAX_NOTIFIES 4096
 #define FIRST_FD     100
@@ -375,7 +378,7 @@ static bool nothing_to_read(void *arg)
 
 void sim_poll(int fd, _Atomic bool *stop)
 {
-	struct poll p = { &levels[notify_index(fd)], stop };
+	struct poll p = {&levels[notify_index(fd)], stop};
 
 	sim_point();
 	sim_wait_while(nothing_to_read, &p, "polls");

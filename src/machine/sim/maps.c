@@ -214,7 +214,7 @@ int mach_map_move(const struct mach_span *from, uint64_t to)
 	return 0;
 }
 
-/* ---- The TLB ------------------------------------------------------------------------------------ */
+/* ---- The TLB -------------------------------------------------------------------------------- */
 
 int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot)
 {
@@ -263,7 +263,7 @@ void mach_usage(uint64_t *mappings, uint64_t *budget)
 	*budget = sim_config.pages;
 }
 
-/* ---- Frames ------------------------------------------------------------------------------------- */
+/* ---- Frames --------------------------------------------------------------------------------- */
 
 /* A frame whose contents are about to change: nobody can see it. */
 static struct sim_frame *closed_frame(struct mach_map *map, uint64_t page)
@@ -359,7 +359,7 @@ void *mach_frame(struct mach_map *map, uint64_t page)
 	return m->frames[page].word;
 }
 
-/* ---- Aside -------------------------------------------------------------------------------------- */
+/* ---- Aside ---------------------------------------------------------------------------------- */
 
 void mach_aside_query(struct mach_map *map, uint64_t page, uint64_t n, uint64_t *bits)
 {

@@ -7,9 +7,9 @@
  * it with sim_load and sim_store, which trap into the `fault` hook as the hardware would.
  *
  * Addresses, as mach_copy_in and mach_copy_out and so the ioctls take them:
- *   below mach_task_size()   the simulated program; only [SIM_BASE, SIM_BASE + window) can be mapped
- *   bit 63 set (SIM_HOST)    a pointer of the test itself, always accessible: ioctl arguments and
- *                            message buffers need no simulated memory
+ *   below mach_task_size()   the simulated program; only [SIM_BASE, SIM_BASE + window) can be
+ * mapped bit 63 set (SIM_HOST)    a pointer of the test itself, always accessible: ioctl arguments
+ * and message buffers need no simulated memory
  *
  * Two schedulers stand behind one interface (sched.h). Deterministic: threads are coroutines, every
  * mach_ function, frame copy and access is a scheduling point, and the same seed gives the same
@@ -31,10 +31,19 @@
 /* The address under which the simulated program's system calls find the test's own memory at p. */
 #define SIM_HOST(p) ((uint64_t)(uintptr_t)(p) | (1ull << 63))
 
-enum sim_mode { SIM_DETERMINISTIC, SIM_THREADS };
+enum sim_mode {
+	SIM_DETERMINISTIC,
+	SIM_THREADS
+};
 
 /* How a trapped access goes on. */
-enum sim_trap { SIM_RETRY, SIM_INTERRUPTED, SIM_UNMANAGED, SIM_SEGV, SIM_BUS };
+enum sim_trap {
+	SIM_RETRY,
+	SIM_INTERRUPTED,
+	SIM_UNMANAGED,
+	SIM_SEGV,
+	SIM_BUS
+};
 
 struct sim_config {
 	enum sim_mode mode;
@@ -42,10 +51,10 @@ struct sim_config {
 	uint64_t pages; /* size of the window */
 	uint64_t arena; /* bytes of arena that may be used; 0: as much as there is */
 	/* Chances in a thousand. */
-	unsigned evict;	 /* the TLB forgets a page at an access or a TLB operation */
-	unsigned signal; /* a waiting trap is ended by a signal */
-	unsigned stutter; /* mach_frames_copy reads nothing although it could */
-	unsigned nomem;	  /* a call that may fail with -ENOMEM does */
+	unsigned evict;	     /* the TLB forgets a page at an access or a TLB operation */
+	unsigned signal;     /* a waiting trap is ended by a signal */
+	unsigned stutter;    /* mach_frames_copy reads nothing although it could */
+	unsigned nomem;	     /* a call that may fail with -ENOMEM does */
 	uint64_t max_points; /* a run of more scheduling points is a livelock; 0: no limit */
 	bool may_ptrace;
 
@@ -69,7 +78,7 @@ struct sim_left {
 };
 void sim_left(struct sim_left *left);
 
-/* ---- Threads --------------------------------------------------------------------------------- */
+/* ---- Threads -------------------------------------------------------------------------------- */
 
 #define SIM_MAX_THREADS 64
 
@@ -108,14 +117,23 @@ _Noreturn void sim_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2
  * and only INNER under it. Plain locks, the rest, nest in a consistent order under TOP. INNER:
  * under anything, nothing under it. The last call for an address counts. Deterministic runs only.
  */
-enum sim_lock_class { SIM_LOCK_PLAIN, SIM_LOCK_TOP, SIM_LOCK_ALONE, SIM_LOCK_INNER };
+enum sim_lock_class {
+	SIM_LOCK_PLAIN,
+	SIM_LOCK_TOP,
+	SIM_LOCK_ALONE,
+	SIM_LOCK_INNER
+};
 void sim_lock_class(const void *start, size_t len, enum sim_lock_class cls);
 /* Memory of locks is used anew: forget in which order they were taken. */
 void sim_lock_forget(void);
 
-/* ---- The program ----------------------------------------------------------------------------- */
+/* ---- The program ---------------------------------------------------------------------------- */
 
-enum sim_outcome { SIM_OK, SIM_GOT_SEGV, SIM_GOT_BUS };
+enum sim_outcome {
+	SIM_OK,
+	SIM_GOT_SEGV,
+	SIM_GOT_BUS
+};
 
 /*
  * One aligned 8-byte access by the running thread. No scheduling point stands between the access
@@ -144,7 +162,7 @@ const uint64_t *sim_peek(uint64_t addr);
 /* Close everything (the host may at any time). */
 void sim_evict_all(void);
 
-/* ---- Descriptors ----------------------------------------------------------------------------- */
+/* ---- Descriptors ---------------------------------------------------------------------------- */
 
 /* Is the notification behind fd readable? */
 bool sim_readable(int fd);

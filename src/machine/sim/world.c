@@ -77,7 +77,7 @@ void sim_world_start(void)
 		sim_fail("out of memory");
 }
 
-/* ---- The program's own calls ------------------------------------------------------------------- */
+/* ---- The program's own calls ---------------------------------------------------------------- */
 
 static void each_page(uint64_t addr, uint64_t len, void (*fn)(struct sim_page *, const void *),
 		      const void *arg)
@@ -104,7 +104,7 @@ void sim_mmap_kind(uint64_t addr, uint64_t len, const struct mach_vma *like)
 void sim_mmap(uint64_t addr, uint64_t len, uint32_t prot)
 {
 	sim_mmap_kind(addr, len,
-		      &(struct mach_vma){ .prot = prot, .kind = MACH_VMA_ANON, .maywrite = true });
+		      &(struct mach_vma){.prot = prot, .kind = MACH_VMA_ANON, .maywrite = true});
 }
 
 static void protect_page(struct sim_page *p, const void *prot)
@@ -150,7 +150,7 @@ void sim_zap(uint64_t addr, uint64_t len)
 	each_page(addr, len, zap_page, NULL);
 }
 
-/* ---- What can be asked ------------------------------------------------------------------------- */
+/* ---- What can be asked ---------------------------------------------------------------------- */
 
 uint32_t sim_tlb(uint64_t addr)
 {
@@ -228,9 +228,9 @@ void sim_maybe_evict(void)
 		evict_page(&sim_pages[sim_random(sim_config.pages)]);
 }
 
-/* ---- machine.h: the host's mappings ------------------------------------------------------------ */
+/* ---- machine.h: the host's mappings --------------------------------------------------------- */
 
-static const struct mach_vma special = { .kind = MACH_VMA_SPECIAL };
+static const struct mach_vma special = {.kind = MACH_VMA_SPECIAL};
 
 struct look {
 	enum sim_page_kind kind;
@@ -289,7 +289,7 @@ int mach_munmap(uint64_t addr, uint64_t len)
 
 int mach_mmap_over(uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off)
 {
-	struct mach_vma like = { .prot = (uint32_t)prot, .maywrite = true };
+	struct mach_vma like = {.prot = (uint32_t)prot, .maywrite = true};
 
 	(void)off;
 	if (!(flags & MAP_FIXED))

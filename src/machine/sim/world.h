@@ -1,5 +1,6 @@
 /*
- * world.h - inside the simulated machine: the pages of the program's window and what is behind them.
+ * world.h - inside the simulated machine: the pages of the program's window and what is behind
+ * them.
  */
 #ifndef UF_SIM_WORLD_H
 #define UF_SIM_WORLD_H
@@ -22,7 +23,11 @@ struct sim_map {
 	uint64_t *where;	  /* the program's address that shows the page, 0: none */
 };
 
-enum sim_page_kind { SIM_HOLE, SIM_NATIVE, SIM_MANAGED };
+enum sim_page_kind {
+	SIM_HOLE,
+	SIM_NATIVE,
+	SIM_MANAGED
+};
 
 struct sim_page {
 	_Atomic uint32_t lock;
