@@ -101,6 +101,7 @@ static int status_of(void (*fn)(void))
 
 	if (pid == 0) {
 		setrlimit(RLIMIT_CORE, &none);
+		signal(SIGBUS, SIG_DFL);
 		fn();
 		_exit(0);
 	}
@@ -146,6 +147,7 @@ static void deaths_are_native(void)
 	struct host_sigaction act = { (void *)SIG_DFL, 0, 0 };
 
 	prepare(MM_SIGBUS);
+	host_program_sigsegv(&act, NULL);
 	CHECK(died_of(touch, SIGBUS));
 	CHECK(died_of(touch_sigbus_blocked, SIGBUS));
 	CHECK(died_of(touch_sigbus_ignored, SIGBUS));
@@ -256,8 +258,10 @@ static void copies_fault_and_fail(void)
 
 static void *overflow_free_thread(void *arg)
 {
-	stack_t st;
+	stack_t st, none = { .ss_flags = SS_DISABLE };
 
+	/* A sanitizer may have given it one. */
+	CHECK(sigaltstack(&none, NULL) == 0);
 	CHECK(host_altstack_enter() == 0);
 	CHECK(host_altstack_enter() == 0);
 	CHECK(sigaltstack(NULL, &st) == 0 && !(st.ss_flags & SS_DISABLE));
@@ -272,7 +276,8 @@ static void *overflow_free_thread(void *arg)
 static void altstacks_are_reused(void)
 {
 	void *first = NULL, *sp = NULL;
-	stack_t mine = { .ss_sp = malloc(1 << 16), .ss_size = 1 << 16 }, st;
+	static char stack[1 << 16];
+	stack_t mine = { .ss_sp = stack, .ss_size = sizeof(stack) }, st;
 
 	test_start();
 	for (int i = 0; i < 2000; i++) {
@@ -644,11 +649,13 @@ static void notify_wakes_epoll_edges(void)
 
 static void descriptors_run_out(void)
 {
-	struct rlimit lim = { 40, 40 };
+	struct rlimit lim, had;
 	struct mach_notify n[64];
 	int fd[64], i, err = 0;
 
 	test_start();
+	CHECK(getrlimit(RLIMIT_NOFILE, &had) == 0);
+	lim = (struct rlimit){ 40, had.rlim_max };
 	CHECK(setrlimit(RLIMIT_NOFILE, &lim) == 0);
 	for (i = 0; i < 64 && err == 0; i++)
 		err = mach_notify_create(&n[i], 0, &fd[i]);
@@ -659,6 +666,7 @@ static void descriptors_run_out(void)
 	mach_notify_destroy(&n[0]);
 	close(fd[0]);
 	CHECK(mach_notify_create(&n[0], 0, &fd[0]) == 0);
+	CHECK(setrlimit(RLIMIT_NOFILE, &had) == 0);
 }
 
 static const struct test tests[] = {

@@ -5,7 +5,8 @@
 
 #define TIMEOUT 60
 
-struct mm_space *mm_space_self = (struct mm_space *)&mm_space_self;
+static struct mm_space space;
+struct mm_space *mm_space_self = &space;
 struct host_config test_config;
 
 static enum mm_outcome no_area(const struct mm_access *access)
@@ -16,9 +17,9 @@ static enum mm_outcome no_area(const struct mm_access *access)
 
 enum mm_outcome (*test_fault)(const struct mm_access *access) = no_area;
 
-enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
+enum mm_outcome mm_fault(struct mm_space *of, const struct mm_access *access)
 {
-	(void)space;
+	(void)of;
 	return test_fault(access);
 }
 
