@@ -114,6 +114,11 @@ static void print_page(const struct page *p, const struct model_state *states, u
 			fprintf(stderr, "  pending: bit %u %s\n", i, type_names[pending[i]->type]);
 }
 
+void model_explain(uint64_t page)
+{
+	print_page(&pages[page], pages[page].states, pages[page].n);
+}
+
 static _Noreturn void no_state_left(struct page *p, const struct model_state *before, unsigned n,
 				    const char *what)
 {

@@ -123,6 +123,9 @@ void model_sight(uint64_t page, const struct model_sight *seen);
 /* One of the states that the page may be in, to choose by. */
 const struct model_state *model_guess(uint64_t page);
 
+/* Print what is known of a page, for a failure. */
+void model_explain(uint64_t page);
+
 /* Largest set of states there was. */
 unsigned model_most(void);
 

@@ -278,10 +278,14 @@ void do_access(uint64_t page, bool write)
 	schedule_say(write ? "store" : "load", page, word, outcome);
 	if (kernel && outcome != SIM_OK && (a.could_bus || schedule.tight))
 		return;
-	if (outcome == SIM_GOT_SEGV && !a.could_segv)
+	if (outcome == SIM_GOT_SEGV && !a.could_segv) {
+		model_explain(page);
 		sim_fail("page %#llx: a SIGSEGV from nowhere", (unsigned long long)PAGE(page));
-	if (outcome == SIM_GOT_BUS && !a.could_bus && !schedule.tight)
+	}
+	if (outcome == SIM_GOT_BUS && !a.could_bus && !schedule.tight) {
+		model_explain(page);
 		sim_fail("page %#llx: a SIGBUS from nowhere", (unsigned long long)PAGE(page));
+	}
 }
 
 void do_populate(uint64_t page, uint64_t n, bool write)

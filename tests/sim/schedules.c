@@ -37,7 +37,7 @@ static uint64_t run_one(uint64_t seed)
 		.signal = seed % 4 ? 60 : 0,
 		.stutter = seed % 5 ? 0 : 50,
 		.nomem = schedule.tight ? 5 + 10 * (seed % 4) : 0,
-		.arena = schedule.tight && seed % 2 ? 30 * UF_PAGE_SIZE : 0,
+		.arena = schedule.tight && seed % 2 ? 60 * UF_PAGE_SIZE : 0,
 		.max_points = schedule.steps * 500 + 200000,
 		.quiet = schedule.real ? NULL : schedule_look,
 		.failed = say_how,

@@ -200,7 +200,8 @@ int mach_map_move(const struct mach_span *from, uint64_t to)
 	struct sim_map *m = sim_map_of(from->map);
 
 	sim_point();
-	if (sim_no_memory())
+	/* A move that is undone goes back into the hole it left: there is room. */
+	if (sim_is_mapped(to) && sim_no_memory())
 		return -ENOMEM;
 	for (uint64_t i = 0; i < from->npages; i++) {
 		struct sim_page *old = span_page(from, from->first + i);
