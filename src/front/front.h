@@ -188,20 +188,15 @@ int mem_mlockall(int flags);
 int mem_munlockall(void);
 /*
  * A system call is about to access the buffer: what is there in managed memory must be open, for
- * the kernel cannot trap. Cheap when nothing is managed.
+ * the kernel cannot trap. False when a handler would be asked for some of it. Cheap when nothing
+ * near the buffer is managed.
  */
-void mem_open(const void *buf, size_t n, bool write);
-void mem_open_iov(const struct iovec *iov, int n, bool write);
-static inline void mem_ready(const void *buf, size_t n, bool write)
-{
-	if (front_managing())
-		mem_open(buf, n, write);
-}
-static inline void mem_ready_iov(const struct iovec *iov, int n, bool write)
-{
-	if (front_managing())
-		mem_open_iov(iov, n, write);
-}
+bool mem_open(const void *buf, size_t n, bool write);
+/* Could some of it be managed at all? */
+bool mem_near_managed(const void *buf, size_t n);
+bool mem_open_iov(const struct iovec *iov, int n, bool write);
+/* That range is, or is about to be, managed. */
+void mem_note_managed(uint64_t addr, uint64_t len);
 /* The break is about to go down from `from` to `to`. */
 int mem_brk_down(uint64_t from, uint64_t to);
 /* Nothing maps what the host has locked for the future behind the program's back. */

@@ -118,6 +118,7 @@ EXPORT int uf_handle(void *addr, size_t len, uint64_t modes, uf_handler_fn fn, v
 		handler_free(h);
 		return err;
 	}
+	mem_note_managed((uintptr_t)addr, len);
 	mach_enter(&entry);
 	err = mm_register(mm_space_self, h->ctx, (uintptr_t)addr, len, (uint32_t)modes, &ops);
 	mach_leave(&entry);

@@ -1,7 +1,7 @@
 /*
  * io.c - read, write, ioctl, close, dup, fcntl and their kin.
  */
-#include "front/preload.h"
+#include "front/transfer.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -171,24 +171,67 @@ long io_fcntl(struct file *f, int fd, int cmd, long arg)
 /* ---- reading and writing -----------------------------------------------------------------------
  */
 
+/* Not a file of ours, but perhaps memory of ours; else libc's own. */
+static ssize_t in_one(int fd, void *buf, size_t n)
+{
+	struct transfer t = {.call = transfer_call_read, .fd = fd};
+
+	return sys_errno(transfer_in_one(&t, buf, n));
+}
+
+static ssize_t in_one_at(int fd, void *buf, size_t n, off64_t off)
+{
+	struct transfer t = {.call = transfer_call_pread, .fd = fd, .off = off};
+
+	return sys_errno(transfer_in_one(&t, buf, n));
+}
+
+static ssize_t out_one(int fd, const void *buf, size_t n)
+{
+	struct transfer t = {.call = transfer_call_write, .fd = fd};
+
+	return sys_errno(transfer_out_one(&t, buf, n));
+}
+
+static ssize_t out_one_at(int fd, const void *buf, size_t n, off64_t off)
+{
+	struct transfer t = {.call = transfer_call_pwrite, .fd = fd, .off = off};
+
+	return sys_errno(transfer_out_one(&t, buf, n));
+}
+
+/* off -1: at the file's position. */
+static ssize_t in_many(int fd, const struct iovec *iov, int n, off64_t off)
+{
+	struct transfer t = {
+		.call = off < 0 ? transfer_call_read : transfer_call_pread, .fd = fd, .off = off};
+
+	return sys_errno(transfer_in(&t, iov, n));
+}
+
+static ssize_t out_many(int fd, const struct iovec *iov, int n, off64_t off)
+{
+	struct transfer t = {
+		.call = off < 0 ? transfer_call_write : transfer_call_pwrite, .fd = fd, .off = off};
+
+	return sys_errno(transfer_out(&t, iov, n));
+}
+
 EXPORT ssize_t read(int fd, void *buf, size_t n)
 {
 	FILE_REF struct file *f = file_get(fd);
 
 	if (unlikely(f != NULL))
 		return sys_errno(io_read(f, fd, buf, n));
-	mem_ready(buf, n, true);
-	return REAL(read)(fd, buf, n);
+	return likely(!transfer_concerns(buf, n, true)) ? REAL(read)(fd, buf, n)
+							: in_one(fd, buf, n);
 }
 
 EXPORT ssize_t __read_chk(int fd, void *buf, size_t n, size_t size)
 {
-	FILE_REF struct file *f = n <= size ? file_get(fd) : NULL;
-
-	if (unlikely(f != NULL))
-		return sys_errno(io_read(f, fd, buf, n));
-	mem_ready(buf, n, true);
-	return REAL(__read_chk)(fd, buf, n, size);
+	return likely(n > size || !atomic_load_explicit(&files_used, memory_order_relaxed))
+		       ? REAL(__read_chk)(fd, buf, n, size)
+		       : read(fd, buf, n);
 }
 
 EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
@@ -197,48 +240,47 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 
 	if (unlikely(f != NULL))
 		return sys_errno(io_readv(f, fd, iov, n));
-	mem_ready_iov(iov, n, true);
-	return REAL(readv)(fd, iov, n);
+	return likely(!transfer_concerns_iov(iov, n, true)) ? REAL(readv)(fd, iov, n)
+							    : in_many(fd, iov, n, -1);
 }
 
-#define PREAD(name, params, args)                                                                  \
-	EXPORT ssize_t name params                                                                 \
+#define PREAD(name, offset)                                                                        \
+	EXPORT ssize_t name(int fd, void *buf, size_t n, offset off)                               \
 	{                                                                                          \
 		FILE_REF struct file *f = file_get(fd);                                            \
                                                                                                    \
 		if (unlikely(f != NULL))                                                           \
 			return sys_errno(io_pread(f, fd, buf, n, off));                            \
-		mem_ready(buf, n, true);                                                           \
-		return REAL(name) args;                                                            \
+		return likely(!transfer_concerns(buf, n, true)) ? REAL(name)(fd, buf, n, off)      \
+								: in_one_at(fd, buf, n, off);      \
 	}
-PREAD(pread, (int fd, void *buf, size_t n, off_t off), (fd, buf, n, off))
-PREAD(pread64, (int fd, void *buf, size_t n, off64_t off), (fd, buf, n, off))
+PREAD(pread, off_t)
+PREAD(pread64, off64_t)
 
-#define PREAD_CHK(name, offset)                                                                    \
+#define PREAD_CHK(name, plain, offset)                                                             \
 	EXPORT ssize_t name(int fd, void *buf, size_t n, offset off, size_t size)                  \
 	{                                                                                          \
-		FILE_REF struct file *f = n <= size ? file_get(fd) : NULL;                         \
-                                                                                                   \
-		if (unlikely(f != NULL))                                                           \
-			return sys_errno(io_pread(f, fd, buf, n, off));                            \
-		mem_ready(buf, n, true);                                                           \
-		return REAL(name)(fd, buf, n, off, size);                                          \
+		return likely(n > size ||                                                          \
+			      !atomic_load_explicit(&files_used, memory_order_relaxed))            \
+			       ? REAL(name)(fd, buf, n, off, size)                                 \
+			       : plain(fd, buf, n, off);                                           \
 	}
-PREAD_CHK(__pread_chk, off_t)
-PREAD_CHK(__pread64_chk, off64_t)
+PREAD_CHK(__pread_chk, pread, off_t)
+PREAD_CHK(__pread64_chk, pread64, off64_t)
 
-#define PREADV(name, params, args)                                                                 \
-	EXPORT ssize_t name params                                                                 \
+#define PREADV(name, offset)                                                                       \
+	EXPORT ssize_t name(int fd, const struct iovec *iov, int n, offset off)                    \
 	{                                                                                          \
 		FILE_REF struct file *f = file_get(fd);                                            \
                                                                                                    \
 		if (unlikely(f != NULL))                                                           \
 			return sys_errno(off < 0 ? -EINVAL : io_preadv(f, fd, iov, n, off));       \
-		mem_ready_iov(iov, n, true);                                                       \
-		return REAL(name) args;                                                            \
+		if (likely(off < 0 || !transfer_concerns_iov(iov, n, true)))                       \
+			return REAL(name)(fd, iov, n, off);                                        \
+		return in_many(fd, iov, n, off);                                                   \
 	}
-PREADV(preadv, (int fd, const struct iovec *iov, int n, off_t off), (fd, iov, n, off))
-PREADV(preadv64, (int fd, const struct iovec *iov, int n, off64_t off), (fd, iov, n, off))
+PREADV(preadv, off_t)
+PREADV(preadv64, off64_t)
 
 /* Here an offset of -1 means the file's position. */
 #define PREADV2(name, offset)                                                                      \
@@ -248,31 +290,59 @@ PREADV(preadv64, (int fd, const struct iovec *iov, int n, off64_t off), (fd, iov
                                                                                                    \
 		if (unlikely(f != NULL))                                                           \
 			return sys_errno(io_preadv(f, fd, iov, n, off));                           \
-		mem_ready_iov(iov, n, true);                                                       \
-		return REAL(name)(fd, iov, n, off, flags);                                         \
+		if (likely(flags || off < -1 || !transfer_concerns_iov(iov, n, true)))             \
+			return REAL(name)(fd, iov, n, off, flags);                                 \
+		return in_many(fd, iov, n, off);                                                   \
 	}
 PREADV2(preadv2, off_t)
 PREADV2(preadv64v2, off64_t)
 
-#define WRITE(name, positioned, ready, params, args)                                               \
-	EXPORT ssize_t name params                                                                 \
+EXPORT ssize_t write(int fd, const void *buf, size_t n)
+{
+	FILE_REF struct file *f = file_get(fd);
+
+	if (unlikely(f != NULL))
+		return sys_errno(io_write(f, false));
+	return likely(!transfer_concerns(buf, n, false)) ? REAL(write)(fd, buf, n)
+							 : out_one(fd, buf, n);
+}
+
+EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
+{
+	FILE_REF struct file *f = file_get(fd);
+
+	if (unlikely(f != NULL))
+		return sys_errno(io_write(f, false));
+	return likely(!transfer_concerns_iov(iov, n, false)) ? REAL(writev)(fd, iov, n)
+							     : out_many(fd, iov, n, -1);
+}
+
+#define PWRITE(name, offset)                                                                       \
+	EXPORT ssize_t name(int fd, const void *buf, size_t n, offset off)                         \
 	{                                                                                          \
 		FILE_REF struct file *f = file_get(fd);                                            \
                                                                                                    \
 		if (unlikely(f != NULL))                                                           \
-			return sys_errno(io_write(f, positioned));                                 \
-		ready(buf, n, false);                                                              \
-		return REAL(name) args;                                                            \
+			return sys_errno(io_write(f, true));                                       \
+		return likely(!transfer_concerns(buf, n, false)) ? REAL(name)(fd, buf, n, off)     \
+								 : out_one_at(fd, buf, n, off);    \
 	}
-WRITE(write, false, mem_ready, (int fd, const void *buf, size_t n), (fd, buf, n))
-WRITE(writev, false, mem_ready_iov, (int fd, const struct iovec *buf, int n), (fd, buf, n))
-WRITE(pwrite, true, mem_ready, (int fd, const void *buf, size_t n, off_t off), (fd, buf, n, off))
-WRITE(pwrite64, true, mem_ready, (int fd, const void *buf, size_t n, off64_t off),
-      (fd, buf, n, off))
-WRITE(pwritev, true, mem_ready_iov, (int fd, const struct iovec *buf, int n, off_t off),
-      (fd, buf, n, off))
-WRITE(pwritev64, true, mem_ready_iov, (int fd, const struct iovec *buf, int n, off64_t off),
-      (fd, buf, n, off))
+PWRITE(pwrite, off_t)
+PWRITE(pwrite64, off64_t)
+
+#define PWRITEV(name, offset)                                                                      \
+	EXPORT ssize_t name(int fd, const struct iovec *iov, int n, offset off)                    \
+	{                                                                                          \
+		FILE_REF struct file *f = file_get(fd);                                            \
+                                                                                                   \
+		if (unlikely(f != NULL))                                                           \
+			return sys_errno(io_write(f, true));                                       \
+		if (likely(off < 0 || !transfer_concerns_iov(iov, n, false)))                      \
+			return REAL(name)(fd, iov, n, off);                                        \
+		return out_many(fd, iov, n, off);                                                  \
+	}
+PWRITEV(pwritev, off_t)
+PWRITEV(pwritev64, off64_t)
 
 EXPORT int ioctl(int fd, unsigned long cmd, ...)
 {

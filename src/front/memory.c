@@ -40,6 +40,19 @@ static bool managed(uint64_t addr, uint64_t len)
 	return yes;
 }
 
+/* All that was ever managed lies between these. */
+static _Atomic uint64_t lowest = UINT64_MAX, highest;
+
+void mem_note_managed(uint64_t addr, uint64_t len)
+{
+	uint64_t low = atomic_load(&lowest), high = atomic_load(&highest);
+
+	while (addr < low && !atomic_compare_exchange_weak(&lowest, &low, addr))
+		;
+	while (addr + len > high && !atomic_compare_exchange_weak(&highest, &high, addr + len))
+		;
+}
+
 /* Rounds len, and says whether the call concerns mm. */
 static bool concerns_mm(uint64_t addr, uint64_t *len)
 {
@@ -132,7 +145,10 @@ static long remap_managed(uint64_t old, uint64_t old_len, uint64_t new_len, int 
 	if (mm_piece(mm_space_self, old, old + old_len, &end) && end == old + old_len)
 		err = mm_mremap(mm_space_self, old, old_len, new_len, flags, new_addr, &result);
 	mach_leave(&entry);
-	return err ? err : (long)result;
+	if (err)
+		return err;
+	mem_note_managed(result, new_len);
+	return (long)result;
 }
 
 long mem_mremap(uint64_t old, size_t old_len, size_t new_len, int flags, uint64_t new_addr)
@@ -368,33 +384,46 @@ int mem_brk_down(uint64_t from, uint64_t to)
 	return mem_munmap(start, end - start);
 }
 
-void mem_open(const void *buf, size_t n, bool write)
+bool mem_near_managed(const void *buf, size_t n)
+{
+	uint64_t start = (uintptr_t)buf;
+
+	return n && start < mach_task_size() && n <= mach_task_size() - start &&
+	       start < atomic_load_explicit(&highest, memory_order_relaxed) &&
+	       start + n > atomic_load_explicit(&lowest, memory_order_relaxed);
+}
+
+bool mem_open(const void *buf, size_t n, bool write)
 {
 	struct mach_entry entry;
 	uint64_t start = (uintptr_t)buf;
+	bool ready;
 
-	if (n == 0 || start >= mach_task_size() || n > mach_task_size() - start)
-		return;
+	if (!mem_near_managed(buf, n))
+		return true;
 	mach_enter(&entry);
-	mm_make_ready(mm_space_self, start, n, write);
+	ready = mm_make_ready(mm_space_self, start, n, write);
 	mach_leave(&entry);
+	return ready;
 }
 
-void mem_open_iov(const struct iovec *iov, int n, bool write)
+bool mem_open_iov(const struct iovec *iov, int n, bool write)
 {
 	struct mach_entry entry;
 	struct iovec one;
+	bool ready = true;
 	int err;
 
 	if (n < 0 || n > IOV_MAX)
-		return;
+		return true;
 	mem_open(iov, (size_t)n * sizeof(*iov), false);
 	for (int i = 0; i < n; i++) {
 		mach_enter(&entry);
 		err = mach_copy_in(&one, (uintptr_t)(iov + i), sizeof(one));
 		mach_leave(&entry);
 		if (err)
-			return;
-		mem_open(one.iov_base, one.iov_len, write);
+			return true;
+		ready = mem_open(one.iov_base, one.iov_len, write) && ready;
 	}
+	return ready;
 }

@@ -10,6 +10,7 @@
  */
 #include "front/preload.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,47 @@ static int number_in(const char *rest, const char *dir)
 	n = rest ? number(&rest) : -1;
 	return rest && *rest == 0 ? (int)n : -1;
 }
+
+/* A path in managed memory is fetched as a system call would. Into room; 0 or -EFAULT. */
+static int fetch_path(const char *path, char *room)
+{
+	struct mach_entry entry;
+	uint64_t at = (uintptr_t)path;
+	size_t done = 0, part;
+	int err;
+
+	while (done < PATH_MAX) {
+		part = UF_PAGE_SIZE - ((at + done) & ~UF_PAGE_MASK);
+		part = part < PATH_MAX - done ? part : PATH_MAX - done;
+		mach_enter(&entry);
+		err = mach_copy_in(room + done, at + done, part);
+		mach_leave(&entry);
+		if (err)
+			return err;
+		if (memchr(room + done, 0, part))
+			return 0;
+		done += part;
+	}
+	return -ENAMETOOLONG;
+}
+
+static inline bool path_is_near(const char *path)
+{
+	return unlikely(front_managing()) && mem_near_managed(path, 1);
+}
+
+/* For the beginning of a wrapper: path may be looked at from here on. */
+#define PATH_READY(path)                                                                           \
+	do {                                                                                       \
+		if (path_is_near(path)) {                                                          \
+			char *room_ = __builtin_alloca(PATH_MAX);                                  \
+			int err_ = fetch_path(path, room_);                                        \
+                                                                                                   \
+			if (err_)                                                                  \
+				return (int)sys_errno(err_);                                       \
+			path = room_;                                                              \
+		}                                                                                  \
+	} while (0)
 
 /* ---- /dev/userfaultfd --------------------------------------------------------------------------
  */
@@ -204,6 +246,7 @@ static mode_t mode_argument(int flags, va_list ap)
 		mode_t mode;                                                                       \
 		long fd;                                                                           \
                                                                                                    \
+		PATH_READY(path);                                                                  \
 		if (unlikely(open_special(AT_FDCWD, path, flags, &fd)))                            \
 			return (int)sys_errno(fd);                                                 \
 		va_start(ap, flags);                                                               \
@@ -221,6 +264,7 @@ OPEN(open64)
 		mode_t mode;                                                                       \
 		long fd;                                                                           \
                                                                                                    \
+		PATH_READY(path);                                                                  \
 		if (unlikely(open_special(dir, path, flags, &fd)))                                 \
 			return (int)sys_errno(fd);                                                 \
 		va_start(ap, flags);                                                               \
@@ -237,6 +281,7 @@ OPENAT(openat64)
 	{                                                                                          \
 		long fd;                                                                           \
                                                                                                    \
+		PATH_READY(path);                                                                  \
 		if (unlikely(open_special(AT_FDCWD, path, flags, &fd)))                            \
 			return (int)sys_errno(fd);                                                 \
 		return REAL(name)(path, flags);                                                    \
@@ -249,6 +294,7 @@ OPEN_2(__open64_2)
 	{                                                                                          \
 		long fd;                                                                           \
                                                                                                    \
+		PATH_READY(path);                                                                  \
 		if (unlikely(open_special(dir, path, flags, &fd)))                                 \
 			return (int)sys_errno(fd);                                                 \
 		return REAL(name)(dir, path, flags);                                               \
@@ -356,8 +402,10 @@ static ssize_t give_name(const char *name, char *buf, size_t n)
 #define READLINK(name, params, args)                                                               \
 	EXPORT ssize_t name params                                                                 \
 	{                                                                                          \
-		const char *shown = link_name(path);                                               \
+		const char *shown;                                                                 \
                                                                                                    \
+		PATH_READY(path);                                                                  \
+		shown = link_name(path);                                                           \
 		return likely(!shown) ? REAL(name) args : give_name(shown, buf, n);                \
 	}
 READLINK(readlink, (const char *path, char *buf, size_t n), (path, buf, n))

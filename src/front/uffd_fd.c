@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include <userfault/abi.h>
+
 #define SPIN_NS	       150000
 #define SPIN_FIRST_NS  20000 /* before the first look at who else wants the CPU */
 #define SPIN_TURN_NS   5000  /* between two looks */
@@ -267,6 +269,19 @@ long ufd_readv(struct file *f, const struct iovec *iov, int n)
 	return got;
 }
 
+static void note_range(uint64_t arg)
+{
+	struct mach_entry entry;
+	struct uf_range range;
+	int err;
+
+	mach_enter(&entry);
+	err = mach_copy_in(&range, arg, sizeof(range));
+	mach_leave(&entry);
+	if (!err && range.start + range.len > range.start)
+		mem_note_managed(range.start, range.len);
+}
+
 int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg)
 {
 	long ret;
@@ -282,6 +297,8 @@ int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg)
 	}
 	if (atomic_load(&f->foreign))
 		return -ESRCH;
+	if (cmd == UF_IO_REGISTER)
+		note_range(arg);
 	return uffd_ioctl(f->ctx, cmd, arg);
 }
 

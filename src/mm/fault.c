@@ -276,8 +276,9 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 	return outcome;
 }
 
-void mm_make_ready(struct mm_space *space, uint64_t start, uint64_t len, bool write)
+bool mm_make_ready(struct mm_space *space, uint64_t start, uint64_t len, bool write)
 {
+	bool ready = true;
 	struct mm_access access = {.addr = start & UF_PAGE_MASK, .write = write, .kernel = true};
 	uint64_t end = start + len;
 
@@ -291,11 +292,15 @@ void mm_make_ready(struct mm_space *space, uint64_t start, uint64_t len, bool wr
 			break;
 		if (access.addr < a->start)
 			access.addr = a->start;
-		for (; access.addr < mm_min(a->end, end); access.addr += UF_PAGE_SIZE)
+		for (; access.addr < mm_min(a->end, end); access.addr += UF_PAGE_SIZE) {
 			if (!allowed(a, &access) ||
 			    resolve_locally(space, a, mm_area_page(a, access.addr), write, &d))
 				break;
+			if (d.verdict == ASK && !mm_handler->refuses(a->handler))
+				ready = false;
+		}
 		access.addr = a->end;
 	}
 	mach_read_unlock(&space->lock);
+	return ready;
 }

@@ -108,9 +108,10 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 /*
  * A system call is about to access [start, start + len) for the program: open what is there already
  * or comes without asking anybody, as far as the program itself could access it. What a handler
- * would be asked about stays closed. No locks held.
+ * would be asked about stays closed, and makes the answer false, unless the handler refuses system
+ * calls anyway. No locks held.
  */
-void mm_make_ready(struct mm_space *space, uint64_t start, uint64_t len, bool write);
+bool mm_make_ready(struct mm_space *space, uint64_t start, uint64_t len, bool write);
 
 /* Why a handler is asked: UFFD_PAGEFAULT_FLAG_* values. */
 #define MM_FAULT_WRITE 1u
@@ -148,6 +149,8 @@ struct mm_handler_ops {
 	int (*run)(uf_ref handler, const struct mm_fault *f);
 	/* Are protection faults of this kind (MM_MODE_WP, MM_MODE_RWP) lifted without asking? */
 	bool (*async)(uf_ref handler, uint32_t mode);
+	/* Does a system call's access that it would be asked about fail instead? */
+	bool (*refuses)(uf_ref handler);
 	/* Does WRITEPROTECT mark empty anonymous entries (WP_UNPOPULATED)? */
 	bool (*wp_unpopulated)(uf_ref handler);
 	/* Keep the handler's object alive while no lock is held. */

@@ -39,13 +39,20 @@ static void fault_message(const struct uffd_ctx *ctx, const struct mm_fault *f,
 		w->msg.arg.pagefault.ptid = mach_tid();
 }
 
+static bool handler_refuses(uf_ref ref)
+{
+	struct uffd_ctx *ctx = uffd_at(ref);
+
+	return ctx->user_mode_only || (atomic_load(&ctx->features) & UF_FEATURE_SIGBUS);
+}
+
 static enum mm_posted handler_post(uf_ref ref, const struct mm_fault *f, uf_ref *waiter)
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
 	struct uffd_waiter *w;
 
 	if ((atomic_load(&ctx->features) & UF_FEATURE_SIGBUS) ||
-	    (f->kernel && ctx->user_mode_only))
+	    (f->kernel && handler_refuses(ref)))
 		return MM_POST_SIGBUS;
 	if (ctx->callback)
 		return MM_POST_INLINE;
@@ -193,6 +200,7 @@ const struct mm_handler_ops uffd_handler_ops = {
 	.wait = handler_wait,
 	.run = handler_run,
 	.async = handler_async,
+	.refuses = handler_refuses,
 	.wp_unpopulated = handler_wp_unpopulated,
 	.hold = uffd_hold,
 	.release = uffd_release,
