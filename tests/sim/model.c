@@ -122,8 +122,7 @@ void model_explain(uint64_t page)
 static _Noreturn void no_state_left(struct page *p, const struct model_state *before, unsigned n,
 				    const char *what)
 {
-	fprintf(stderr, "page %#llx: nothing explains: %s\n",
-		(unsigned long long)PAGE((uint64_t)(p - pages)), what);
+	fprintf(stderr, "page %llu: nothing explains: %s\n", (unsigned long long)(p - pages), what);
 	print_page(p, before, n);
 	sim_fail("the model has no state left");
 }
@@ -676,8 +675,8 @@ void model_look(uint64_t page, const uint64_t *words, struct model_contents *out
 		if (words[i] == fill_word(out->base, i))
 			continue;
 		print_page(page_at(page), page_at(page)->states, page_at(page)->n);
-		sim_fail("page %#llx is of two fills: word 1 is %#llx, word %llu is %#llx",
-			 (unsigned long long)PAGE(page), (unsigned long long)words[1],
+		sim_fail("page %llu is of two fills: word 1 is %#llx, word %llu is %#llx",
+			 (unsigned long long)page, (unsigned long long)words[1],
 			 (unsigned long long)i, (unsigned long long)words[i]);
 	}
 	for (unsigned s = 0; s < MODEL_SLOTS; s++) {
@@ -685,8 +684,8 @@ void model_look(uint64_t page, const uint64_t *words, struct model_contents *out
 
 		out->slot[s] = word & STORED ? word : 0;
 		if (!(word & STORED) && word != fill_word(out->base, SLOT_WORD(s)))
-			sim_fail("page %#llx: a slot has a strange word %#llx",
-				 (unsigned long long)PAGE(page), (unsigned long long)word);
+			sim_fail("page %llu: a slot has a strange word %#llx",
+				 (unsigned long long)page, (unsigned long long)word);
 	}
 }
 

@@ -73,7 +73,7 @@ void shape_end(bool change)
 static bool all_managed(uint64_t page, uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++)
-		if (!sim_is_managed(PAGE(page + i)))
+		if (!sim_is_managed(AT(page + i)))
 			return false;
 	return true;
 }
@@ -126,7 +126,7 @@ int64_t do_copy(struct slot *s, uint64_t page, uint64_t n, bool wp, bool dontwak
 	wp &= (s->modes & MM_MODE_WP) != 0;
 	op.wp = wp;
 	begin(&op);
-	err = front_copy(&s->u, PAGE(page), source(), PAGES(n),
+	err = front_copy(&s->u, AT(page), source(), PAGES(n),
 			 (wp ? UF_COPY_MODE_WP : 0) | (dontwake ? UF_COPY_MODE_DONTWAKE : 0),
 			 &done);
 	return end_fill(&op, "copy", err, done);
@@ -139,7 +139,7 @@ int64_t do_zero(struct slot *s, uint64_t page, uint64_t n, bool dontwake)
 	int err;
 
 	begin(&op);
-	err = front_zero(&s->u, PAGE(page), PAGES(n), dontwake ? UF_ZEROPAGE_MODE_DONTWAKE : 0,
+	err = front_zero(&s->u, AT(page), PAGES(n), dontwake ? UF_ZEROPAGE_MODE_DONTWAKE : 0,
 			 &done);
 	return end_fill(&op, "zero", err, done);
 }
@@ -151,7 +151,7 @@ int64_t do_poison(struct slot *s, uint64_t page, uint64_t n)
 	int err;
 
 	begin(&op);
-	err = front_poison(&s->u, PAGE(page), PAGES(n), 0, &done);
+	err = front_poison(&s->u, AT(page), PAGES(n), 0, &done);
 	return end_fill(&op, "poison", err, done);
 }
 
@@ -164,7 +164,7 @@ void do_move(struct slot *s, uint64_t to, uint64_t from, uint64_t n, bool holes)
 
 	op.holes = holes;
 	begin(&op);
-	err = front_move(&s->u, PAGE(to), PAGE(from), PAGES(n),
+	err = front_move(&s->u, AT(to), AT(from), PAGES(n),
 			 holes ? UF_MOVE_MODE_ALLOW_SRC_HOLES : 0, &done);
 	end_fill(&op, "move", err, done);
 }
@@ -181,7 +181,7 @@ int do_protect(struct slot *s, uint64_t page, uint64_t n, bool rwp, bool set)
 	else
 		op.type = set ? MODEL_SET_WP : MODEL_CLEAR_WP;
 	begin(&op);
-	err = checked((rwp ? front_rwp : front_wp)(&s->u, PAGE(page), PAGES(n), set));
+	err = checked((rwp ? front_rwp : front_wp)(&s->u, AT(page), PAGES(n), set));
 	schedule_say(rwp ? set ? "rwp" : "unrwp" : set ? "wp" : "unwp", page, n, err);
 	/* It stops at the first page that it cannot do; those before stay done. */
 	if (err == -ENOENT || err == -ENOMEM)
@@ -201,9 +201,21 @@ void do_register(struct slot *s, uint64_t page, uint64_t n)
 	int err;
 
 	begin(&op);
-	err = checked(front_register(&s->u, PAGE(page), PAGES(n), s->modes));
+	err = checked(front_register(&s->u, AT(page), PAGES(n), s->modes));
 	schedule_say("register", page, n, err);
 	end(&op, err ? 0 : n, undone(err));
+}
+
+void do_register_whole(struct slot *s)
+{
+	struct model_op op = {
+		.type = MODEL_REGISTER, .n = SPACE, .owner = s->owner, .modes = (uint8_t)s->modes};
+	int err;
+
+	begin(&op);
+	err = checked(front_register(&s->u, PAGE(0), PAGES(WHOLE), s->modes));
+	schedule_say("register", 0, WHOLE, err);
+	end(&op, err ? 0 : SPACE, undone(err));
 }
 
 void do_unregister(struct slot *s, uint64_t page, uint64_t n)
@@ -212,7 +224,7 @@ void do_unregister(struct slot *s, uint64_t page, uint64_t n)
 	int err;
 
 	begin(&op);
-	err = checked(front_unregister(&s->u, PAGE(page), PAGES(n)));
+	err = checked(front_unregister(&s->u, AT(page), PAGES(n)));
 	schedule_say("unregister", page, n, err);
 	end(&op, err ? 0 : n, undone(err));
 }
@@ -229,8 +241,8 @@ static void check_word(uint64_t value, uint64_t i)
 static void access_unmodelled(uint64_t page, uint64_t word, bool write, uint64_t value)
 {
 	if (write)
-		(void)sim_store(PAGE(page) + word * sizeof(uint64_t), value);
-	else if (sim_load(PAGE(page) + word * sizeof(uint64_t), &value) == SIM_OK)
+		(void)sim_store(AT(page) + word * sizeof(uint64_t), value);
+	else if (sim_load(AT(page) + word * sizeof(uint64_t), &value) == SIM_OK)
 		check_word(value, word);
 }
 
@@ -262,9 +274,9 @@ void do_access(uint64_t page, bool write)
 		return;
 	}
 	model_access_begin(&a, page, write);
-	outcome = access_word(PAGE(page) + word * sizeof(uint64_t), write, kernel, &value);
+	outcome = access_word(AT(page) + word * sizeof(uint64_t), write, kernel, &value);
 	if (outcome == SIM_OK) {
-		const uint64_t *words = sim_peek(PAGE(page));
+		const uint64_t *words = sim_peek(AT(page));
 
 		CHECK(words && words[word] == value);
 		sim_note(value);
@@ -280,11 +292,11 @@ void do_access(uint64_t page, bool write)
 		return;
 	if (outcome == SIM_GOT_SEGV && !a.could_segv) {
 		model_explain(page);
-		sim_fail("page %#llx: a SIGSEGV from nowhere", (unsigned long long)PAGE(page));
+		sim_fail("page %#llx: a SIGSEGV from nowhere", (unsigned long long)AT(page));
 	}
 	if (outcome == SIM_GOT_BUS && !a.could_bus && !schedule.tight) {
 		model_explain(page);
-		sim_fail("page %#llx: a SIGBUS from nowhere", (unsigned long long)PAGE(page));
+		sim_fail("page %#llx: a SIGBUS from nowhere", (unsigned long long)AT(page));
 	}
 }
 
@@ -294,7 +306,7 @@ void do_populate(uint64_t page, uint64_t n, bool write)
 
 	if (!schedule.real)
 		model_touch_begin(page, n, write);
-	err = front_populate(PAGE(page), PAGES(n), write);
+	err = front_populate(AT(page), PAGES(n), write);
 	schedule_say("populate", page, n, err);
 	if (!schedule.real)
 		model_touch_end(page, n, write);
@@ -309,7 +321,7 @@ void do_zap(uint64_t page, uint64_t n)
 
 	shape_begin(false);
 	begin(&op);
-	err = checked(front_zap(PAGE(page), PAGES(n)));
+	err = checked(front_zap(AT(page), PAGES(n)));
 	schedule_say("zap", page, n, err);
 	CHECK(err == 0 || err == -ENOMEM);
 	end(&op, err ? 0 : n, MODEL_NO);
@@ -323,7 +335,7 @@ void do_mprotect(uint64_t page, uint64_t n, uint32_t prot)
 
 	shape_begin(false);
 	begin(&op);
-	err = checked(front_mprotect(PAGE(page), PAGES(n), prot));
+	err = checked(front_mprotect(AT(page), PAGES(n), prot));
 	schedule_say("mprotect", page, n, err);
 	CHECK(err == 0 || err == -ENOMEM);
 	end(&op, err ? 0 : n, MODEL_NO);
@@ -337,7 +349,7 @@ void do_map(uint64_t page, uint64_t n, uint32_t prot)
 
 	shape_begin(true);
 	begin(&op);
-	err = checked(front_mmap(PAGE(page), PAGES(n), prot));
+	err = checked(front_mmap(AT(page), PAGES(n), prot));
 	schedule_say("map", page, n, err);
 	CHECK(err == 0 || err == -ENOMEM);
 	end(&op, err ? 0 : n, MODEL_NO);
@@ -351,7 +363,7 @@ int do_unmap(uint64_t page, uint64_t n)
 
 	shape_begin(true);
 	begin(&op);
-	err = checked(front_munmap(PAGE(page), PAGES(n)));
+	err = checked(front_munmap(AT(page), PAGES(n)));
 	schedule_say("unmap", page, n, err);
 	CHECK(err == 0 || err == -ENOMEM);
 	end(&op, err ? 0 : n, MODEL_NO);
@@ -368,7 +380,7 @@ void do_shrink(uint64_t page, uint64_t n, uint64_t left)
 
 	shape_begin(true);
 	begin(&op);
-	err = checked(front_mremap(PAGE(page), PAGES(n), PAGES(left), 0, 0, &result));
+	err = checked(front_mremap(AT(page), PAGES(n), PAGES(left), 0, 0, &result));
 	schedule_say("shrink", page, left, err);
 	CHECK(err == 0 || err == -EFAULT || err == -ENOMEM);
 	end(&op, err ? 0 : op.n, undone(err));
@@ -391,14 +403,14 @@ void do_remap(uint64_t to, uint64_t from, uint64_t n, bool keep)
 		begin(&reserve);
 	}
 	begin(&op);
-	err = front_mremap(PAGE(from), PAGES(n), PAGES(n),
-			   MREMAP_MAYMOVE | MREMAP_FIXED | (keep ? MREMAP_DONTUNMAP : 0), PAGE(to),
+	err = front_mremap(AT(from), PAGES(n), PAGES(n),
+			   MREMAP_MAYMOVE | MREMAP_FIXED | (keep ? MREMAP_DONTUNMAP : 0), AT(to),
 			   &result);
 	checked(err);
 	schedule_say("remap", from, to, err);
 	CHECK(err == 0 || err == -EFAULT || err == -ENOMEM);
 	if (!err)
-		CHECK_EQ(result, PAGE(to));
+		CHECK_EQ(result, AT(to));
 	end(&op, err ? 0 : n, undone(err));
 	if (schedule.tight) {
 		end(&clear, 0, MODEL_MAYBE);

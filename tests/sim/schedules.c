@@ -33,7 +33,7 @@ static uint64_t run_one(uint64_t seed)
 		.mode = schedule.real ? SIM_THREADS : SIM_DETERMINISTIC,
 		.seed = seed,
 		.pages = WINDOW,
-		.evict = seed % 3 ? 10 : 0,
+		.evict = seed % 3 ? 250 : 0,
 		.signal = seed % 4 ? 60 : 0,
 		.stutter = seed % 5 ? 0 : 50,
 		.nomem = schedule.tight ? 5 + 10 * (seed % 4) : 0,

@@ -4,12 +4,16 @@
 
 #include "model.h"
 
-#define SPACE	40  /* pages of the window that the program plays with */
-#define SOURCES 200 /* from this page on: sources of copies, four a thread */
-#define WINDOW	512
+#define SPACE	40   /* pages of the window that the program plays with */
+#define FIRST	500  /* where they begin in the window: across the border of two leaves */
+#define WHOLE	1024 /* pages around them that may be registered in one go */
+#define SOURCES 1040 /* from this page on: sources of copies, RUN a thread */
+#define WINDOW	1400
 #define RUN	6 /* longest range, in pages */
 #define SLOTS	2 /* userfaultfds open at a time */
 #define READERS 2 /* threads that answer each */
+
+#define AT(page) PAGE(FIRST + (page))
 
 /* One place for a userfaultfd; it is closed and opened anew now and then. */
 struct slot {
@@ -50,6 +54,9 @@ void shape_begin(bool change);
 void shape_end(bool change);
 /* A native source becomes managed by being moved from. Returns what to end it with. */
 bool shape_for_move(uint64_t from, uint64_t n);
+
+/* Register all that is around the program's pages too, so that they share one table. */
+void do_register_whole(struct slot *s);
 
 /* One operation each, with the model told. A slot must be held open; shape for move, register. */
 int64_t do_copy(struct slot *s, uint64_t page, uint64_t n, bool wp, bool dontwake);

@@ -55,18 +55,18 @@ static enum model_kind kind_of(uint64_t word)
 
 static void look_at(uint64_t page)
 {
-	const uint64_t *words = sim_peek(PAGE(page));
-	struct model_sight seen = {.mapped = sim_is_mapped(PAGE(page)),
-				   .managed = sim_is_managed(PAGE(page))};
+	const uint64_t *words = sim_peek(AT(page));
+	struct model_sight seen = {.mapped = sim_is_mapped(AT(page)),
+				   .managed = sim_is_managed(AT(page))};
 	struct mm_scan_page scan;
 	struct mm_area_info area;
 	uint64_t word;
 
-	if (area_of(PAGE(page), &area) != seen.managed)
+	if (area_of(AT(page), &area) != seen.managed)
 		sim_fail("page %#llx: the mm and the machine disagree on whose it is",
-			 (unsigned long long)PAGE(page));
+			 (unsigned long long)AT(page));
 	if (seen.managed) {
-		if (!front_pagemap(PAGE(page), &word) || !front_scan(PAGE(page), &scan)) {
+		if (!front_pagemap(AT(page), &word) || !front_scan(AT(page), &scan)) {
 			CHECK(schedule.tight);
 			return;
 		}
@@ -77,12 +77,11 @@ static void look_at(uint64_t page)
 		seen.rwp = seen.kind == MODEL_PRESENT && (area.modes & MM_MODE_RWP) &&
 			   !(scan.categories & SCAN_ACCESSED);
 	} else {
-		seen.prot = sim_tlb(PAGE(page));
+		seen.prot = sim_tlb(AT(page));
 		seen.kind = words ? MODEL_PRESENT : MODEL_EMPTY;
 	}
 	if (seen.managed && words && seen.kind != MODEL_PRESENT)
-		sim_fail("page %#llx is gone, its contents are not",
-			 (unsigned long long)PAGE(page));
+		sim_fail("page %#llx is gone, its contents are not", (unsigned long long)AT(page));
 	seen.has_contents = seen.kind == MODEL_PRESENT;
 	if (seen.has_contents) {
 		CHECK(words);
@@ -155,7 +154,7 @@ static bool answer(struct slot *s, uint64_t page, uint64_t flags, bool dontwake)
 	if (result == -EAGAIN)
 		return false;
 	if (result < 0)
-		CHECK_EQ(front_wake(&s->u, PAGE(page), PAGES(1)), 0);
+		CHECK_EQ(front_wake(&s->u, AT(page), PAGES(1)), 0);
 	return true;
 }
 
@@ -166,7 +165,7 @@ static void answer_badly(struct handler *h, uint64_t page, uint64_t flags)
 
 	switch (sim_random(5)) {
 	case 0:
-		CHECK_EQ(front_wake(&s->u, PAGE(page), PAGES(1)), 0);
+		CHECK_EQ(front_wake(&s->u, AT(page), PAGES(1)), 0);
 		return;
 	case 1: /* filled and not woken */
 		answer(s, page, flags, true);
@@ -195,7 +194,7 @@ static void handle(struct handler *h, const struct uf_msg *msg)
 		return;
 	}
 	atomic_fetch_add_explicit(&schedule.faults, 1, memory_order_relaxed);
-	page = (msg->arg.pagefault.address - SIM_BASE) / UF_PAGE_SIZE;
+	page = (msg->arg.pagefault.address - AT(0)) / UF_PAGE_SIZE;
 	flags = msg->arg.pagefault.flags;
 	schedule_say("fault", page, flags, h->slot->owner);
 	CHECK(page < SPACE);
@@ -207,7 +206,7 @@ static void handle(struct handler *h, const struct uf_msg *msg)
 
 int schedule_callback(const struct mm_fault *fault, void *slot)
 {
-	uint64_t page = (fault->page - SIM_BASE) / UF_PAGE_SIZE;
+	uint64_t page = (fault->page - AT(0)) / UF_PAGE_SIZE;
 
 	atomic_fetch_add_explicit(&schedule.faults, 1, memory_order_relaxed);
 	CHECK(page < SPACE);
@@ -226,7 +225,7 @@ static void pay(struct handler *h)
 	if (!answer(h->slot, o.page, o.flags, false))
 		owe(h, o.page, o.flags);
 	else
-		CHECK_EQ(front_wake(&h->slot->u, PAGE(o.page), PAGES(1)), 0);
+		CHECK_EQ(front_wake(&h->slot->u, AT(o.page), PAGES(1)), 0);
 }
 
 static bool slot_is_closed(void *arg)
@@ -304,7 +303,7 @@ static void use_slot(struct slot *s, uint64_t page, uint64_t n)
 		do_zero(s, page, n, false);
 		break;
 	case 7:
-		CHECK_EQ(front_wake(&s->u, PAGE(page), PAGES(n)), 0);
+		CHECK_EQ(front_wake(&s->u, AT(page), PAGES(n)), 0);
 		do_set_mode(s);
 		break;
 	}
@@ -468,17 +467,20 @@ static void main_body(void *arg)
 
 	(void)arg;
 	sim_mmap(PAGE(SOURCES), PAGES(WINDOW - SOURCES), RW);
+	sim_mmap(PAGE(0), PAGES(WHOLE), RW);
 	do_map(0, SPACE, RW);
-	for (unsigned i = 0; i < SLOTS; i++) {
+	for (unsigned i = 0; i < SLOTS; i++)
 		do_open(&schedule.slots[i]);
+	if (schedule.seed % 2)
+		do_register_whole(&schedule.slots[0]);
+	for (unsigned i = 0; i < SLOTS; i++)
 		do_register(&schedule.slots[i], SPACE / SLOTS * i, SPACE / SLOTS - 4);
-	}
 	atomic_store(&schedule.stop, false);
 	sim_wait_while(at_work, NULL, "waits for the workers");
 	atomic_store(&schedule.stop, true);
 	for (unsigned i = 0; i < SLOTS; i++)
 		do_close(&schedule.slots[i]);
-	while (do_unmap(0, SPACE) != 0)
+	while (do_unmap(0, SPACE) != 0 || front_munmap(PAGE(0), PAGES(WHOLE)) != 0)
 		mach_relax();
 	for (unsigned i = first; i < first + SLOTS * READERS; i++)
 		sim_join(i);
