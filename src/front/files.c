@@ -118,6 +118,8 @@ static void reset(struct file *f, enum file_kind kind)
 	f->eventfd = 0;
 	atomic_store(&f->spin.score, 0);
 	atomic_store(&f->spin.skipped, 0);
+	atomic_store(&f->spin.aside_wait, 0);
+	atomic_store(&f->spin.aside_next, 0);
 	f->items = NULL;
 }
 

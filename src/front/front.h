@@ -71,6 +71,8 @@ enum file_kind {
 struct spin {
 	_Atomic uint32_t score;
 	_Atomic uint32_t skipped;
+	_Atomic uint64_t aside_wait; /* ns between two steps aside */
+	_Atomic uint64_t aside_next; /* when the next one may be */
 };
 
 struct epoll_item;

@@ -21,6 +21,8 @@
 #define SPIN_FIRST_NS  20000 /* before the first look at who else wants the CPU */
 #define SPIN_TURN_NS   5000  /* between two looks */
 #define CROWDED_NS     15000 /* somebody else had the CPU for so long: spinning is in their way */
+#define ASIDE_LEAST_NS 1000000ull
+#define ASIDE_MOST_NS  1000000000ull
 #define SCORE_MAX      256u
 #define SCORE_POOR     64u
 #define SKIP_WHEN_POOR 32u
@@ -128,12 +130,47 @@ void ufd_watch(struct file *f)
  */
 
 /*
+ * The scheduler likes to wake a thread where its waker runs, so that reader and faulting thread end
+ * up on one CPU, and each hand-over is a switch between them. On two they hand over in a fraction
+ * of the time, and stay there as long as both spin. So the reader leaves a CPU that it shares with
+ * the faulting thread; less and less often if that does not last.
+ */
+static bool step_aside(struct spin *s, uint32_t cpu)
+{
+	uint64_t now = mach_now(),
+		 wait = atomic_load_explicit(&s->aside_wait, memory_order_relaxed);
+	unsigned long allowed[128], others[128];
+	bool any = false;
+	long i, size;
+
+	if (now < atomic_load_explicit(&s->aside_next, memory_order_relaxed))
+		return false;
+	wait = wait ? wait * 2 : ASIDE_LEAST_NS;
+	wait = wait < ASIDE_MOST_NS ? wait : ASIDE_MOST_NS;
+	atomic_store_explicit(&s->aside_wait, wait, memory_order_relaxed);
+	atomic_store_explicit(&s->aside_next, now + wait, memory_order_relaxed);
+	size = SYS(SYS_sched_getaffinity, 0, sizeof(allowed), allowed);
+	if (size <= 0 || cpu / 64 >= (uint64_t)size / 8)
+		return false;
+	memcpy(others, allowed, (size_t)size);
+	others[cpu / 64] &= ~(1ul << (cpu % 64));
+	for (i = 0; i < size / 8; i++)
+		any = any || others[i];
+	if (!any || SYS(SYS_sched_setaffinity, 0, size, others) < 0)
+		return false;
+	SYS(SYS_sched_setaffinity, 0, size, allowed);
+	return true;
+}
+
+/*
  * Not against a thread on the same CPU, which could not run meanwhile; and where it has not paid of
  * late, only now and then.
  */
 static bool worth_spinning(struct spin *s, uf_ref ctx, uint32_t cpu)
 {
-	if (!front_many_cpus() || (cpu != CPU_UNKNOWN && cpu == uffd_fault_cpu(ctx)))
+	if (!front_many_cpus())
+		return false;
+	if (cpu != CPU_UNKNOWN && cpu == uffd_fault_cpu(ctx) && !step_aside(s, cpu))
 		return false;
 	if (atomic_load_explicit(&s->score, memory_order_relaxed) >= SCORE_POOR)
 		return true;
@@ -144,9 +181,12 @@ static bool worth_spinning(struct spin *s, uf_ref ctx, uint32_t cpu)
 static void learn(struct spin *s, bool good)
 {
 	uint32_t score = atomic_load_explicit(&s->score, memory_order_relaxed);
+	uint64_t wait = atomic_load_explicit(&s->aside_wait, memory_order_relaxed);
 
 	score = good ? score + (SCORE_MAX - score + 3) / 4 : score - score / 4;
 	atomic_store_explicit(&s->score, score, memory_order_relaxed);
+	if (good && wait > ASIDE_LEAST_NS)
+		atomic_store_explicit(&s->aside_wait, wait - wait / 256, memory_order_relaxed);
 }
 
 static bool any_ready(struct file *const *f, unsigned n)
@@ -188,13 +228,14 @@ static bool spin_until(struct file *const *f, unsigned n, bool (*stop)(void *), 
 
 bool ufd_spin(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg, uint64_t most_ns)
 {
+	bool worth = n && worth_spinning(&f[0]->spin, f[0]->ctx, cpu_current());
 	uint32_t cpu = cpu_current();
 	unsigned i;
 	bool good;
 
 	for (i = 0; i < n; i++)
 		uffd_looks_from(f[i]->ctx, cpu);
-	if (n == 0 || !worth_spinning(&f[0]->spin, f[0]->ctx, cpu))
+	if (!worth)
 		return false;
 	for (i = 0; i < n; i++)
 		uffd_spin_begin(f[i]->ctx);
@@ -208,18 +249,24 @@ bool ufd_spin(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg
 /* ---- operations --------------------------------------------------------------------------------
  */
 
-static void sleep_end_cleanup(struct file **f)
+struct sleep {
+	struct file *file;
+	bool taken; /* it has read the level away */
+};
+
+static void sleep_end_cleanup(struct sleep *s)
 {
-	uffd_sleep_end((*f)->ctx);
+	uffd_sleep_end(s->file->ctx, s->taken);
 }
 
 /* Until there may be something to read; -EINTR, or -EAGAIN when the descriptor stopped blocking. */
 static int sleep_on(struct file *f)
 {
-	struct file *end __attribute__((cleanup(sleep_end_cleanup))) = f;
+	struct sleep sleep __attribute__((cleanup(sleep_end_cleanup))) = {.file = f};
 	uint64_t level;
 
-	return front_read(end->hidden, &level, sizeof(level)) < 0 ? -errno : 0;
+	sleep.taken = front_read(f->hidden, &level, sizeof(level)) > 0;
+	return sleep.taken ? 0 : -errno;
 }
 
 long ufd_read(struct file *f, void *buf, size_t count)
