@@ -72,7 +72,7 @@ bool poll_concerns(struct pollfd *fds, nfds_t n)
 static void wake_up(struct waiting *w)
 {
 	while (w->asleep)
-		uffd_sleep_end(w->mine[--w->asleep]->ctx);
+		uffd_sleep_end(w->mine[--w->asleep]->ctx, false);
 }
 
 /* Also when the thread is cancelled in its sleep. */

@@ -24,8 +24,11 @@ void uffd_release(uf_ref ref)
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
 
-	if (atomic_fetch_sub(&ctx->refs, 1) == 1)
-		arena_free(ctx, sizeof(*ctx));
+	if (atomic_fetch_sub(&ctx->refs, 1) != 1)
+		return;
+	if (ctx->notify.fd >= 0)
+		mach_notify_destroy(&ctx->notify);
+	arena_free(ctx, sizeof(*ctx));
 }
 
 int uffd_create(struct mm_space *space, int flags, bool dev, uf_ref *out, int *fd)

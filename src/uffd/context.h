@@ -44,9 +44,9 @@ struct uffd_ctx {
 	bool closed;
 	bool user_mode_only;
 	bool watched; /* the descriptor's level always tells the truth */
-	bool level;
+	_Atomic bool level; /* up, or about to be; set under the lock */
 	_Atomic uint32_t spinners;
-	_Atomic uint32_t sleepers; /* changed under the lock */
+	_Atomic uint32_t sleepers;
 	_Atomic uint32_t fault_cpu;  /* where the last fault came from */
 	_Atomic uint32_t reader_cpu; /* and where a reader last looked; UINT32_MAX: unknown */
 	struct mach_notify notify;
@@ -76,8 +76,14 @@ void uffd_release(uf_ref ref);
 
 void uffd_enqueue(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter *w);
 void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w);
-/* Bring the descriptor's level in line with what is pending and who looks. */
-void uffd_update_level(struct uffd_ctx *ctx);
+/*
+ * Bring the descriptor's level in line with what is pending and who looks. True: a sleeper is to be
+ * told, and the caller sees to that with uffd_raise as soon as the lock is released. Whoever that
+ * wakes may run at once, where this thread ran, and want the lock.
+ */
+bool uffd_update_level(struct uffd_ctx *ctx);
+
+void uffd_raise(struct uffd_ctx *ctx);
 
 /* Unlocked: these take the lock, and wake with it released. */
 

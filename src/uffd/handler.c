@@ -50,6 +50,7 @@ static enum mm_posted handler_post(uf_ref ref, const struct mm_fault *f, uf_ref 
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
 	struct uffd_waiter *w;
+	bool raise;
 
 	if ((atomic_load(&ctx->features) & UF_FEATURE_SIGBUS) ||
 	    (f->kernel && handler_refuses(ref)))
@@ -64,8 +65,10 @@ static enum mm_posted handler_post(uf_ref ref, const struct mm_fault *f, uf_ref 
 	atomic_store_explicit(&ctx->fault_cpu, w->wait.cpu, memory_order_relaxed);
 	mach_lock(&ctx->lock);
 	uffd_enqueue(ctx, UFFD_FAULTS, w);
-	uffd_update_level(ctx);
+	raise = uffd_update_level(ctx);
 	mach_unlock(&ctx->lock);
+	if (raise)
+		uffd_raise(ctx);
 	*waiter = arena_ref(w);
 	return MM_POST_WAIT;
 }
@@ -174,7 +177,7 @@ static void handler_event(uf_ref ref, unsigned event, uint64_t a, uint64_t b, ui
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
 	struct uffd_waiter *w = uffd_waiter_new();
-	bool queued = false;
+	bool queued = false, raise = false;
 
 	if (w) {
 		event_message(&w->msg, event, a, b, c);
@@ -182,9 +185,11 @@ static void handler_event(uf_ref ref, unsigned event, uint64_t a, uint64_t b, ui
 		queued = !ctx->closed;
 		if (queued) {
 			uffd_enqueue(ctx, UFFD_EVENTS, w);
-			uffd_update_level(ctx);
+			raise = uffd_update_level(ctx);
 		}
 		mach_unlock(&ctx->lock);
+		if (raise)
+			uffd_raise(ctx);
 		if (queued)
 			(void)mach_wait(&w->wait, NULL, SPIN_NS);
 		else

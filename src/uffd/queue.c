@@ -55,20 +55,31 @@ void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w)
  * Raising costs a system call, so it is left out while a reader looks at the queue anyway, and where
  * nobody sleeps on the descriptor.
  */
-void uffd_update_level(struct uffd_ctx *ctx)
+bool uffd_update_level(struct uffd_ctx *ctx)
 {
 	bool pending = atomic_load(&ctx->pending) != 0;
-	bool seen = ctx->watched || (ctx->sleepers && !atomic_load(&ctx->spinners));
+	bool seen = ctx->watched ||
+		    (atomic_load(&ctx->sleepers) && !atomic_load(&ctx->spinners));
 
 	if (ctx->notify.fd < 0)
-		return;
-	if (pending && !ctx->level && seen) {
-		ctx->level = true;
-		mach_notify_set(&ctx->notify, true);
-	} else if (!pending && ctx->level) {
-		ctx->level = false;
+		return false;
+	if (pending && !atomic_load(&ctx->level) && seen) {
+		atomic_store(&ctx->level, true);
+		if (ctx->watched)
+			mach_notify_set(&ctx->notify, true);
+		return !ctx->watched;
+	}
+	if (!pending && atomic_load(&ctx->level)) {
+		atomic_store(&ctx->level, false);
 		mach_notify_set(&ctx->notify, false);
 	}
+	return false;
+}
+
+/* Late, it leaves a level up with nothing to read, which the next sleeper finds and takes down. */
+void uffd_raise(struct uffd_ctx *ctx)
+{
+	mach_notify_poke(&ctx->notify);
 }
 
 struct uffd_waiter *uffd_waiter_new(void)
@@ -138,9 +149,6 @@ void uffd_close_queues(struct uffd_ctx *ctx)
 	for (enum uffd_queue_id q = UFFD_FAULTS; q < UFFD_QUEUES; q++)
 		list = take_range(ctx, q, 0, ~0ull, list);
 	uffd_update_level(ctx);
-	if (ctx->notify.fd >= 0)
-		mach_notify_destroy(&ctx->notify);
-	ctx->notify.fd = -1;
 	mach_unlock(&ctx->lock);
 	wake_list(list);
 }
@@ -171,12 +179,15 @@ static size_t take_batch(struct uffd_ctx *ctx, struct uf_msg *msgs, size_t max)
 {
 	uf_ref wake = 0;
 	size_t n = 0;
+	bool raise;
 
 	mach_lock(&ctx->lock);
 	while (n < max && take_message(ctx, &msgs[n], &wake))
 		n++;
-	uffd_update_level(ctx);
+	raise = uffd_update_level(ctx);
 	mach_unlock(&ctx->lock);
+	if (raise)
+		uffd_raise(ctx);
 	wake_list(wake);
 	return n;
 }
@@ -219,6 +230,26 @@ unsigned uffd_poll(uf_ref ref, bool nonblock)
 	return uffd_ready(ref) ? POLLIN : 0;
 }
 
+/* Under the lock: the level as it should be, whatever it is now. */
+static void settle_level(struct uffd_ctx *ctx, bool from_down, bool watch)
+{
+	struct mach_entry entry;
+	bool raise;
+
+	mach_enter(&entry);
+	mach_lock(&ctx->lock);
+	ctx->watched |= watch;
+	if (from_down && ctx->notify.fd >= 0) {
+		atomic_store(&ctx->level, false);
+		mach_notify_set(&ctx->notify, false);
+	}
+	raise = uffd_update_level(ctx);
+	mach_unlock(&ctx->lock);
+	if (raise)
+		uffd_raise(ctx);
+	mach_leave(&entry);
+}
+
 /* Spinning has no lock on its way: a system call or two would be most of its cost. */
 void uffd_spin_begin(uf_ref ref)
 {
@@ -229,20 +260,9 @@ void uffd_spin_begin(uf_ref ref)
 void uffd_spin_end(uf_ref ref)
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
-	struct mach_entry entry;
 
-	if (atomic_fetch_sub(&ctx->spinners, 1) != 1 || !atomic_load(&ctx->sleepers))
-		return;
-	mach_enter(&entry);
-	mach_lock(&ctx->lock);
-	uffd_update_level(ctx);
-	mach_unlock(&ctx->lock);
-	mach_leave(&entry);
-}
-
-void uffd_looks_from(uf_ref ref, uint32_t cpu)
-{
-	atomic_store_explicit(&uffd_at(ref)->reader_cpu, cpu, memory_order_relaxed);
+	if (atomic_fetch_sub(&ctx->spinners, 1) == 1 && atomic_load(&ctx->sleepers))
+		settle_level(ctx, false, false);
 }
 
 uint32_t uffd_fault_cpu(uf_ref ref)
@@ -250,49 +270,42 @@ uint32_t uffd_fault_cpu(uf_ref ref)
 	return atomic_load_explicit(&uffd_at(ref)->fault_cpu, memory_order_relaxed);
 }
 
-void uffd_watch(uf_ref ref)
+void uffd_looks_from(uf_ref ref, uint32_t cpu)
 {
-	struct uffd_ctx *ctx = uffd_at(ref);
-	struct mach_entry entry;
-
-	mach_enter(&entry);
-	mach_lock(&ctx->lock);
-	ctx->watched = true;
-	uffd_update_level(ctx);
-	mach_unlock(&ctx->lock);
-	mach_leave(&entry);
+	atomic_store_explicit(&uffd_at(ref)->reader_cpu, cpu, memory_order_relaxed);
 }
 
+void uffd_watch(uf_ref ref)
+{
+	settle_level(uffd_at(ref), true, true);
+}
+
+/*
+ * Who posts adds to pending and then looks for sleepers; who sleeps does it the other way round: one
+ * of the two sees the other.
+ */
 bool uffd_sleep_begin(uf_ref ref)
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
-	struct mach_entry entry;
-	bool sleeps;
 
-	mach_enter(&entry);
-	mach_lock(&ctx->lock);
-	sleeps = atomic_load(&ctx->pending) == 0;
-	if (sleeps)
-		atomic_fetch_add(&ctx->sleepers, 1);
-	mach_unlock(&ctx->lock);
-	mach_leave(&entry);
-	return sleeps;
+	atomic_fetch_add(&ctx->sleepers, 1);
+	if (atomic_load(&ctx->pending) == 0)
+		return true;
+	atomic_fetch_sub(&ctx->sleepers, 1);
+	return false;
 }
 
-/* The sleeper may have read the descriptor's count away: start again from a level that is down. */
-void uffd_sleep_end(uf_ref ref)
+/*
+ * A sleeper that read the count away knows that the level is down, and goes on to uffd_read, which
+ * raises it again for others if need be.
+ */
+void uffd_sleep_end(uf_ref ref, bool taken)
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
-	struct mach_entry entry;
 
-	mach_enter(&entry);
-	mach_lock(&ctx->lock);
 	atomic_fetch_sub(&ctx->sleepers, 1);
-	if (ctx->level) {
-		ctx->level = false;
-		mach_notify_set(&ctx->notify, false);
-	}
-	uffd_update_level(ctx);
-	mach_unlock(&ctx->lock);
-	mach_leave(&entry);
+	if (taken)
+		atomic_store(&ctx->level, false);
+	else
+		settle_level(ctx, true, false);
 }

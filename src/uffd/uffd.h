@@ -64,7 +64,7 @@ bool uffd_ready(uf_ref ctx);
 void uffd_spin_begin(uf_ref ctx);
 void uffd_spin_end(uf_ref ctx);
 bool uffd_sleep_begin(uf_ref ctx);
-void uffd_sleep_end(uf_ref ctx);
+void uffd_sleep_end(uf_ref ctx, bool taken);
 
 /* Where the thread ran whose fault was read last; spinning on that CPU keeps it from running. */
 uint32_t uffd_fault_cpu(uf_ref ctx);

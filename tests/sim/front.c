@@ -87,9 +87,16 @@ void front_make(struct front_uffd *u, uint64_t features)
 		mach_relax();
 	CHECK_EQ(err, 0);
 	atomic_store(&u->closed, false);
+	u->watched = false;
 	sim_lock_class(arena_at(u->ref), sizeof(struct mach_lock), SIM_LOCK_ALONE);
 	if (features != ~0ull)
 		CHECK_EQ(front_ioctl(u, UF_IO_API, &api), 0);
+}
+
+void front_watch(struct front_uffd *u)
+{
+	uffd_watch(u->ref);
+	u->watched = true;
 }
 
 void front_publish(struct front_uffd *u)
@@ -149,31 +156,36 @@ bool front_read(struct front_uffd *u, struct uf_msg *msg)
 	return n > 0;
 }
 
+/* As a blocking read sleeps, or as poll does. */
+static void sleep_on(struct front_uffd *u)
+{
+	bool taken = false;
+
+	if (sim_random(2))
+		taken = sim_take_level(u->fd, &u->stop);
+	else
+		sim_poll(u->fd, &u->stop);
+	uffd_sleep_end(u->ref, taken);
+}
+
 bool front_wait(struct front_uffd *u, struct uf_msg *msg)
 {
 	while (!atomic_load(&u->stop)) {
 		if (front_read(u, msg))
 			return true;
+		/* Like an epoll that knows nothing of us: only the level can wake it. */
+		if (u->watched && sim_random(3) == 0) {
+			sim_poll(u->fd, &u->stop);
+			continue;
+		}
 		uffd_spin_begin(u->ref);
 		for (unsigned i = 0; i < 3 && !uffd_ready(u->ref); i++)
 			mach_relax();
 		uffd_spin_end(u->ref);
-		if (!uffd_sleep_begin(u->ref))
-			continue;
-		sim_poll(u->fd, &u->stop);
-		uffd_sleep_end(u->ref);
+		if (uffd_sleep_begin(u->ref))
+			sleep_on(u);
 	}
 	return false;
-}
-
-void front_pending(struct front_uffd *u, unsigned *unread, unsigned *all)
-{
-	char text[128];
-	size_t n = uffd_fdinfo(u->ref, text, sizeof(text) - 1);
-
-	text[n] = '\0';
-	if (sscanf(text, "pending:\t%u\ntotal:\t%u", unread, all) != 2)
-		sim_fail("fdinfo says: %s", text);
 }
 
 /* ---- ioctls --------------------------------------------------------------------------------- */

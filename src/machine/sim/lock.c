@@ -353,6 +353,13 @@ void mach_notify_set(struct mach_notify *n, bool level)
 	atomic_store(&levels[notify_index(n->fd)], level);
 }
 
+void mach_notify_poke(struct mach_notify *n)
+{
+	sim_point();
+	atomic_store(&levels[notify_index(n->fd)], true);
+	sim_point();
+}
+
 void mach_notify_destroy(struct mach_notify *n)
 {
 	sim_point();
@@ -382,4 +389,16 @@ void sim_poll(int fd, _Atomic bool *stop)
 
 	sim_point();
 	sim_wait_while(nothing_to_read, &p, "polls");
+}
+
+bool sim_take_level(int fd, _Atomic bool *stop)
+{
+	_Atomic bool *level = &levels[notify_index(fd)];
+	bool taken;
+
+	do {
+		sim_poll(fd, stop);
+		taken = atomic_exchange(level, false);
+	} while (!taken && !atomic_load(stop));
+	return taken;
 }
