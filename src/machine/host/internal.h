@@ -82,6 +82,8 @@ struct host_map {
 	uint8_t *tlb;		  /* one TLB_ byte per page */
 	uint64_t npages, chunk;
 	uint64_t splits;	  /* places inside the map where the host protection changes */
+	_Atomic uint64_t last;	  /* page opened last, by itself */
+	_Atomic uint32_t streak;  /* how many such opens went one page on from the one before */
 	uint64_t aside, aside_len;
 	_Atomic uint64_t *settled; /* bit per page: nothing (any more) aside; NULL without aside */
 	_Atomic uint64_t unsettled;
@@ -161,6 +163,8 @@ void aside_after_fork(void);
  */
 #define TLB_PROT  7u
 #define TLB_GUARD 8u
+/* Opened since it was last guarded: the host may still have mapped its frame. */
+#define TLB_SEEN  16u
 
 struct trap_ops {
 	const char *name;

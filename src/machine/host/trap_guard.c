@@ -17,10 +17,36 @@
  */
 #define LONG_RUN 16384
 
+/*
+ * Where pages are opened one after the other, protection is cheaper: each moves the border between
+ * two mappings, and a frame that the host still has mapped costs no fault. From a streak of this
+ * many on, runs of this many are closed so.
+ */
+#define STREAK 32
+
 static void mark(struct host_map *hm, uint64_t page, uint64_t end, bool guard)
 {
 	for (uint64_t p = page; p < end; p++)
-		hm->tlb[p] = (uint8_t)(guard ? hm->tlb[p] | TLB_GUARD : hm->tlb[p] & ~TLB_GUARD);
+		hm->tlb[p] = (uint8_t)(guard ? (hm->tlb[p] | TLB_GUARD) & ~TLB_SEEN
+					     : hm->tlb[p] & ~TLB_GUARD);
+}
+
+static bool in_order(const struct host_map *hm)
+{
+	return atomic_load_explicit(&hm->streak, memory_order_relaxed) >= STREAK;
+}
+
+/* Several threads spoil it for each other, as they should: protection takes the host's one lock. */
+static void note_order(struct host_map *hm, uint64_t page)
+{
+	uint64_t last = atomic_load_explicit(&hm->last, memory_order_relaxed);
+	uint32_t streak = atomic_load_explicit(&hm->streak, memory_order_relaxed);
+
+	if (page == last)
+		return;
+	streak = page == last + 1 ? streak + (streak < 2 * STREAK) : streak / 2;
+	atomic_store_explicit(&hm->streak, streak, memory_order_relaxed);
+	atomic_store_explicit(&hm->last, page, memory_order_relaxed);
 }
 
 /* Shrink [*page, *end) to what begins and ends with a page whose guard is not as `guard` says. */
@@ -61,6 +87,14 @@ static int guard(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t end
 	return err;
 }
 
+/* Is this the next page of a stretch that is opened in order, and the host's mapping of it there? */
+static bool extends(const struct host_map *hm, const struct mach_span *span, uint64_t page,
+		    uint64_t n, uint32_t prot)
+{
+	return n == 1 && page > span->first && in_order(hm) && tlb_prot(hm, page - 1) == prot &&
+	       (hm->tlb[page] & (TLB_SEEN | TLB_GUARD)) == TLB_SEEN;
+}
+
 /*
  * Give a run of one protection another. A run that was never open takes the rest of its chunk along,
  * guarded, as far as that was never open either.
@@ -71,7 +105,7 @@ static int change_run(struct host_map *hm, const struct mach_span *span, uint64_
 	uint64_t lo = page, hi = page + n, end = span->first + span->npages;
 	int err = 0;
 
-	if (tlb_prot(hm, page) == 0) {
+	if (tlb_prot(hm, page) == 0 && !extends(hm, span, page, n, prot)) {
 		while (lo > span->first && lo % hm->chunk != 0 && tlb_prot(hm, lo - 1) == 0)
 			lo--;
 		while (hi < end && hi % hm->chunk != 0 && tlb_prot(hm, hi) == 0)
@@ -90,6 +124,8 @@ static int guard_open(struct host_map *hm, const struct mach_span *span, uint64_
 {
 	uint64_t end = page + n;
 
+	if (n == 1)
+		note_order(hm, page);
 	for (uint64_t p = page, run; p < end; p += run) {
 		int err;
 
@@ -100,6 +136,8 @@ static int guard_open(struct host_map *hm, const struct mach_span *span, uint64_
 		if (err != 0)
 			return err;
 	}
+	for (uint64_t p = page; p < end; p++)
+		hm->tlb[p] |= TLB_SEEN;
 	if (!trim(hm, &page, &end, false))
 		return 0;
 	if (advise(span_addr(span, page), end - page, MADV_GUARD_REMOVE) != 0)
@@ -117,7 +155,7 @@ static int limit_run(struct host_map *hm, const struct mach_span *span, uint64_t
 
 	if (!trim(hm, &from, &to, true))
 		return 0;
-	if (keep != 0 || to - from >= LONG_RUN) {
+	if (keep != 0 || to - from >= LONG_RUN || (to - from >= STREAK && in_order(hm))) {
 		if (!may_split)
 			return -EAGAIN;
 		if (tlb_protect(hm, addr, page, n, keep) == 0)
