@@ -120,6 +120,12 @@ static void to_libc(struct sigaction *act, const struct action *a)
 	act->sa_mask.__val[0] = a->mask;
 }
 
+/* The child of a vfork has actions of its own; what it does to them is between it and the kernel. */
+static bool in_vfork_child(int sig)
+{
+	return sig == SIGSEGV && host_armed() && !files_ours();
+}
+
 EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
 	struct action set, before, was;
@@ -127,7 +133,7 @@ EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction *old
 	bool with;
 	int ret;
 
-	if (!ordinary(sig))
+	if (!ordinary(sig) || in_vfork_child(sig))
 		return REAL(sigaction)(sig, act, old);
 	if (act) {
 		copy = *act;
@@ -272,7 +278,7 @@ long signals_raw_action(int sig, const void *act, void *old, size_t size)
 	bool with;
 	long ret;
 
-	if (size != sizeof(copy.mask) || !ordinary(sig))
+	if (size != sizeof(copy.mask) || !ordinary(sig) || in_vfork_child(sig))
 		return SYS(SYS_rt_sigaction, sig, act, old, size);
 	if (act) {
 		copy = *(const struct raw_sigaction *)act;

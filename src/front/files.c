@@ -33,7 +33,7 @@ static _Atomic uint32_t files_high; /* no file was ever used from here on */
 static _Atomic int owner;
 static _Atomic int sharer[SHARERS];
 
-static bool numbers_are_ours(void)
+bool files_ours(void)
 {
 	int pid = (int)SYS(SYS_getpid);
 	unsigned i;
@@ -203,7 +203,7 @@ int file_attach(int fd, struct file *f)
 	slot_t *slot;
 	uint64_t old;
 
-	if (!numbers_are_ours())
+	if (!files_ours())
 		return 0;
 	slot = make_slot((unsigned)fd);
 	if (!slot)
@@ -220,7 +220,7 @@ void file_detach(int fd)
 	slot_t *slot = slot_of((unsigned)fd);
 	uint64_t old;
 
-	if (!slot || !atomic_load(slot) || !numbers_are_ours())
+	if (!slot || !atomic_load(slot) || !files_ours())
 		return;
 	old = atomic_exchange(slot, 0);
 	if (old)

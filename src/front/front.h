@@ -112,6 +112,8 @@ void file_each(enum file_kind kind, void (*fn)(struct file *f, void *arg), void 
 void files_child(void);
 /* The calling process, a clone child in our memory, begins or ends to share our descriptors, too. */
 void files_share(bool share);
+/* Does the calling process share them (unlike the child of a vfork)? */
+bool files_ours(void);
 /* Called when a file goes, before it is reused. */
 extern void (*file_gone)(struct file *f);
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A vfork child runs in its parent's memory with descriptors of its own: it may close them all. */
+/*
+ * A vfork child runs in its parent's memory with descriptors and signal actions of its own: it may
+ * close the ones and reset the others.
+ */
 #include "abi.h"
 
 #include <sys/wait.h>
@@ -15,10 +18,17 @@ static void serves(int fd, char *page, int byte)
 	EQ(t.byte, byte);
 }
 
+static void handler(int sig)
+{
+	_exit(sig);
+}
+
 static int in_child(void *arg)
 {
+	struct sigaction act = {.sa_handler = SIG_DFL};
 	int fd = *(int *)arg, i;
 
+	sigaction(SIGSEGV, &act, NULL);
 	dup2(STDERR_FILENO, fd);
 	for (i = 3; i < 100; i++)
 		close(i);
@@ -38,11 +48,13 @@ static void finish(pid_t pid)
 int main(void)
 {
 	static char stack[65536] __attribute__((aligned(16)));
+	struct sigaction act = {.sa_handler = handler};
 	int fd, i;
 	pid_t pid;
 	char *p;
 
 	start();
+	EQ(sigaction(SIGSEGV, &act, NULL), 0);
 	fd = uffd_open(0);
 	p = map(6);
 	EQ(reg(fd, p, 6 * PG, MISSING), 0);
@@ -56,6 +68,9 @@ int main(void)
 	}
 	finish(clone(in_child, stack + sizeof(stack), CLONE_VM | SIGCHLD, &fd));
 	serves(fd, p + 3 * PG, 4);
+
+	EQ(sigaction(SIGSEGV, NULL, &act), 0);
+	CHECK(act.sa_handler == handler);
 
 	/* But one that shares descriptors closes them for both. */
 	finish(clone(in_child, stack + sizeof(stack), CLONE_VM | CLONE_FILES | SIGCHLD, &fd));
