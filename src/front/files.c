@@ -33,6 +33,13 @@ static _Atomic uint32_t files_high; /* no file was ever used from here on */
 static _Atomic int owner;
 static _Atomic int sharer[SHARERS];
 
+void files_own(void)
+{
+	int none = 0;
+
+	atomic_compare_exchange_strong(&owner, &none, (int)SYS(SYS_getpid));
+}
+
 bool files_ours(void)
 {
 	int pid = (int)SYS(SYS_getpid);
@@ -126,9 +133,8 @@ static void reset(struct file *f, enum file_kind kind)
 struct file *file_new(enum file_kind kind)
 {
 	uint32_t i, high;
-	int none = 0;
 
-	atomic_compare_exchange_strong(&owner, &none, (int)SYS(SYS_getpid));
+	files_own();
 	for (i = 0; i < MAX_FILES; i++) {
 		struct file *f = &files[i];
 		uint32_t free = 0;

@@ -162,6 +162,7 @@ static int start_once(void)
 		why_failed = "USERFAULT_PROFILE names no kernel that Userfault knows";
 		return -ENOSYS;
 	}
+	files_own();
 	if (!machine_started) {
 		mem_before_start();
 		if (host_init(&host, &why) < 0) {
