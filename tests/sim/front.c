@@ -188,6 +188,16 @@ bool front_wait(struct front_uffd *u, struct uf_msg *msg)
 	return false;
 }
 
+void front_pending(struct front_uffd *u, unsigned *unread, unsigned *all)
+{
+	char text[128];
+	size_t n = uffd_fdinfo(u->ref, text, sizeof(text) - 1);
+
+	text[n] = '\0';
+	if (sscanf(text, "pending:\t%u\ntotal:\t%u", unread, all) != 2)
+		sim_fail("fdinfo says: %s", text);
+}
+
 /* ---- ioctls --------------------------------------------------------------------------------- */
 
 int front_register(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode)

@@ -41,6 +41,7 @@ struct front_uffd {
 	_Atomic unsigned users;
 	_Atomic bool stop;   /* for those who poll: it is being closed */
 	_Atomic bool closed; /* it is */
+	bool watched;
 };
 
 /* Open, and API with these features unless they are ~0. */
@@ -48,6 +49,8 @@ void front_open(struct front_uffd *u, uint64_t features);
 /* The same in two steps: nobody can get it before it is published. */
 void front_make(struct front_uffd *u, uint64_t features);
 void front_publish(struct front_uffd *u);
+/* From now on it may be polled natively. Before it is published. */
+void front_watch(struct front_uffd *u);
 /* For a call that uses it: false when it is closed already. Every get has its put. */
 bool front_get(struct front_uffd *u);
 void front_put(struct front_uffd *u);

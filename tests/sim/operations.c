@@ -468,7 +468,7 @@ void do_open(struct slot *s)
 		CHECK_EQ(uffd_set_callback(s->u.ref, schedule_callback, &opened_as[s->owner]), 0);
 	}
 	if (sim_random(2))
-		uffd_watch(s->u.ref);
+		front_watch(&s->u);
 	front_publish(&s->u);
 	schedule_say("open", s->modes, f, s->owner);
 }

@@ -168,5 +168,7 @@ void sim_evict_all(void);
 bool sim_readable(int fd);
 /* Wait until it is, or until *stop is set. */
 void sim_poll(int fd, _Atomic bool *stop);
+/* The same as a read of the notification, which takes the level down. False: stopped instead. */
+bool sim_take_level(int fd, _Atomic bool *stop);
 
 #endif
