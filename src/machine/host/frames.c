@@ -16,7 +16,9 @@
 #include "machine/host/internal.h"
 
 #define WINDOWS_MAX  256
-#define WINDOW_PAGES ((uint64_t)16 << (30 - UF_PAGE_SHIFT))
+/* Windows grow, so that a small program has small bitmaps and a large one few windows. */
+#define WINDOW_FIRST ((uint64_t)256 << (20 - UF_PAGE_SHIFT))
+#define WINDOW_MOST  ((uint64_t)16 << (30 - UF_PAGE_SHIFT))
 #define FILE_PAGES   ((uint64_t)1 << (52 - UF_PAGE_SHIFT))
 #define ALIGN_PAGES  ((uint64_t)512)
 
@@ -125,10 +127,17 @@ static struct window *window_of(const struct mach_map *map)
 	return &windows[map->flags];
 }
 
+static uint64_t window_size(uint64_t npages)
+{
+	uint64_t size = window_count < 6 ? WINDOW_FIRST << window_count : WINDOW_MOST;
+
+	return npages > size ? npages : size;
+}
+
 static int add_window(uint64_t npages)
 {
 	struct window *w = &windows[window_count];
-	uint64_t words, size = npages > WINDOW_PAGES ? npages : WINDOW_PAGES;
+	uint64_t words, size = window_size(npages);
 	long at;
 
 	if (window_count == WINDOWS_MAX)
