@@ -137,7 +137,8 @@ struct mm_zap {
  */
 void mm_zap(struct mm_area *a, uint64_t start, uint64_t end, const struct mm_zap *how);
 
-/* Note the highest use of host mappings and bookkeeping so far. space.c. */
-void mm_note_usage(struct mm_space *space);
+/* Note the highest use of host mappings, and of bookkeeping, so far. space.c. */
+void mm_note_mappings(struct mm_space *space);
+void mm_note_bookkeeping(struct mm_space *space);
 
 #endif

@@ -88,7 +88,8 @@ static int take_over(struct mm_space *space, const struct piece *p)
 	}
 	mm_area_link(space, a);
 	space->pages += pages;
-	mm_note_usage(space);
+	mm_note_mappings(space);
+	mm_note_bookkeeping(space);
 	return 0;
 }
 

@@ -255,13 +255,17 @@ int mm_area_info(struct mm_space *space, uint32_t n, struct mm_area_info *out)
 	return a ? 0 : -ENOENT;
 }
 
-void mm_note_usage(struct mm_space *space)
+void mm_note_mappings(struct mm_space *space)
 {
 	uint64_t mappings, budget;
 
 	mach_usage(&mappings, &budget);
 	mm_stat_peak(space->stats, MM_STAT_MAPPINGS, mappings);
 	mm_stat_peak(space->stats, MM_STAT_BUDGET, budget);
+}
+
+void mm_note_bookkeeping(struct mm_space *space)
+{
 	mm_stat_peak(space->stats, MM_STAT_PAGES, space->pages);
 	mm_stat_peak(space->stats, MM_STAT_META, arena_used());
 }

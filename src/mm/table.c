@@ -71,6 +71,7 @@ int mm_leaf_lock(struct mm_table *table, uint64_t page, bool make, mm_entry **en
 		if (table->map.aside)
 			enter_aside(table, page - page % MM_LEAF_ENTRIES, leaf);
 		slot->leaf = arena_ref(leaf);
+		mm_note_bookkeeping(mm_space_self);
 	}
 	*entries = leaf ? leaf->entry : NULL;
 	return 0;
@@ -105,8 +106,13 @@ uint32_t mm_entry_prot(const struct mm_area *a, mm_entry e)
 int mm_open(const struct mm_area *a, uint64_t page, uint64_t n, uint32_t prot)
 {
 	struct mach_span span = mm_area_span(a);
+	int err;
 
-	return prot ? mach_tlb_open(&span, page, n, prot) : 0;
+	if (!prot)
+		return 0;
+	err = mach_tlb_open(&span, page, n, prot);
+	mm_note_mappings(mm_space_self);
+	return err;
 }
 
 /*
