@@ -120,7 +120,8 @@ static void to_libc(struct sigaction *act, const struct action *a)
 	act->sa_mask.__val[0] = a->mask;
 }
 
-/* The child of a vfork has actions of its own; what it does to them is between it and the kernel. */
+/* The child of a vfork has actions of its own; what it does to them is between it and the kernel.
+ */
 static bool in_vfork_child(int sig)
 {
 	return sig == SIGSEGV && host_armed() && !files_ours();

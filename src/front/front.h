@@ -112,7 +112,8 @@ void file_each(enum file_kind kind, void (*fn)(struct file *f, void *arg), void 
 void files_child(void);
 /* The calling process is the one they belong to, if none is yet. */
 void files_own(void);
-/* The calling process, a clone child in our memory, begins or ends to share our descriptors, too. */
+/* The calling process, a clone child in our memory, begins or ends to share our descriptors, too.
+ */
 void files_share(bool share);
 /* Does the calling process share them (unlike the child of a vfork)? */
 bool files_ours(void);

@@ -1,8 +1,8 @@
 /*
  * unwind.c - what the compiler's cleanups need when a cancelled thread is unwound through us.
  *
- * They come from libgcc_s, which the C library loads itself when a thread is cancelled. Linking to it
- * would make every program under Userfault load it at its start.
+ * They come from libgcc_s, which the C library loads itself when a thread is cancelled. Linking to
+ * it would make every program under Userfault load it at its start.
  */
 #include "front/preload.h"
 
