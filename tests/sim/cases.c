@@ -511,6 +511,52 @@ static void sigbus_mode(void)
 	done_with(&u, PAGE(8), 4);
 }
 
+static void answer_all(void *arg)
+{
+	struct front_uffd *u = arg;
+	struct uf_msg msg;
+	int64_t done;
+
+	while (front_wait(u, &msg))
+		CHECK_EQ(front_zero(u, msg.arg.pagefault.address, PAGES(1), 0, &done), 0);
+}
+
+static bool all_asleep(void *arg)
+{
+	return uffd_ready(((struct front_uffd *)arg)->ref);
+}
+
+/* Some read the level away, some poll: when all is answered it is down for those who watch. */
+static void level_at_rest(void)
+{
+	struct toucher t[4];
+	struct front_uffd u;
+	unsigned readers[3];
+
+	front_make(&u, 0);
+	front_watch(&u);
+	front_publish(&u);
+	sim_mmap(PAGE(8), PAGES(16), RW);
+	sim_mmap(SOURCE, PAGES(8), RW);
+	CHECK_EQ(front_register(&u, PAGE(8), PAGES(16), MISSING), 0);
+	for (unsigned i = 0; i < 3; i++)
+		readers[i] = sim_spawn("handler", answer_all, &u);
+	for (unsigned round = 0; round < 4; round++) {
+		for (unsigned i = 0; i < 4; i++)
+			touch_start(&t[i], PAGE(8 + 4 * round + i), i & 1, 1);
+		for (unsigned i = 0; i < 4; i++)
+			touch_end(&t[i], SIM_OK);
+		settle();
+		sim_wait_while(all_asleep, &u, "waits for the readers");
+		settle();
+		CHECK(!sim_readable(u.fd));
+	}
+	atomic_store(&u.stop, true);
+	for (unsigned i = 0; i < 3; i++)
+		sim_join(readers[i]);
+	done_with(&u, PAGE(8), 16);
+}
+
 /* A descriptor for user mode only does not answer system calls. */
 static void user_mode_only(void)
 {
@@ -608,6 +654,7 @@ const struct scenario fault_scenarios[] = {
 	{"changed-under-copy", changed_under_copy, 0},
 	{"callback", callback, 0},
 	{"sigbus-mode", sigbus_mode, 0},
+	{"level-at-rest", level_at_rest, 0},
 	{"user-mode-only", user_mode_only, 0},
 	{"interrupted", interrupted, 500},
 	{"many-leaves", many_leaves, 0},

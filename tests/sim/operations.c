@@ -342,7 +342,7 @@ void do_mprotect(uint64_t page, uint64_t n, uint32_t prot)
 	shape_end(false);
 }
 
-void do_map(uint64_t page, uint64_t n, uint32_t prot)
+int do_map(uint64_t page, uint64_t n, uint32_t prot)
 {
 	struct model_op op = {.type = MODEL_MAP, .page = page, .n = n, .prot = (uint8_t)prot};
 	int err;
@@ -354,6 +354,7 @@ void do_map(uint64_t page, uint64_t n, uint32_t prot)
 	CHECK(err == 0 || err == -ENOMEM);
 	end(&op, err ? 0 : n, MODEL_NO);
 	shape_end(true);
+	return err;
 }
 
 int do_unmap(uint64_t page, uint64_t n)

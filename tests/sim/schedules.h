@@ -70,7 +70,7 @@ void do_access(uint64_t page, bool write);
 void do_populate(uint64_t page, uint64_t n, bool write);
 void do_zap(uint64_t page, uint64_t n);
 void do_mprotect(uint64_t page, uint64_t n, uint32_t prot);
-void do_map(uint64_t page, uint64_t n, uint32_t prot);
+int do_map(uint64_t page, uint64_t n, uint32_t prot);
 int do_unmap(uint64_t page, uint64_t n);
 void do_remap(uint64_t to, uint64_t from, uint64_t n, bool keep);
 void do_shrink(uint64_t page, uint64_t n, uint64_t left);

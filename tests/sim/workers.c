@@ -344,11 +344,11 @@ static void map_something(uint64_t page, uint64_t n, uint64_t other)
 		break;
 	case 4:
 	case 5:
-		do_map(page, n, RW);
+		(void)do_map(page, n, RW);
 		break;
 	case 6:
 		(void)do_unmap(page, n);
-		do_map(page, n, RW);
+		(void)do_map(page, n, RW);
 		break;
 	case 7:
 		do_mprotect(page, n, UF_PROT_READ);
@@ -365,7 +365,7 @@ static void map_something(uint64_t page, uint64_t n, uint64_t other)
 	case 10:
 		if (n > 1) {
 			do_shrink(page, n, 1);
-			do_map(page + 1, n - 1, RW);
+			(void)do_map(page + 1, n - 1, RW);
 		}
 		break;
 	case 11:
@@ -374,7 +374,7 @@ static void map_something(uint64_t page, uint64_t n, uint64_t other)
 
 			do_remap(page, other, n, keep);
 			if (!keep)
-				do_map(other, n, RW);
+				(void)do_map(other, n, RW);
 		}
 		break;
 	}
@@ -467,8 +467,10 @@ static void main_body(void *arg)
 
 	(void)arg;
 	sim_mmap(PAGE(SOURCES), PAGES(WINDOW - SOURCES), RW);
-	sim_mmap(PAGE(0), PAGES(WHOLE), RW);
-	do_map(0, SPACE, RW);
+	sim_mmap(PAGE(0), PAGES(FIRST), RW);
+	sim_mmap(AT(SPACE), PAGE(WHOLE) - AT(SPACE), RW);
+	while (do_map(0, SPACE, RW) != 0)
+		mach_relax();
 	for (unsigned i = 0; i < SLOTS; i++)
 		do_open(&schedule.slots[i]);
 	if (schedule.seed % 2)

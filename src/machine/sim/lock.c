@@ -399,6 +399,7 @@ bool sim_take_level(int fd, _Atomic bool *stop)
 	do {
 		sim_poll(fd, stop);
 		taken = atomic_exchange(level, false);
+		sim_point();
 	} while (!taken && !atomic_load(stop));
 	return taken;
 }

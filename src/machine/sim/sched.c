@@ -122,6 +122,13 @@ void sim_point(void)
 	sim_sched->point(false);
 }
 
+/* Most of the core's atomic operations are counters: not each of them needs its own turn. */
+void sim_atomic_point(void)
+{
+	if (deterministic() && !sim_in_atomic() && sim_current->id && sim_random(3) == 0)
+		sim_sched->point(false);
+}
+
 void sim_wait_while(bool (*cond)(void *), void *arg, const char *why)
 {
 	if (!cond(arg))

@@ -89,8 +89,9 @@ void sim_run(void);
 /* Wait for a thread to return. */
 void sim_join(unsigned thread);
 
-/* A scheduling point. */
+/* A scheduling point; and one that only sometimes is: see atomics.h. */
 void sim_point(void);
+void sim_atomic_point(void);
 /* Wait while cond(arg) holds; `why` is shown when the run is stuck. */
 void sim_wait_while(bool (*cond)(void *), void *arg, const char *why);
 /* A number below n from the run's (threads: the thread's) generator. */
