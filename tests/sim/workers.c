@@ -278,6 +278,15 @@ static void reopen(struct slot *s)
 	atomic_store(&s->busy, false);
 }
 
+/* As a poll with a timeout: it looks, and goes away without reading. */
+static void glance(struct slot *s)
+{
+	uffd_spin_begin(s->u.ref);
+	for (uint64_t i = sim_random(20); i; i--)
+		mach_relax();
+	uffd_spin_end(s->u.ref);
+}
+
 /* With a descriptor. */
 static void use_slot(struct slot *s, uint64_t page, uint64_t n)
 {
@@ -305,6 +314,7 @@ static void use_slot(struct slot *s, uint64_t page, uint64_t n)
 	case 7:
 		CHECK_EQ(front_wake(&s->u, AT(page), PAGES(n)), 0);
 		do_set_mode(s);
+		glance(s);
 		break;
 	}
 }
