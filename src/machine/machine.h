@@ -110,6 +110,9 @@ void mach_wait_init(struct mach_waiter *w);
 int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns);
 void mach_wake(struct mach_waiter *w);
 
+/* The same without a trap, for a thread that the outside is to see blocked (state D). */
+void mach_wait_blocked(struct mach_waiter *w, uint32_t spin_ns);
+
 /* One turn of a spin loop (a pause; the scheduler's turn on sim). */
 void mach_relax(void);
 

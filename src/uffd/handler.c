@@ -191,7 +191,7 @@ static void handler_event(uf_ref ref, unsigned event, uint64_t a, uint64_t b, ui
 		if (raise)
 			uffd_raise(ctx);
 		if (queued)
-			(void)mach_wait(&w->wait, NULL, SPIN_NS);
+			mach_wait_blocked(&w->wait, SPIN_NS);
 		else
 			uffd_waiter_put(w);
 		uffd_waiter_put(w);

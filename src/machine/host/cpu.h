@@ -36,6 +36,13 @@ uint32_t cpu_current(void);
 size_t cpu_copy_nofault(void *dst, const void *src, size_t len);
 size_t cpu_copy_fault(void *dst, const void *src, size_t len);
 
+/*
+ * Run fn(arg) on a thread of its own while this one is suspended as by vfork: it can be killed and
+ * nothing else, and /proc shows it in state D. fn runs on this thread's stack and thread-local
+ * storage, with the same signals blocked, which must be all. Positive when it has run, or -EAGAIN.
+ */
+long cpu_suspend_for(void (*fn)(void *), void *arg);
+
 enum cpu_copy_kind { CPU_COPY_NONE, CPU_COPY_NOFAULT, CPU_COPY_FAULT };
 
 /* Which of the two the trapped instruction belongs to; and end that copy. */

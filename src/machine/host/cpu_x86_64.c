@@ -15,6 +15,9 @@ const uint64_t cpu_sa_flags = SA_RESTORER_FLAG;
 
 static bool steady, have_rdtscp;
 
+/* CLONE_VM, FS, FILES, SIGHAND, VFORK, THREAD, SYSVSEM, UNTRACED: a thread, waited for. */
+#define SUSPEND_FLAGS "0x854f00"
+
 /*
  * `rep movsb` keeps in %rcx what is left, at any interruption, which is all a fixup needs. The two
  * copies are the same code at two places: the place tells the trap handler what may happen.
@@ -49,6 +52,35 @@ __asm__(".text\n"
 	"	mov %rcx, %rax\n"
 	"	ret\n"
 	".size cpu_copy_fault, .-cpu_copy_fault\n"
+	".balign 16\n"
+	".hidden cpu_suspend_for\n"
+	".globl cpu_suspend_for\n"
+	".type cpu_suspend_for, @function\n"
+	"cpu_suspend_for:\n"
+	"	push %rbx\n"
+	"	push %rbp\n"
+	"	mov %rdi, %rbx\n"
+	"	mov %rsi, %rbp\n"
+	"	mov $" SUSPEND_FLAGS ", %edi\n"
+	"	xor %esi, %esi\n"
+	"	xor %edx, %edx\n"
+	"	xor %r10d, %r10d\n"
+	"	xor %r8d, %r8d\n"
+	"	mov $56, %eax\n"
+	"	syscall\n"
+	"	test %rax, %rax\n"
+	"	jz 1f\n"
+	"	pop %rbp\n"
+	"	pop %rbx\n"
+	"	ret\n"
+	"1:	mov %rbp, %rdi\n"
+	"	and $-16, %rsp\n"
+	"	call *%rbx\n"
+	"	mov $60, %eax\n"
+	"	xor %edi, %edi\n"
+	"	syscall\n"
+	"	hlt\n"
+	".size cpu_suspend_for, .-cpu_suspend_for\n"
 	".balign 16\n"
 	".hidden cpu_sigreturn\n"
 	".globl cpu_sigreturn\n"

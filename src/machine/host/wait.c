@@ -319,39 +319,73 @@ static int sleep_interruptible(struct mach_waiter *w, uint64_t set)
 	return 0;
 }
 
-/* A SIGSEGV that somebody sent meanwhile is kept until the end. */
-static int sleep_to_the_end(struct mach_waiter *w)
+static bool fall_asleep(struct mach_waiter *w)
 {
-	uint64_t set = SIG_BIT(SIGSEGV);
-	siginfo_t info, kept;
-	bool keep = false;
-
-	while (sleep_once(w, &set, &info) != 0) {
-		kept = info;
-		keep = true;
-	}
-	if (keep)
-		give_back(&kept);
-	return 0;
-}
-
-int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
-{
-	uint64_t raised = SIG_RAISED, old;
 	uint32_t waiting = WAITING;
-	int err = 0;
 
-	if (spin(w, spin_ns))
-		return 0;
 	__atomic_store_n(&w->tid, sys_gettid(), __ATOMIC_RELAXED);
 	__atomic_store_n(&w->tgid, sys_getpid(), __ATOMIC_RELAXED);
 	if (w->tgid != peers.own)
 		peer_remember(w->tgid);
+	return atomic_compare_exchange_strong(&w->state, &waiting, ASLEEP);
+}
+
+/* A SIGSEGV that somebody sent meanwhile is kept until the end. */
+struct deep_sleep {
+	struct mach_waiter *w;
+	siginfo_t kept;
+	bool keep;
+};
+
+static void sleep_to_the_end(void *arg)
+{
+	struct deep_sleep *d = arg;
+	uint64_t set = SIG_BIT(SIGSEGV);
+	siginfo_t info;
+
+	if (!fall_asleep(d->w))
+		return;
+	while (sleep_once(d->w, &set, &info) != 0) {
+		d->kept = info;
+		d->keep = true;
+	}
+}
+
+int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
+{
+	struct deep_sleep d = { .w = w };
+	uint64_t raised = SIG_RAISED, old;
+	int err = 0;
+
+	if (spin(w, spin_ns))
+		return 0;
 	/* From the moment others can see ASLEEP, the wake-up must find its signal blocked. */
 	sys_sigprocmask(SIG_BLOCK, &raised, &old);
-	if (atomic_compare_exchange_strong(&w->state, &waiting, ASLEEP))
-		err = trap ? sleep_interruptible(w, ~*(uint64_t *)&trap->uc->uc_sigmask) :
-			     sleep_to_the_end(w);
+	if (!trap)
+		sleep_to_the_end(&d);
+	else if (fall_asleep(w))
+		err = sleep_interruptible(w, ~*(uint64_t *)&trap->uc->uc_sigmask);
+	if (d.keep)
+		give_back(&d.kept);
 	sys_sigprocmask(SIG_SETMASK, &old, NULL);
 	return err;
+}
+
+/*
+ * Slept through by a thread that exists for it: this one is suspended until then, and shows itself
+ * so, as a thread does that waits inside the kernel.
+ */
+void mach_wait_blocked(struct mach_waiter *w, uint32_t spin_ns)
+{
+	struct deep_sleep d = { .w = w };
+	uint64_t all = ~0ull, old;
+
+	if (spin(w, spin_ns))
+		return;
+	sys_sigprocmask(SIG_SETMASK, &all, &old);
+	if (cpu_suspend_for(sleep_to_the_end, &d) < 0)
+		sleep_to_the_end(&d);
+	if (d.keep)
+		give_back(&d.kept);
+	sys_sigprocmask(SIG_SETMASK, &old, NULL);
 }

@@ -282,6 +282,11 @@ int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
 	return -EINTR;
 }
 
+void mach_wait_blocked(struct mach_waiter *w, uint32_t spin_ns)
+{
+	(void)mach_wait(w, NULL, spin_ns);
+}
+
 void mach_wake(struct mach_waiter *w)
 {
 	uint32_t state;
