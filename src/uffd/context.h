@@ -77,13 +77,10 @@ void uffd_release(uf_ref ref);
 void uffd_enqueue(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter *w);
 void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w);
 /*
- * Bring the descriptor's level in line with what is pending and who looks. True: a sleeper is to be
- * told, and the caller sees to that with uffd_raise as soon as the lock is released. Whoever that
- * wakes may run at once, where this thread ran, and want the lock.
+ * Release the lock, and bring the descriptor's level in line with what is pending and who looks: a
+ * sleeper is told behind the lock, for it may run at once, where this thread ran, and want it.
  */
-bool uffd_update_level(struct uffd_ctx *ctx);
-
-void uffd_raise(struct uffd_ctx *ctx);
+void uffd_unlock(struct uffd_ctx *ctx);
 
 /* Unlocked: these take the lock, and wake with it released. */
 

@@ -50,7 +50,6 @@ static enum mm_posted handler_post(uf_ref ref, const struct mm_fault *f, uf_ref 
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
 	struct uffd_waiter *w;
-	bool raise;
 
 	if ((atomic_load(&ctx->features) & UF_FEATURE_SIGBUS) ||
 	    (f->kernel && handler_refuses(ref)))
@@ -65,10 +64,7 @@ static enum mm_posted handler_post(uf_ref ref, const struct mm_fault *f, uf_ref 
 	atomic_store_explicit(&ctx->fault_cpu, w->wait.cpu, memory_order_relaxed);
 	mach_lock(&ctx->lock);
 	uffd_enqueue(ctx, UFFD_FAULTS, w);
-	raise = uffd_update_level(ctx);
-	mach_unlock(&ctx->lock);
-	if (raise)
-		uffd_raise(ctx);
+	uffd_unlock(ctx);
 	*waiter = arena_ref(w);
 	return MM_POST_WAIT;
 }
@@ -83,11 +79,9 @@ static bool withdraw(struct uffd_ctx *ctx, struct uffd_waiter *w)
 	mach_lock(&ctx->lock);
 	queued = w->queue != UFFD_NOWHERE;
 	read = w->read;
-	if (queued) {
+	if (queued)
 		uffd_dequeue(ctx, w);
-		uffd_update_level(ctx);
-	}
-	mach_unlock(&ctx->lock);
+	uffd_unlock(ctx);
 	if (queued)
 		uffd_waiter_put(w);
 	return read;
@@ -177,19 +171,15 @@ static void handler_event(uf_ref ref, unsigned event, uint64_t a, uint64_t b, ui
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
 	struct uffd_waiter *w = uffd_waiter_new();
-	bool queued = false, raise = false;
+	bool queued = false;
 
 	if (w) {
 		event_message(&w->msg, event, a, b, c);
 		mach_lock(&ctx->lock);
 		queued = !ctx->closed;
-		if (queued) {
+		if (queued)
 			uffd_enqueue(ctx, UFFD_EVENTS, w);
-			raise = uffd_update_level(ctx);
-		}
-		mach_unlock(&ctx->lock);
-		if (raise)
-			uffd_raise(ctx);
+		uffd_unlock(ctx);
 		if (queued)
 			mach_wait_blocked(&w->wait, SPIN_NS);
 		else

@@ -53,9 +53,9 @@ void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w)
 
 /*
  * Raising costs a system call, so it is left out while a reader looks at the queue anyway, and where
- * nobody sleeps on the descriptor.
+ * nobody sleeps on the descriptor. True: a sleeper is to be told.
  */
-bool uffd_update_level(struct uffd_ctx *ctx)
+static bool update_level(struct uffd_ctx *ctx)
 {
 	bool pending = atomic_load(&ctx->pending) != 0;
 	bool seen = ctx->watched ||
@@ -76,10 +76,14 @@ bool uffd_update_level(struct uffd_ctx *ctx)
 	return false;
 }
 
-/* Late, it leaves a level up with nothing to read, which the next sleeper finds and takes down. */
-void uffd_raise(struct uffd_ctx *ctx)
+/* A poke that comes late leaves a level up with nothing to read: the next sleeper takes it down. */
+void uffd_unlock(struct uffd_ctx *ctx)
 {
-	mach_notify_poke(&ctx->notify);
+	bool tell = update_level(ctx);
+
+	mach_unlock(&ctx->lock);
+	if (tell)
+		mach_notify_poke(&ctx->notify);
 }
 
 struct uffd_waiter *uffd_waiter_new(void)
@@ -135,8 +139,7 @@ void uffd_wake_range(struct uffd_ctx *ctx, uint64_t start, uint64_t len)
 	mach_lock(&ctx->lock);
 	list = take_range(ctx, UFFD_FAULTS, start, start + len, 0);
 	list = take_range(ctx, UFFD_READ, start, start + len, list);
-	uffd_update_level(ctx);
-	mach_unlock(&ctx->lock);
+	uffd_unlock(ctx);
 	wake_list(list);
 }
 
@@ -148,8 +151,7 @@ void uffd_close_queues(struct uffd_ctx *ctx)
 	ctx->closed = true;
 	for (enum uffd_queue_id q = UFFD_FAULTS; q < UFFD_QUEUES; q++)
 		list = take_range(ctx, q, 0, ~0ull, list);
-	uffd_update_level(ctx);
-	mach_unlock(&ctx->lock);
+	uffd_unlock(ctx);
 	wake_list(list);
 }
 
@@ -179,15 +181,11 @@ static size_t take_batch(struct uffd_ctx *ctx, struct uf_msg *msgs, size_t max)
 {
 	uf_ref wake = 0;
 	size_t n = 0;
-	bool raise;
 
 	mach_lock(&ctx->lock);
 	while (n < max && take_message(ctx, &msgs[n], &wake))
 		n++;
-	raise = uffd_update_level(ctx);
-	mach_unlock(&ctx->lock);
-	if (raise)
-		uffd_raise(ctx);
+	uffd_unlock(ctx);
 	wake_list(wake);
 	return n;
 }
@@ -234,7 +232,6 @@ unsigned uffd_poll(uf_ref ref, bool nonblock)
 static void settle_level(struct uffd_ctx *ctx, bool from_down, bool watch)
 {
 	struct mach_entry entry;
-	bool raise;
 
 	mach_enter(&entry);
 	mach_lock(&ctx->lock);
@@ -243,10 +240,7 @@ static void settle_level(struct uffd_ctx *ctx, bool from_down, bool watch)
 		atomic_store(&ctx->level, false);
 		mach_notify_set(&ctx->notify, false);
 	}
-	raise = uffd_update_level(ctx);
-	mach_unlock(&ctx->lock);
-	if (raise)
-		uffd_raise(ctx);
+	uffd_unlock(ctx);
 	mach_leave(&entry);
 }
 
