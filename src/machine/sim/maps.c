@@ -206,7 +206,7 @@ int mach_map_move(const struct mach_span *from, uint64_t to)
 	for (uint64_t i = 0; i < from->npages; i++) {
 		struct sim_page *old = span_page(from, from->first + i);
 		struct sim_page *new = sim_page_must(to + i * UF_PAGE_SIZE);
-		uint32_t tlb = old->tlb;
+		uint32_t tlb = sim_tlb(sim_page_addr(old));
 
 		sim_page_clear(old);
 		sim_page_clear(new);
