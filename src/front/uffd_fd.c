@@ -168,7 +168,7 @@ static bool step_aside(struct spin *s, uint32_t cpu)
  */
 static bool worth_spinning(struct spin *s, uf_ref ctx, uint32_t cpu)
 {
-	if (!front_many_cpus())
+	if (!front_many_cpus() || host_crowded())
 		return false;
 	if (cpu != CPU_UNKNOWN && cpu == uffd_fault_cpu(ctx) && !step_aside(s, cpu))
 		return false;
@@ -202,7 +202,7 @@ static bool any_ready(struct file *const *f, unsigned n)
 static bool spin_until(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg,
 		       uint64_t most_ns)
 {
-	uint64_t start = mach_now(), turn = start + SPIN_FIRST_NS, now, before;
+	uint64_t start = mach_now(), turn = start + SPIN_FIRST_NS, now = start, before;
 	unsigned i;
 
 	do {
@@ -211,13 +211,16 @@ static bool spin_until(struct file *const *f, unsigned n, bool (*stop)(void *), 
 				return true;
 			mach_relax();
 		}
+		before = now;
 		now = mach_now();
+		host_note_gap(now - before, false);
 		if (now >= turn) {
 			if (stop && stop(arg))
 				return false;
 			before = now;
 			sched_yield();
 			now = mach_now();
+			host_note_gap(now - before, true);
 			if (now - before > CROWDED_NS)
 				break;
 			turn = now + SPIN_TURN_NS;
@@ -243,6 +246,8 @@ bool ufd_spin(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg
 	for (i = 0; i < n; i++)
 		uffd_spin_end(f[i]->ctx);
 	learn(&f[0]->spin, good);
+	if (good)
+		host_note_spun();
 	return good;
 }
 

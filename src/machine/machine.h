@@ -98,6 +98,7 @@ struct mach_waiter {
 	_Atomic uint32_t state;
 	uint32_t tid, tgid;
 	uint32_t cpu;
+	uint64_t since; /* when it fell asleep; the machine's own */
 };
 void mach_wait_init(struct mach_waiter *w);
 

@@ -60,6 +60,14 @@ void host_program_sigsegv(const struct host_sigaction *set, struct host_sigactio
 int host_altstack_enter(void);
 void host_altstack_leave(void);
 
+/*
+ * For who spins: is spinning in somebody's way at present? So that this is known, tell of the time
+ * between two looks at the clock (given: the CPU was given away between them), and of success.
+ */
+bool host_crowded(void);
+void host_note_gap(uint64_t ns, bool given);
+void host_note_spun(void);
+
 /* Is [addr, addr + len) memory of the machine's own (arena, alias, aside, altstacks)? */
 bool host_owns(uint64_t addr, uint64_t len);
 /* Is fd one of the machine's hidden descriptors? */

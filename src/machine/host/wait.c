@@ -93,7 +93,8 @@ void mach_relax(void)
  * them. Another one (a clone(CLONE_VM) child) may be gone and its number somebody else's: it is
  * known by number and start time, and signalled only while both fit.
  */
-#define PEERS 64
+#define PEERS		64
+#define NUMBER_STAYS_NS 200000000u
 
 static struct {
 	struct mach_lock lock;
@@ -182,11 +183,67 @@ static void spin_result(bool met)
 	atomic_store_explicit(&patience, p ? p : 1, memory_order_relaxed);
 }
 
+/*
+ * A spinning thread that loses its CPU for a good part of a time slice has met somebody who computes;
+ * one that gives it away and finds it taken, again and again, has met somebody who waits for it.
+ * Spinning is in their way then, and perhaps in the way of who would answer: for a while nobody
+ * does, longer if it happens again soon.
+ */
+#define SLICE_NS	300000u
+#define TAKEN_NS	4000u
+#define TAKEN_WEIGHT	4
+#define TAKEN_MOST	64
+#define CALM_LEAST_NS	5000000ull
+#define CALM_MOST_NS	500000000ull
+
+static struct {
+	_Atomic uint64_t until, lasts;
+	_Atomic int32_t taken; /* how often, against how often spinning went well */
+} calm;
+
+bool host_crowded(void)
+{
+	return mach_now() < atomic_load_explicit(&calm.until, memory_order_relaxed);
+}
+
+static void calm_down(void)
+{
+	uint64_t until = atomic_load_explicit(&calm.until, memory_order_relaxed);
+	uint64_t lasts = atomic_load_explicit(&calm.lasts, memory_order_relaxed);
+	uint64_t now = mach_now();
+
+	lasts = now > until + 4 * lasts ? CALM_LEAST_NS : 2 * lasts;
+	lasts = lasts < CALM_LEAST_NS ? CALM_LEAST_NS : lasts;
+	lasts = lasts > CALM_MOST_NS ? CALM_MOST_NS : lasts;
+	atomic_store_explicit(&calm.taken, 0, memory_order_relaxed);
+	atomic_store_explicit(&calm.lasts, lasts, memory_order_relaxed);
+	atomic_store_explicit(&calm.until, now + lasts, memory_order_relaxed);
+}
+
+void host_note_gap(uint64_t ns, bool given)
+{
+	int32_t taken;
+
+	if (given && ns >= TAKEN_NS) {
+		taken = atomic_fetch_add_explicit(&calm.taken, TAKEN_WEIGHT, memory_order_relaxed);
+		if (taken >= TAKEN_MOST)
+			ns = SLICE_NS;
+	}
+	if (ns >= SLICE_NS)
+		calm_down();
+}
+
+void host_note_spun(void)
+{
+	if (atomic_load_explicit(&calm.taken, memory_order_relaxed) > 0)
+		atomic_fetch_sub_explicit(&calm.taken, 1, memory_order_relaxed);
+}
+
 static bool spin(struct mach_waiter *w, uint32_t ns)
 {
 	uint64_t begin, last, yielded, end;
 
-	if (ns == 0 || host.cpus < 2)
+	if (ns == 0 || host.cpus < 2 || host_crowded())
 		return false;
 	begin = last = yielded = mach_now();
 	end = begin + (uint64_t)ns * atomic_load_explicit(&patience, memory_order_relaxed) / 16;
@@ -196,19 +253,22 @@ static bool spin(struct mach_waiter *w, uint32_t ns)
 		for (int i = 0; i < PAUSES; i++) {
 			if (atomic_load_explicit(&w->state, memory_order_acquire) == WOKEN) {
 				spin_result(true);
+				host_note_spun();
 				return true;
 			}
 			cpu_pause();
 		}
 		now = mach_now();
+		host_note_gap(now - last, false);
 		/* Somebody else needs this CPU, perhaps just who would wake us. */
 		if (now >= end || now - last > PREEMPT_NS)
 			break;
+		last = now;
 		if (now - yielded > YIELD_NS) {
 			sys_yield();
-			yielded = now = mach_now();
+			yielded = last = mach_now();
+			host_note_gap(last - now, true);
 		}
-		last = now;
 	}
 	spin_result(false);
 	return false;
@@ -227,17 +287,29 @@ void mach_wait_init(struct mach_waiter *w)
 	atomic_store_explicit(&w->state, WAITING, memory_order_release);
 }
 
+/*
+ * Its number cannot be somebody else's yet when it fell asleep a moment ago: the host hands numbers
+ * out in turn, and would have to come round.
+ */
+static bool surely_there(uint32_t tgid, uint64_t since)
+{
+	return tgid == peers.own || mach_now() - since < NUMBER_STAYS_NS || tgid == sys_getpid() ||
+	       peer_alive(tgid);
+}
+
 /* Who sleeps is named before others can see that it does; who spins need not be known. */
 void mach_wake(struct mach_waiter *w)
 {
 	uint32_t state = atomic_load(&w->state), tid, tgid;
 	siginfo_t info;
+	uint64_t since;
 
 	do {
 		tid = __atomic_load_n(&w->tid, __ATOMIC_RELAXED);
 		tgid = __atomic_load_n(&w->tgid, __ATOMIC_RELAXED);
+		since = __atomic_load_n(&w->since, __ATOMIC_RELAXED);
 	} while (!atomic_compare_exchange_weak(&w->state, &state, WOKEN));
-	if (state != ASLEEP || (tgid != peers.own && tgid != sys_getpid() && !peer_alive(tgid)))
+	if (state != ASLEEP || !surely_there(tgid, since))
 		return;
 	memset(&info, 0, sizeof(info));
 	info.si_signo = SIGSEGV;
@@ -325,8 +397,10 @@ static bool fall_asleep(struct mach_waiter *w)
 
 	__atomic_store_n(&w->tid, sys_gettid(), __ATOMIC_RELAXED);
 	__atomic_store_n(&w->tgid, sys_getpid(), __ATOMIC_RELAXED);
-	if (w->tgid != peers.own)
+	if (w->tgid != peers.own) {
 		peer_remember(w->tgid);
+		__atomic_store_n(&w->since, mach_now(), __ATOMIC_RELAXED);
+	}
 	return atomic_compare_exchange_strong(&w->state, &waiting, ASLEEP);
 }
 
