@@ -37,6 +37,7 @@ struct uffd_ctx {
 	struct mach_lock lock;
 	_Atomic uint32_t refs;
 	_Atomic uint32_t pending;  /* unread faults and events */
+	_Atomic uint32_t waiting;  /* faults and events in any queue */
 	_Atomic uint32_t changing; /* mapping changes whose event is not read yet */
 	_Atomic uint64_t features;
 	_Atomic uint32_t initialised;

@@ -24,6 +24,7 @@ void uffd_enqueue(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter
 		queue->head = ref;
 	queue->tail = ref;
 	queue->len++;
+	atomic_fetch_add(&ctx->waiting, 1);
 	if (q == UFFD_READ)
 		return;
 	atomic_fetch_add(&ctx->pending, 1);
@@ -46,6 +47,7 @@ void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w)
 	else
 		queue->head = w->next;
 	queue->len--;
+	atomic_fetch_sub(&ctx->waiting, 1);
 	if (w->queue != UFFD_READ)
 		atomic_fetch_sub(&ctx->pending, 1);
 	w->queue = UFFD_NOWHERE;
@@ -136,6 +138,8 @@ void uffd_wake_range(struct uffd_ctx *ctx, uint64_t start, uint64_t len)
 {
 	uf_ref list;
 
+	if (atomic_load(&ctx->waiting) == 0)
+		return;
 	mach_lock(&ctx->lock);
 	list = take_range(ctx, UFFD_FAULTS, start, start + len, 0);
 	list = take_range(ctx, UFFD_READ, start, start + len, list);
@@ -291,7 +295,8 @@ bool uffd_sleep_begin(uf_ref ref)
 
 /*
  * A sleeper that read the count away knows that the level is down, and goes on to uffd_read, which
- * raises it again for others if need be.
+ * raises it again for others if need be. One that finds something to read leaves the level to who
+ * reads it. One that finds nothing may have met a level that came late.
  */
 void uffd_sleep_end(uf_ref ref, bool taken)
 {
@@ -300,6 +305,6 @@ void uffd_sleep_end(uf_ref ref, bool taken)
 	atomic_fetch_sub(&ctx->sleepers, 1);
 	if (taken)
 		atomic_store(&ctx->level, false);
-	else
+	else if (atomic_load(&ctx->pending) == 0)
 		settle_level(ctx, true, false);
 }

@@ -441,7 +441,9 @@ int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
 		err = sleep_interruptible(w, ~*(uint64_t *)&trap->uc->uc_sigmask);
 	if (d.keep)
 		give_back(&d.kept);
-	sys_sigprocmask(SIG_SETMASK, &old, NULL);
+	/* The end of a trap puts the mask back by itself. */
+	if (!trap)
+		sys_sigprocmask(SIG_SETMASK, &old, NULL);
 	return err;
 }
 
