@@ -107,7 +107,7 @@ long mem_mmap(uint64_t addr, size_t len, int prot, int flags, int fd, uint64_t o
 	uint64_t size = len;
 	long ret;
 
-	if ((flags & MAP_FIXED) && concerns_mm(addr, &size)) {
+	if ((flags & MAP_FIXED) && front_managing() && round_range(addr, &size)) {
 		mach_enter(&entry);
 		ret = mm_mmap_fixed(mm_space_self, addr, size, prot, flags, fd, off);
 		mach_leave(&entry);
@@ -125,7 +125,8 @@ int mem_munmap(uint64_t addr, size_t len)
 	uint64_t size = len;
 	int err;
 
-	if (!concerns_mm(addr, &size))
+	/* Whatever is managed now: another thread may be registering just this. */
+	if (!front_managing() || !round_range(addr, &size))
 		return (int)SYS(SYS_munmap, addr, len);
 	mach_enter(&entry);
 	err = mm_munmap(mm_space_self, addr, size);

@@ -19,8 +19,9 @@ struct waiting {
 	struct pollfd *fds;
 	struct pollfd *copy;
 	struct file **file; /* NULL where it is not ours */
-	struct file **mine; /* those that are, without the holes */
+	struct file **mine; /* those of them that are to be readable, without the holes */
 	nfds_t n;
+	nfds_t held; /* how many of file[] are filled in */
 	unsigned nmine;
 	unsigned asleep; /* how many of mine have had sleep_begin */
 	void *big;
@@ -81,8 +82,9 @@ static void finish(struct waiting *w)
 	nfds_t i;
 
 	wake_up(w);
-	for (i = 0; i < w->nmine; i++)
-		file_put(w->mine[i]);
+	for (i = 0; i < w->held; i++)
+		if (w->file[i])
+			file_put(w->file[i]);
 	if (w->big)
 		SYS(SYS_munmap, w->big, w->big_size);
 }
@@ -160,6 +162,46 @@ static int sleep_all(struct waiting *w, uint64_t deadline, const sigset_t *mask)
 	return ret;
 }
 
+/* Longer than anybody waits; an end is what makes the sleep return behind a signal's handler. */
+#define FOR_EVER_NS 1000000000000000000ull
+
+/*
+ * One userfaultfd and nothing else: no descriptor is needed to sleep for it. Whoever cancels the
+ * thread rings.
+ */
+static int sleep_alone(struct file *f, uint64_t deadline)
+{
+	uint64_t now = mach_now();
+	uint32_t heard;
+	int err = 0;
+
+	if (!uffd_listen_begin(f->ctx, &heard))
+		return 0;
+	if (deadline == UINT64_MAX)
+		err = uffd_listen(f->ctx, heard, FOR_EVER_NS);
+	else if (now < deadline)
+		err = uffd_listen(f->ctx, heard, deadline - now);
+	uffd_listen_end(f->ctx);
+	pthread_testcancel();
+	return err == -ETIMEDOUT ? 0 : err;
+}
+
+static void ring(struct file *f, void *unused)
+{
+	(void)unused;
+	if (!atomic_load(&f->foreign))
+		uffd_ring(f->ctx);
+}
+
+EXPORT int pthread_cancel(pthread_t thread)
+{
+	int err = REAL(pthread_cancel)(thread);
+
+	if (atomic_load_explicit(&front_live, memory_order_relaxed))
+		file_each(FILE_UFFD, ring, NULL);
+	return err;
+}
+
 /* The files in the set, and room for the copy. -ENOMEM. */
 static int prepare(struct waiting *w, struct pollfd *copy, struct file **files)
 {
@@ -184,7 +226,8 @@ static int prepare(struct waiting *w, struct pollfd *copy, struct file **files)
 	for (i = 0; i < w->n; i++) {
 		f = w->fds[i].fd >= 0 ? file_get_kind(w->fds[i].fd, FILE_UFFD) : NULL;
 		w->file[i] = f;
-		if (f)
+		w->held++;
+		if (f && (w->fds[i].events & (POLLIN | POLLRDNORM)))
 			w->mine[w->nmine++] = f;
 	}
 	return 0;
@@ -216,7 +259,8 @@ int poll_wait(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
 		if (ufd_spin(w.mine, w.nmine, w.nmine < w.n ? others_ready : NULL, &w,
 			     deadline - now))
 			continue;
-		err = sleep_all(&w, deadline, mask);
+		err = w.n == 1 && w.nmine == 1 && !mask ? sleep_alone(w.mine[0], deadline)
+							 : sleep_all(&w, deadline, mask);
 		if (err)
 			return err;
 	}

@@ -75,7 +75,7 @@ void __longjmp_chk(struct __jmp_buf_tag env[1], int value) __attribute__((noretu
 	X(epoll_wait) X(epoll_pwait) X(epoll_pwait2) X(sbrk) X(brk) X(sigaction)               \
 	X(signal) X(sysv_signal) X(sigset) X(siginterrupt) X(sigprocmask)                      \
 	X(pthread_sigmask) X(sigsuspend) X(sigpending) X(longjmp) X(_longjmp)                  \
-	X(siglongjmp) X(__longjmp_chk) X(pthread_create) X(clone) X(_Fork) X(execve)           \
+	X(siglongjmp) X(__longjmp_chk) X(pthread_create) X(pthread_cancel) X(clone) X(_Fork) X(execve)           \
 	X(execvpe) X(fexecve) X(execveat) X(posix_spawn) X(posix_spawnp)                       \
 	X(posix_spawnattr_setsigmask) X(pthread_attr_setsigmask_np) X(send) X(sendto)          \
 	X(recv) X(recvfrom) X(__recv_chk) X(__recvfrom_chk) X(sendmsg) X(recvmsg)

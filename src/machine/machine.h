@@ -137,6 +137,14 @@ void mach_notify_set(struct mach_notify *n, bool level);
 void mach_notify_poke(struct mach_notify *n);
 void mach_notify_destroy(struct mach_notify *n);
 
+/*
+ * A bell: a word to sleep on where the descriptor need not become readable, at half the cost. wait
+ * sleeps while the word is `heard`, at most timeout_ns: 0 rung, -ETIMEDOUT, -EINTR (a signal's
+ * handler has run). May wait, in the program's normal context; no locks held.
+ */
+int mach_bell_wait(_Atomic uint32_t *bell, uint32_t heard, uint64_t timeout_ns);
+void mach_bell_ring(_Atomic uint32_t *bell);
+
 /* ---- The program's memory ----------------------------------------------------------------------
  * Copies between our memory and the program's, at any address it may have named. -EFAULT when the
  * program's side cannot be accessed. They go through the fault path like the program's own accesses

@@ -111,7 +111,9 @@ int mm_open(const struct mm_area *a, uint64_t page, uint64_t n, uint32_t prot)
 	if (!prot)
 		return 0;
 	err = mach_tlb_open(&span, page, n, prot);
-	mm_note_mappings(mm_space_self);
+	/* Now and then is enough: a mapping more or less between is not the point. */
+	if (page % MM_AROUND == 0)
+		mm_note_mappings(mm_space_self);
 	return err;
 }
 

@@ -48,6 +48,7 @@ struct uffd_ctx {
 	_Atomic bool level; /* up, or about to be; set under the lock */
 	_Atomic uint32_t spinners;
 	_Atomic uint32_t sleepers;
+	_Atomic uint32_t bell, listeners; /* who sleeps without the descriptor */
 	_Atomic uint32_t fault_cpu;  /* where the last fault came from */
 	_Atomic uint32_t reader_cpu; /* and where a reader last looked; UINT32_MAX: unknown */
 	struct mach_notify notify;

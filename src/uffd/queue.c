@@ -82,8 +82,12 @@ static bool update_level(struct uffd_ctx *ctx)
 void uffd_unlock(struct uffd_ctx *ctx)
 {
 	bool tell = update_level(ctx);
+	bool ring = atomic_load(&ctx->pending) && atomic_load(&ctx->listeners) &&
+		    !atomic_load(&ctx->spinners);
 
 	mach_unlock(&ctx->lock);
+	if (ring)
+		mach_bell_ring(&ctx->bell);
 	if (tell)
 		mach_notify_poke(&ctx->notify);
 }
@@ -259,7 +263,8 @@ void uffd_spin_end(uf_ref ref)
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
 
-	if (atomic_fetch_sub(&ctx->spinners, 1) == 1 && atomic_load(&ctx->sleepers))
+	if (atomic_fetch_sub(&ctx->spinners, 1) == 1 &&
+	    (atomic_load(&ctx->sleepers) || atomic_load(&ctx->listeners)))
 		settle_level(ctx, false, false);
 }
 
@@ -307,4 +312,32 @@ void uffd_sleep_end(uf_ref ref, bool taken)
 		atomic_store(&ctx->level, false);
 	else if (atomic_load(&ctx->pending) == 0)
 		settle_level(ctx, true, false);
+}
+
+/* As uffd_sleep_begin: who posts and who listens see one another. */
+bool uffd_listen_begin(uf_ref ref, uint32_t *heard)
+{
+	struct uffd_ctx *ctx = uffd_at(ref);
+
+	atomic_fetch_add(&ctx->listeners, 1);
+	*heard = atomic_load(&ctx->bell);
+	if (atomic_load(&ctx->pending) == 0)
+		return true;
+	atomic_fetch_sub(&ctx->listeners, 1);
+	return false;
+}
+
+int uffd_listen(uf_ref ref, uint32_t heard, uint64_t timeout_ns)
+{
+	return mach_bell_wait(&uffd_at(ref)->bell, heard, timeout_ns);
+}
+
+void uffd_listen_end(uf_ref ref)
+{
+	atomic_fetch_sub(&uffd_at(ref)->listeners, 1);
+}
+
+void uffd_ring(uf_ref ref)
+{
+	mach_bell_ring(&uffd_at(ref)->bell);
 }

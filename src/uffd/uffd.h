@@ -66,6 +66,16 @@ void uffd_spin_end(uf_ref ctx);
 bool uffd_sleep_begin(uf_ref ctx);
 void uffd_sleep_end(uf_ref ctx, bool taken);
 
+/*
+ * The same for one who sleeps for this context alone: not on the descriptor, but in uffd_listen,
+ * until it is rung, a signal's handler has run (-EINTR), or time is up (-ETIMEDOUT). ring lets all
+ * who listen look again.
+ */
+bool uffd_listen_begin(uf_ref ctx, uint32_t *heard);
+int uffd_listen(uf_ref ctx, uint32_t heard, uint64_t timeout_ns);
+void uffd_listen_end(uf_ref ctx);
+void uffd_ring(uf_ref ctx);
+
 /* Where the thread ran whose fault was read last; spinning on that CPU keeps it from running. */
 uint32_t uffd_fault_cpu(uf_ref ctx);
 /* The same for faulting threads: a reader begins to wait on this CPU (UINT32_MAX: unknown). */

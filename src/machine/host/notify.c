@@ -92,3 +92,18 @@ void mach_notify_destroy(struct mach_notify *n)
 	host_close_hidden(n->fd);
 	n->fd = -1;
 }
+
+/* Always with an end, for the host restarts a sleep that has none behind a signal's handler. */
+int mach_bell_wait(_Atomic uint32_t *bell, uint32_t heard, uint64_t timeout_ns)
+{
+	struct timespec most = { (time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000) };
+	int err = sys_futex_wait(bell, heard, &most);
+
+	return err == -EAGAIN ? 0 : err;
+}
+
+void mach_bell_ring(_Atomic uint32_t *bell)
+{
+	atomic_fetch_add(bell, 1);
+	sys_futex(bell, FUTEX_WAKE, INT32_MAX);
+}

@@ -219,6 +219,11 @@ static inline int sys_futex(_Atomic uint32_t *word, int op, uint32_t val)
 	return (int)cpu_syscall6(SYS_futex, (long)word, op, val, 0, 0, 0);
 }
 
+static inline int sys_futex_wait(_Atomic uint32_t *word, uint32_t val, const struct timespec *most)
+{
+	return (int)cpu_syscall6(SYS_futex, (long)word, FUTEX_WAIT, val, (long)most, 0, 0);
+}
+
 static inline uint64_t sys_clock_ns(void)
 {
 	struct timespec t = { 0, 0 };

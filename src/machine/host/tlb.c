@@ -76,9 +76,16 @@ void mach_usage(uint64_t *mappings, uint64_t *most)
 
 uint64_t tlb_run(const struct host_map *hm, uint64_t page, uint64_t end)
 {
+	const uint64_t each = 0x0101010101010101ull;
 	uint32_t prot = tlb_prot(hm, page);
-	uint64_t p = page + 1;
+	uint64_t p = page + 1, eight;
 
+	/* Eight bytes at a time: long ranges are protected as fast as the host does it, or not. */
+	for (; p + 8 <= end; p += 8) {
+		memcpy(&eight, hm->tlb + p, sizeof(eight));
+		if ((eight & each * TLB_PROT) != each * prot)
+			break;
+	}
 	while (p < end && tlb_prot(hm, p) == prot)
 		p++;
 	return p - page;
@@ -87,12 +94,12 @@ uint64_t tlb_run(const struct host_map *hm, uint64_t page, uint64_t end)
 /* Changes of protection at the borders of pages page..page + n, both ends included. */
 static uint64_t count_splits(const struct host_map *hm, uint64_t page, uint64_t n)
 {
-	uint64_t p = page ? page : 1, last = page + n < hm->npages ? page + n : hm->npages - 1;
-	uint64_t splits = 0;
+	uint64_t p = page ? page - 1 : 0, end = page + n < hm->npages ? page + n + 1 : hm->npages;
+	uint64_t runs = 0;
 
-	for (; p <= last; p++)
-		splits += ((hm->tlb[p - 1] ^ hm->tlb[p]) & TLB_PROT) != 0;
-	return splits;
+	for (; p < end; p += tlb_run(hm, p, end))
+		runs++;
+	return runs - 1;
 }
 
 static uint64_t splits_after(const struct host_map *hm, uint64_t page, uint64_t n, uint32_t prot)
@@ -112,6 +119,12 @@ static void restore(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t 
 	}
 }
 
+static void set_prot(uint8_t *tlb, uint64_t n, uint8_t prot)
+{
+	for (uint64_t i = 0; i < n; i++)
+		tlb[i] = (uint8_t)((tlb[i] & (uint8_t)~TLB_PROT) | prot);
+}
+
 static int protect(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t n, uint32_t prot,
 		   bool bounded)
 {
@@ -126,8 +139,7 @@ static int protect(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t n
 		restore(hm, addr, page, n);
 		return -ENOMEM;
 	}
-	for (uint64_t p = page; p < page + n; p++)
-		hm->tlb[p] = (uint8_t)((hm->tlb[p] & ~TLB_PROT) | prot);
+	set_prot(hm->tlb + page, n, (uint8_t)prot);
 	hm->splits += after - before;
 	atomic_fetch_add_explicit(&registry.splits, after - before, memory_order_relaxed);
 	return 0;

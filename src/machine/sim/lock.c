@@ -408,3 +408,17 @@ bool sim_take_level(int fd, _Atomic bool *stop)
 	} while (!taken && !atomic_load(stop));
 	return taken;
 }
+
+/* The simulated front sleeps on descriptors. */
+int mach_bell_wait(_Atomic uint32_t *bell, uint32_t heard, uint64_t timeout_ns)
+{
+	(void)timeout_ns;
+	while (atomic_load(bell) == heard)
+		mach_relax();
+	return 0;
+}
+
+void mach_bell_ring(_Atomic uint32_t *bell)
+{
+	atomic_fetch_add(bell, 1);
+}
