@@ -9,8 +9,8 @@
  *   a callback    uf_handle: a function that runs on the faulting thread, fills the page and
  *                 returns; no other thread, no switch.
  *
- * Memory under management is mapped, unmapped, protected and advised through uf_mmap and its kin, or
- * mapped natively and told about with uf_ioctl(UF_IO_REGISTER) or uf_handle, as long as munmap,
+ * Memory under management is mapped, unmapped, protected and advised through uf_mmap and its kin,
+ * or mapped natively and told about with uf_ioctl(UF_IO_REGISTER) or uf_handle, as long as munmap,
  * mremap, mprotect and madvise on it go through the calls below.
  *
  * The library takes SIGSEGV: a program that wants to handle it too installs its handler before the
@@ -45,13 +45,15 @@ const char *uf_why(void);
 /* ioctl(2) on it: the UF_IO_* of abi.h, with the kernel's errors. -EBADF if fd is not ours. */
 int uf_ioctl(int fd, unsigned long request, void *arg);
 
-/* read(2) on it: whole messages. Blocks if the descriptor does, and is then interrupted (-EINTR). */
+/* read(2) on it: whole messages. Blocks if the descriptor does, and is then interrupted (-EINTR).
+ */
 ssize_t uf_read(int fd, void *buf, size_t count);
 
 /* close(2) on it. */
 int uf_close(int fd);
 
-/* mmap(2) and its kin, for memory that is, was or will be under management. Any memory is welcome. */
+/* mmap(2) and its kin, for memory that is, was or will be under management. Any memory is welcome.
+ */
 void *uf_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset, int *error);
 int uf_munmap(void *addr, size_t len);
 void *uf_mremap(void *old, size_t old_len, size_t new_len, int flags, void *new_addr, int *error);
@@ -61,7 +63,8 @@ int uf_madvise(void *addr, size_t len, int advice);
 /* sigaction(2) for a program that handles SIGSEGV itself. */
 int uf_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 
-/* ---- The callback ------------------------------------------------------------------------------ */
+/* ---- The callback ------------------------------------------------------------------------------
+ */
 
 struct uf_fault {
 	uint64_t address; /* exact */
@@ -72,12 +75,13 @@ struct uf_fault {
 /*
  * Called on the faulting thread, with signals blocked. Resolves the fault by one of the uf_fill_
  * calls on any range that contains the page, and returns 0; the access is then done again. A
- * negative errno gives the access SIGBUS. It may touch managed memory itself, of other handlers too;
- * it must not take a lock that code which touches the range may hold.
+ * negative errno gives the access SIGBUS. It may touch managed memory itself, of other handlers
+ * too; it must not take a lock that code which touches the range may hold.
  */
 typedef int (*uf_handler_fn)(const struct uf_fault *fault, void *arg);
 
-/* Serve [addr, addr + len) with fn. modes: UF_REGISTER_MODE_*. Errors as REGISTER; *out names it. */
+/* Serve [addr, addr + len) with fn. modes: UF_REGISTER_MODE_*. Errors as REGISTER; *out names it.
+ */
 struct uf_handler;
 int uf_handle(void *addr, size_t len, uint64_t modes, uf_handler_fn fn, void *arg,
 	      struct uf_handler **out);
@@ -96,7 +100,8 @@ int uf_write_protect(struct uf_handler *h, void *addr, size_t len, int set);
 /* The same for all accesses (UF_REGISTER_MODE_RWP). */
 int uf_rw_protect(struct uf_handler *h, void *addr, size_t len, int set);
 
-/* ---- Statistics -------------------------------------------------------------------------------- */
+/* ---- Statistics --------------------------------------------------------------------------------
+ */
 
 struct uf_stats {
 	uint64_t faults_missing, faults_wp, faults_minor, faults_rwp; /* given to a handler */

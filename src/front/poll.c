@@ -260,7 +260,7 @@ int poll_wait(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
 			     deadline - now))
 			continue;
 		err = w.n == 1 && w.nmine == 1 && !mask ? sleep_alone(w.mine[0], deadline)
-							 : sleep_all(&w, deadline, mask);
+							: sleep_all(&w, deadline, mask);
 		if (err)
 			return err;
 	}

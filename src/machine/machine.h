@@ -31,8 +31,8 @@
 uint64_t mach_task_size(void);
 
 /* ---- Arena -------------------------------------------------------------------------------------
- * One zeroed, sparse stretch of memory for all bookkeeping; src/mm/arena.c allocates in it. Set once
- * by the machine's own start-up, before anything else here is called.
+ * One zeroed, sparse stretch of memory for all bookkeeping; src/mm/arena.c allocates in it. Set
+ * once by the machine's own start-up, before anything else here is called.
  */
 extern char *mach_arena_base;
 extern uint64_t mach_arena_size; /* bytes, at most 64 GiB (references are 32-bit, 16-byte units) */
@@ -51,8 +51,8 @@ void mach_enter(struct mach_entry *e);
 void mach_leave(const struct mach_entry *e);
 
 /*
- * Around code that runs inside the trap handler and may itself fault on managed memory, or call what
- * enters (a handler's callback). No locks held. Begin and end nest.
+ * Around code that runs inside the trap handler and may itself fault on managed memory, or call
+ * what enters (a handler's callback). No locks held. Begin and end nest.
  */
 void mach_nest_begin(struct mach_entry *e);
 void mach_nest_end(const struct mach_entry *e);
@@ -125,7 +125,7 @@ void mach_relax(void);
  * allowed.
  */
 struct mach_notify {
-	int32_t fd; /* the hidden duplicate, or -1 */
+	int32_t fd;  /* the hidden duplicate, or -1 */
 	uint32_t id; /* the machine's own name for it (eventfd-id); 0 when it has none */
 };
 int mach_notify_create(struct mach_notify *n, int flags, int *fd);
@@ -155,12 +155,12 @@ int mach_copy_out(uint64_t dst, const void *src, size_t len);
 
 /* What the host has mapped. `kind` says which memory type it could become. */
 enum mach_vma_kind {
-	MACH_VMA_ANON,	   /* private anonymous, heap and stacks included */
-	MACH_VMA_DEVZERO,  /* private mapping of /dev/zero */
-	MACH_VMA_SHMEM,	   /* shared anonymous, memfd, tmpfs, SysV; shared or private */
+	MACH_VMA_ANON,	  /* private anonymous, heap and stacks included */
+	MACH_VMA_DEVZERO, /* private mapping of /dev/zero */
+	MACH_VMA_SHMEM,	  /* shared anonymous, memfd, tmpfs, SysV; shared or private */
 	MACH_VMA_HUGETLB,
-	MACH_VMA_FILE,	   /* a regular file */
-	MACH_VMA_SPECIAL,  /* vdso, vvar, device memory, droppable, our own: never */
+	MACH_VMA_FILE,	  /* a regular file */
+	MACH_VMA_SPECIAL, /* vdso, vvar, device memory, droppable, our own: never */
 };
 struct mach_vma {
 	uint64_t start, end;
@@ -188,31 +188,31 @@ int mach_mmap_over(uint64_t addr, uint64_t len, int prot, int flags, int fd, uin
  */
 struct mach_map {
 	uint64_t npages;
-	uint64_t extent;      /* first page in the frames file (host), or of the frame array (sim) */
-	uint64_t alias;	      /* address of the hidden alias of frame 0 */
-	uint64_t aside;	      /* where earlier contents stand (address of page 0), or 0 */
-	uint64_t aside_pages; /* how many pages of the aside range are still mapped there */
-	uint32_t tlb;	      /* arena reference: the machine's state per page */
-	uint32_t id;	      /* the machine's own index of this map */
-	uint64_t chunk_pages; /* the machine's own granule */
+	uint64_t extent; /* first page in the frames file (host), or of the frame array (sim) */
+	uint64_t alias;	 /* address of the hidden alias of frame 0 */
+	uint64_t aside;	 /* where earlier contents stand (address of page 0), or 0 */
+	uint64_t aside_pages;  /* how many pages of the aside range are still mapped there */
+	uint32_t tlb;	       /* arena reference: the machine's state per page */
+	uint32_t id;	       /* the machine's own index of this map */
+	uint64_t chunk_pages;  /* the machine's own granule */
 	struct mach_lock lock; /* innermost lock; the machine's */
-	uint32_t flags;	      /* the machine's own */
+	uint32_t flags;	       /* the machine's own */
 };
 
 struct mach_span {
 	struct mach_map *map;
-	uint64_t addr;	 /* the program's address of page `first` */
-	uint64_t first;	 /* first page of the map that is in the span */
+	uint64_t addr;	/* the program's address of page `first` */
+	uint64_t first; /* first page of the map that is in the span */
 	uint64_t npages;
-	uint32_t prot;	 /* what the area allows: the most any page in the span can have */
+	uint32_t prot; /* what the area allows: the most any page in the span can have */
 };
 
 /*
  * Take over private anonymous memory that the host has mapped at [addr, addr + npages pages), all
  * inside one host mapping: what stood there is moved aside (map->aside != 0 if there was anything),
- * the range becomes a mapping of a new extent, every page closed. No access of another thread may be
- * lost or see a half-done state: it traps, and finds the space locked. Called with the space's write
- * lock held. Errors: -ENOMEM; then nothing has changed.
+ * the range becomes a mapping of a new extent, every page closed. No access of another thread may
+ * be lost or see a half-done state: it traps, and finds the space locked. Called with the space's
+ * write lock held. Errors: -ENOMEM; then nothing has changed.
  */
 int mach_map_adopt(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_t prot);
 
@@ -244,8 +244,8 @@ void mach_tlb_limit(const struct mach_span *span, uint64_t page, uint64_t n, uin
 
 /* ---- Frames ------------------------------------------------------------------------------------
  * Contents of pages. The caller sees to it that pages [page, page + n) are closed and that nobody
- * else writes them. copy takes from the program's memory and does not wait: it returns the number of
- * whole pages copied, or -EFAULT when not even the first could be read right now.
+ * else writes them. copy takes from the program's memory and does not wait: it returns the number
+ * of whole pages copied, or -EFAULT when not even the first could be read right now.
  */
 long mach_frames_copy(struct mach_map *map, uint64_t page, uint64_t n, uint64_t src);
 void mach_frames_zero(struct mach_map *map, uint64_t page, uint64_t n);

@@ -20,13 +20,18 @@
 
 typedef uint64_t mm_entry;
 
-enum mm_kind { MM_EMPTY = 0, MM_PRESENT = 1, MM_SWAP = 2, MM_MARKER = 3 };
+enum mm_kind {
+	MM_EMPTY = 0,
+	MM_PRESENT = 1,
+	MM_SWAP = 2,
+	MM_MARKER = 3
+};
 
-#define MM_KIND_MASK 3ull
-#define MM_WP	     (1ull << 2)  /* uffd write-protected */
-#define MM_RWP	     (1ull << 3)  /* uffd read-write-protected */
-#define MM_POISON    (1ull << 4)
-#define MM_SOFTDIRTY (1ull << 5)
+#define MM_KIND_MASK   3ull
+#define MM_WP	       (1ull << 2) /* uffd write-protected */
+#define MM_RWP	       (1ull << 3) /* uffd read-write-protected */
+#define MM_POISON      (1ull << 4)
+#define MM_SOFTDIRTY   (1ull << 5)
 #define MM_VALUE_SHIFT 12
 
 static inline enum mm_kind mm_kind(mm_entry e)

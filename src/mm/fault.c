@@ -24,8 +24,8 @@ static bool area_async(const struct mm_area *a, uint32_t mode)
 	return a->handler && mm_handler->async(a->handler, mode);
 }
 
-static struct decision decide_absent(const struct mm_area *a, struct mm_table *table,
-				     uint64_t page, bool write)
+static struct decision decide_absent(const struct mm_area *a, struct mm_table *table, uint64_t page,
+				     bool write)
 {
 	uint32_t flags = write ? MM_FAULT_WRITE : 0;
 	bool there = mm_area_type(a)->lookup(table, page);
@@ -120,8 +120,7 @@ static int populate(struct mm_space *space, const struct mm_area *a, uint64_t pa
 	}
 	if (err)
 		return err;
-	if ((*entry & MM_WP) && (a->modes & MM_MODE_WP) &&
-	    !(write && area_async(a, MM_MODE_WP)))
+	if ((*entry & MM_WP) && (a->modes & MM_MODE_WP) && !(write && area_async(a, MM_MODE_WP)))
 		flags |= MM_WP;
 	*entry = mm_make_present(page, flags);
 	mm_stat_add(space->stats, MM_STAT_ORDINARY, 1);

@@ -13,9 +13,9 @@
 
 struct filling {
 	const struct mm_fill *fill;
-	uint64_t at;	/* bytes done */
-	void *bounce;	/* one page, or NULL */
-	bool bounced;	/* it holds the source of the page at `at` */
+	uint64_t at;  /* bytes done */
+	void *bounce; /* one page, or NULL */
+	bool bounced; /* it holds the source of the page at `at` */
 	bool need_bounce;
 };
 
@@ -25,8 +25,7 @@ static int find_dst(struct mm_space *space, const struct filling *f, struct mm_a
 	uint64_t addr = f->fill->dst + f->at;
 	struct mm_area *a = mm_area_find(space, addr);
 
-	if (!a || a->handler == 0 ||
-	    mm_area_run_end(space, addr) < f->fill->dst + f->fill->len)
+	if (!a || a->handler == 0 || mm_area_run_end(space, addr) < f->fill->dst + f->fill->len)
 		return -ENOENT;
 	if (f->fill->wp && !(a->modes & MM_MODE_WP))
 		return -EINVAL;

@@ -18,7 +18,8 @@ static inline uint64_t mm_max(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-/* ---- Areas: space.c. Space locked. ------------------------------------------------------------ */
+/* ---- Areas: space.c. Space locked. ------------------------------------------------------------
+ */
 
 /* The i-th area, NULL past the last. */
 struct mm_area *mm_area_at(const struct mm_space *space, uint32_t i);
@@ -68,8 +69,8 @@ void mm_area_merge(struct mm_space *space, uint64_t start, uint64_t end);
 /* Put in a new area with these fields; it overlaps none. -ENOMEM. */
 int mm_area_insert(struct mm_space *space, const struct mm_area *fields);
 /*
- * The same in two steps, for callers that must not fail in between: an area with room for it kept, to
- * be freed or put in before another is asked for.
+ * The same in two steps, for callers that must not fail in between: an area with room for it kept,
+ * to be freed or put in before another is asked for.
  */
 struct mm_area *mm_area_new(struct mm_space *space, const struct mm_area *fields);
 void mm_area_link(struct mm_space *space, struct mm_area *a);
@@ -93,7 +94,8 @@ void mm_clear_marks(const struct mm_area *a);
 /* Make exactly [start, end) of one host mapping an area without a handler. -EINVAL, -ENOMEM. */
 int mm_take_over(struct mm_space *space, uint64_t start, uint64_t end);
 
-/* ---- Leaves: table.c. Space locked. ----------------------------------------------------------- */
+/* ---- Leaves: table.c. Space locked. -----------------------------------------------------------
+ */
 
 /*
  * Lock the leaf of `page`. *entries is its array, or NULL when there is none yet (all empty) and
@@ -125,11 +127,12 @@ int mm_open(const struct mm_area *a, uint64_t page, uint64_t n, uint32_t prot);
 /* Swap entry to present entry: bring its contents in. Leaf locked. -ENOMEM. */
 int mm_draw(struct mm_space *space, const struct mm_area *a, uint64_t page, mm_entry *entries);
 
-/* ---- Zap: zap.c ------------------------------------------------------------------------------- */
+/* ---- Zap: zap.c -------------------------------------------------------------------------------
+ */
 
 struct mm_zap {
 	bool keep_markers; /* protection marks survive as markers (file-backed memory) */
-	bool unmapped;	   /* the range does not show the area any more: its addresses are others' */
+	bool unmapped; /* the range does not show the area any more: its addresses are others' */
 };
 
 /*

@@ -73,8 +73,8 @@ int mm_munmap(struct mm_space *space, uint64_t start, uint64_t len)
 	return err;
 }
 
-int mm_mmap_fixed(struct mm_space *space, uint64_t start, uint64_t len, int prot, int flags,
-		  int fd, uint64_t off)
+int mm_mmap_fixed(struct mm_space *space, uint64_t start, uint64_t len, int prot, int flags, int fd,
+		  uint64_t off)
 {
 	struct mm_told told = {0};
 	uint64_t end = start + len;
@@ -145,7 +145,11 @@ static int set_locked(struct mm_space *space, uint64_t start, uint64_t end, bool
 	return err;
 }
 
-enum populate { POPULATE_READ, POPULATE_WRITE, POPULATE_LOCK };
+enum populate {
+	POPULATE_READ,
+	POPULATE_WRITE,
+	POPULATE_LOCK
+};
 
 /* Locking writes where it may, so that a later write finds a page of its own. */
 static bool locks_by_writing(struct mm_space *space, uint64_t addr)

@@ -43,10 +43,10 @@ struct mm_leaf_slot {
 
 struct mm_table {
 	struct mach_map map;
-	uf_ref slots;	  /* array of struct mm_leaf_slot */
+	uf_ref slots; /* array of struct mm_leaf_slot */
 	uint64_t nslots;
-	uint64_t live;	  /* pages that areas still cover */
-	uint32_t type;	  /* index in mm_types */
+	uint64_t live; /* pages that areas still cover */
+	uint32_t type; /* index in mm_types */
 	uint32_t pad;
 };
 
@@ -71,10 +71,10 @@ struct mm_space {
 	struct mach_rwlock lock;
 	uf_ref areas; /* sorted array of uf_ref to struct mm_area */
 	uint32_t nareas, cap;
-	_Atomic uint32_t active; /* nonzero while there are areas */
+	_Atomic uint32_t active;  /* nonzero while there are areas */
 	_Atomic uint64_t changes; /* areas that came, went, or changed their attributes */
-	uint64_t pages;		 /* pages under management */
-	struct mm_stats *stats;	 /* never NULL */
+	uint64_t pages;		  /* pages under management */
+	struct mm_stats *stats;	  /* never NULL */
 	struct mm_stats own_stats;
 };
 
@@ -170,7 +170,12 @@ struct mm_handler_ops {
 };
 
 /* Values of UFFD_EVENT_*. */
-enum mm_event { MM_EVENT_FORK = 0x13, MM_EVENT_REMAP, MM_EVENT_REMOVE, MM_EVENT_UNMAP };
+enum mm_event {
+	MM_EVENT_FORK = 0x13,
+	MM_EVENT_REMAP,
+	MM_EVENT_REMOVE,
+	MM_EVENT_UNMAP
+};
 
 void mm_set_handler_ops(const struct mm_handler_ops *ops);
 
@@ -178,8 +183,8 @@ void mm_set_handler_ops(const struct mm_handler_ops *ops);
 
 /*
  * UFFDIO_REGISTER's work: order of checks as abi.md section 2. async_only: the context has WP_ASYNC
- * (wider kinds with WP alone). *types_mask gets the ioctls all areas of the range can serve. Errors:
- * -EINVAL, -EPERM, -EBUSY, -ENOMEM.
+ * (wider kinds with WP alone). *types_mask gets the ioctls all areas of the range can serve.
+ * Errors: -EINVAL, -EPERM, -EBUSY, -ENOMEM.
  */
 int mm_register(struct mm_space *space, uf_ref handler, uint64_t start, uint64_t len,
 		uint32_t modes, uint64_t *ops_mask);
@@ -187,7 +192,12 @@ int mm_unregister(struct mm_space *space, uf_ref handler, uint64_t start, uint64
 /* Every area of this handler: as unregister, for close. */
 void mm_forget_handler(struct mm_space *space, uf_ref handler);
 
-enum mm_source { MM_SOURCE_COPY, MM_SOURCE_ZERO, MM_SOURCE_CONTINUE, MM_SOURCE_POISON };
+enum mm_source {
+	MM_SOURCE_COPY,
+	MM_SOURCE_ZERO,
+	MM_SOURCE_CONTINUE,
+	MM_SOURCE_POISON
+};
 
 struct mm_fill {
 	enum mm_source source;
@@ -227,8 +237,8 @@ bool mm_managed(struct mm_space *space, uint64_t start, uint64_t len);
 bool mm_piece(struct mm_space *space, uint64_t start, uint64_t end, uint64_t *piece_end);
 
 int mm_munmap(struct mm_space *space, uint64_t start, uint64_t len);
-int mm_mmap_fixed(struct mm_space *space, uint64_t start, uint64_t len, int prot, int flags,
-		  int fd, uint64_t off);
+int mm_mmap_fixed(struct mm_space *space, uint64_t start, uint64_t len, int prot, int flags, int fd,
+		  uint64_t off);
 int mm_mprotect(struct mm_space *space, uint64_t start, uint64_t len, uint32_t prot);
 /* advice as madvise(2); -EINVAL for those the type cannot do. */
 int mm_madvise(struct mm_space *space, uint64_t start, uint64_t len, int advice);

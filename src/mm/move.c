@@ -41,8 +41,7 @@ static int check_move(const struct moving *m, uf_ref handler)
 	    mm_area_run_end(m->space, m->src_addr) < m->src_addr + m->len)
 		return -EINVAL;
 	if (d->handler != handler || d->prot != s->prot || !(d->prot & UF_PROT_WRITE) ||
-	    ((d->flags | s->flags) & MM_AREA_SHARED) ||
-	    ((d->flags ^ s->flags) & MM_AREA_LOCKED) ||
+	    ((d->flags | s->flags) & MM_AREA_SHARED) || ((d->flags ^ s->flags) & MM_AREA_LOCKED) ||
 	    mm_area_table(d)->type != mm_area_table(s)->type || !mm_area_type(d)->move)
 		return -EINVAL;
 	return 0;
@@ -113,8 +112,8 @@ static int move_run(struct moving *m)
 	       ((s[n] ^ s[0]) & MM_RWP) == 0)
 		n++;
 	mach_tlb_limit(&span, spage, n, 0);
-	err = mm_area_type(m->dst)->move(mm_area_table(m->dst), dpage, mm_area_table(m->src),
-					 spage, n);
+	err = mm_area_type(m->dst)->move(mm_area_table(m->dst), dpage, mm_area_table(m->src), spage,
+					 n);
 	if (err)
 		return err;
 	for (uint64_t i = 0; i < n; i++) {

@@ -94,8 +94,8 @@ static int take_over(struct mm_space *space, const struct piece *p)
 }
 
 /*
- * Marks stay when their mode is replaced, and count for nothing until it comes back: what was opened
- * in between must be closed then.
+ * Marks stay when their mode is replaced, and count for nothing until it comes back: what was
+ * opened in between must be closed then.
  */
 static void restrict_marked(const struct mm_area *a)
 {

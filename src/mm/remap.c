@@ -13,9 +13,9 @@
 struct remap {
 	struct mm_space *space;
 	uint64_t old, old_len, new, new_len;
-	bool keep;  /* MREMAP_DONTUNMAP */
-	bool moved; /* it stands at `new` now */
-	struct mm_area like; /* attributes of the range */
+	bool keep;		  /* MREMAP_DONTUNMAP */
+	bool moved;		  /* it stands at `new` now */
+	struct mm_area like;	  /* attributes of the range */
 	struct mm_told over_told; /* handlers of what stood at `new` */
 	struct mm_told remap_told, unmap_told;
 };
@@ -193,7 +193,7 @@ static int check_args(uint64_t old, uint64_t old_len, uint64_t new_len, int flag
 		return -EINVAL;
 	if ((flags & MREMAP_FIXED) &&
 	    ((new & ~UF_PAGE_MASK) || new + new_len > mach_task_size() || new + new_len < new ||
-	     (new < old + old_len && old < new + new_len)))
+	     (new < old + old_len &&old < new + new_len)))
 		return -EINVAL;
 	return 0;
 }
@@ -252,7 +252,7 @@ int mm_mremap(struct mm_space *space, uint64_t old, uint64_t old_len, uint64_t n
 			  .old_len = (old_len + UF_PAGE_SIZE - 1) & UF_PAGE_MASK,
 			  .new = new_addr,
 			  .new_len = (new_len + UF_PAGE_SIZE - 1) & UF_PAGE_MASK,
-			  .keep = flags & MREMAP_DONTUNMAP};
+			  .keep = flags &MREMAP_DONTUNMAP};
 	uint64_t whole = r.old_len;
 	int err = check_args(old, r.old_len, r.new_len, flags, new_addr);
 

@@ -8,21 +8,21 @@
 #include <stdint.h>
 
 enum mm_stat {
-	MM_STAT_MISSING,   /* faults given to a handler, by kind */
+	MM_STAT_MISSING, /* faults given to a handler, by kind */
 	MM_STAT_WP,
 	MM_STAT_MINOR,
 	MM_STAT_RWP,
-	MM_STAT_SIGBUS,	   /* faults answered with SIGBUS (poison, SIGBUS mode) */
-	MM_STAT_TLB,	   /* present and allowed: only opened */
-	MM_STAT_ORDINARY,  /* populated without a handler */
-	MM_STAT_ASYNC,	   /* protection lifted without a message */
-	MM_STAT_DRAWN,	   /* pages drawn in from aside */
-	MM_STAT_FILLED,	   /* pages filled by COPY, ZEROPAGE, CONTINUE, MOVE, POISON */
-	MM_STAT_EVENTS,	   /* REMAP, REMOVE, UNMAP sent */
-	MM_STAT_MAPPINGS,  /* host mappings used for managed ranges: highest seen */
-	MM_STAT_BUDGET,	   /* and how many they may use */
-	MM_STAT_PAGES,	   /* pages under management: highest seen */
-	MM_STAT_META,	   /* bytes of bookkeeping for them at that time */
+	MM_STAT_SIGBUS,	  /* faults answered with SIGBUS (poison, SIGBUS mode) */
+	MM_STAT_TLB,	  /* present and allowed: only opened */
+	MM_STAT_ORDINARY, /* populated without a handler */
+	MM_STAT_ASYNC,	  /* protection lifted without a message */
+	MM_STAT_DRAWN,	  /* pages drawn in from aside */
+	MM_STAT_FILLED,	  /* pages filled by COPY, ZEROPAGE, CONTINUE, MOVE, POISON */
+	MM_STAT_EVENTS,	  /* REMAP, REMOVE, UNMAP sent */
+	MM_STAT_MAPPINGS, /* host mappings used for managed ranges: highest seen */
+	MM_STAT_BUDGET,	  /* and how many they may use */
+	MM_STAT_PAGES,	  /* pages under management: highest seen */
+	MM_STAT_META,	  /* bytes of bookkeeping for them at that time */
 	MM_STAT_MAX,
 };
 

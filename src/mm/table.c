@@ -118,8 +118,8 @@ int mm_open(const struct mm_area *a, uint64_t page, uint64_t n, uint32_t prot)
 }
 
 /*
- * Neighbours that stand aside too come along: their contents are what they are, so nobody can see the
- * difference, and they save a trap each.
+ * Neighbours that stand aside too come along: their contents are what they are, so nobody can see
+ * the difference, and they save a trap each.
  */
 int mm_draw(struct mm_space *space, const struct mm_area *a, uint64_t page, mm_entry *entries)
 {
@@ -140,7 +140,8 @@ int mm_draw(struct mm_space *space, const struct mm_area *a, uint64_t page, mm_e
 	}
 	mach_aside_draw(&table->map, first, last - first);
 	for (uint64_t i = first - base; i < last - base; i++)
-		entries[i] = mm_make_present(base + i, entries[i] & (MM_WP | MM_RWP | MM_SOFTDIRTY));
+		entries[i] =
+			mm_make_present(base + i, entries[i] & (MM_WP | MM_RWP | MM_SOFTDIRTY));
 	mm_stat_add(space->stats, MM_STAT_DRAWN, last - first);
 	return 0;
 }

@@ -52,8 +52,8 @@ void mm_default_zero(struct mm_table *table, uint64_t page, uint64_t n)
 	mach_frames_zero(&table->map, page, n);
 }
 
-int mm_default_move_copy(struct mm_table *dst, uint64_t dpage, struct mm_table *src,
-			 uint64_t spage, uint64_t n)
+int mm_default_move_copy(struct mm_table *dst, uint64_t dpage, struct mm_table *src, uint64_t spage,
+			 uint64_t n)
 {
 	mach_frames_move(&dst->map, dpage, &src->map, spage, n);
 	return 0;

@@ -1,9 +1,9 @@
 /*
  * type.h - what a memory type is, and all that a type may call back.
  *
- * A type is one file in src/types and one line in src/types/list.c. Its table says what the type can
- * do; NULL means "not supported", and the ioctl bits that REGISTER advertises are computed from it
- * (mm_type_ops_mask). Shared defaults are functions with a name (mm_default_*), never implied.
+ * A type is one file in src/types and one line in src/types/list.c. Its table says what the type
+ * can do; NULL means "not supported", and the ioctl bits that REGISTER advertises are computed from
+ * it (mm_type_ops_mask). Shared defaults are functions with a name (mm_default_*), never implied.
  */
 #ifndef UF_MM_TYPE_H
 #define UF_MM_TYPE_H
@@ -32,7 +32,8 @@ struct mm_type {
 		     const struct mach_vma *vma);
 	/* Is there a page at this index although the entry is empty (a page cache)? */
 	bool (*lookup)(struct mm_table *table, uint64_t page);
-	/* Make a frame for an empty entry, contents unspecified. -ENOMEM, -EEXIST. Leaf lock held. */
+	/* Make a frame for an empty entry, contents unspecified. -ENOMEM, -EEXIST. Leaf lock held.
+	 */
 	int (*alloc)(struct mm_table *table, uint64_t page);
 	/* The frame is complete: publish it where others may find it (a page cache). */
 	int (*insert)(struct mm_table *table, uint64_t page);
@@ -63,7 +64,7 @@ uint64_t mm_type_ops_mask(const struct mm_type *type, uint32_t modes);
 bool mm_default_lookup_none(struct mm_table *table, uint64_t page);
 int mm_default_insert_none(struct mm_table *table, uint64_t page);
 void mm_default_zero(struct mm_table *table, uint64_t page, uint64_t n);
-int mm_default_move_copy(struct mm_table *dst, uint64_t dpage, struct mm_table *src,
-			 uint64_t spage, uint64_t n);
+int mm_default_move_copy(struct mm_table *dst, uint64_t dpage, struct mm_table *src, uint64_t spage,
+			 uint64_t n);
 
 #endif

@@ -33,8 +33,8 @@ void uffd_release(uf_ref ref)
 
 int uffd_create(struct mm_space *space, int flags, bool dev, uf_ref *out, int *fd)
 {
-	const int known = O_CLOEXEC | O_NONBLOCK |
-			  (uffd_profile->user_mode_only ? UF_USER_MODE_ONLY : 0);
+	const int known =
+		O_CLOEXEC | O_NONBLOCK | (uffd_profile->user_mode_only ? UF_USER_MODE_ONLY : 0);
 	struct mach_entry entry;
 	struct uffd_ctx *ctx;
 	int err = 0;

@@ -22,7 +22,8 @@ struct uffd_waiter {
 	uf_ref next, prev;
 	uint32_t queue; /* enum uffd_queue_id; under the context's lock */
 	uint32_t read;	/* somebody has its message; under the context's lock */
-	_Atomic uint32_t refs; /* the thread that waits, and the queue or who took it out of there */
+	_Atomic uint32_t
+		refs; /* the thread that waits, and the queue or who took it out of there */
 	uint32_t pad;
 	uint64_t addr; /* as in the message: what WAKE ranges are compared with */
 	struct uf_msg msg;
@@ -44,13 +45,13 @@ struct uffd_ctx {
 	_Atomic uint32_t rwp_async;
 	bool closed;
 	bool user_mode_only;
-	bool watched; /* the descriptor's level always tells the truth */
+	bool watched;	    /* the descriptor's level always tells the truth */
 	_Atomic bool level; /* up, or about to be; set under the lock */
 	_Atomic uint32_t spinners;
 	_Atomic uint32_t sleepers;
 	_Atomic uint32_t bell, listeners; /* who sleeps without the descriptor */
-	_Atomic uint32_t fault_cpu;  /* where the last fault came from */
-	_Atomic uint32_t reader_cpu; /* and where a reader last looked; UINT32_MAX: unknown */
+	_Atomic uint32_t fault_cpu;	  /* where the last fault came from */
+	_Atomic uint32_t reader_cpu;	  /* and where a reader last looked; UINT32_MAX: unknown */
 	struct mach_notify notify;
 	struct uffd_queue queue[UFFD_QUEUES];
 	uf_ref space;
@@ -74,7 +75,8 @@ extern const struct mm_handler_ops uffd_handler_ops;
 void uffd_hold(uf_ref ref);
 void uffd_release(uf_ref ref);
 
-/* ---- queue.c. Context locked. ----------------------------------------------------------------- */
+/* ---- queue.c. Context locked. -----------------------------------------------------------------
+ */
 
 void uffd_enqueue(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter *w);
 void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w);
@@ -86,7 +88,8 @@ void uffd_unlock(struct uffd_ctx *ctx);
 
 /* Unlocked: these take the lock, and wake with it released. */
 
-/* UFFDIO_WAKE's work, and what a fill ends with: the faults, read or not, in [start, start + len). */
+/* UFFDIO_WAKE's work, and what a fill ends with: the faults, read or not, in [start, start + len).
+ */
 void uffd_wake_range(struct uffd_ctx *ctx, uint64_t start, uint64_t len);
 /* Nobody waits any more from now on: everybody is woken, faults and events. */
 void uffd_close_queues(struct uffd_ctx *ctx);

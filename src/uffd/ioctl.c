@@ -345,7 +345,8 @@ int uffd_ioctl(uf_ref ref, unsigned long cmd, uint64_t arg)
 	struct mach_entry entry;
 	int err;
 
-	/* Programs wake after fills that have woken already: nobody waits, and no lock is needed. */
+	/* Programs wake after fills that have woken already: nobody waits, and no lock is needed.
+	 */
 	if ((uint32_t)cmd == UF_IO_WAKE && atomic_load(&c.ctx->initialised) &&
 	    atomic_load(&c.ctx->waiting) == 0)
 		return get_range(&c, &(struct uf_range){0});

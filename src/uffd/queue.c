@@ -54,14 +54,13 @@ void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w)
 }
 
 /*
- * Raising costs a system call, so it is left out while a reader looks at the queue anyway, and where
- * nobody sleeps on the descriptor. True: a sleeper is to be told.
+ * Raising costs a system call, so it is left out while a reader looks at the queue anyway, and
+ * where nobody sleeps on the descriptor. True: a sleeper is to be told.
  */
 static bool update_level(struct uffd_ctx *ctx)
 {
 	bool pending = atomic_load(&ctx->pending) != 0;
-	bool seen = ctx->watched ||
-		    (atomic_load(&ctx->sleepers) && !atomic_load(&ctx->spinners));
+	bool seen = ctx->watched || (atomic_load(&ctx->sleepers) && !atomic_load(&ctx->spinners));
 
 	if (ctx->notify.fd < 0)
 		return false;
@@ -284,8 +283,8 @@ void uffd_watch(uf_ref ref)
 }
 
 /*
- * Who posts adds to pending and then looks for sleepers; who sleeps does it the other way round: one
- * of the two sees the other.
+ * Who posts adds to pending and then looks for sleepers; who sleeps does it the other way round:
+ * one of the two sees the other.
  */
 bool uffd_sleep_begin(uf_ref ref)
 {

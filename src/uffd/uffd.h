@@ -19,13 +19,13 @@ void uffd_init(const struct uffd_profile *profile);
  * What a kernel of some version offers. Bits not in `features`, `modes`, `ioctls` do not exist.
  */
 struct uffd_profile {
-	const char *name;  /* "linux-5.13", "all" */
-	uint64_t features; /* UFFDIO_API */
-	uint64_t ioctls;   /* bit = nr, of the range ioctls REGISTER can report */
+	const char *name;    /* "linux-5.13", "all" */
+	uint64_t features;   /* UFFDIO_API */
+	uint64_t ioctls;     /* bit = nr, of the range ioctls REGISTER can report */
 	uint64_t api_ioctls; /* reported by UFFDIO_API */
-	uint32_t modes;	   /* UFFDIO_REGISTER_MODE_* */
+	uint32_t modes;	     /* UFFDIO_REGISTER_MODE_* */
 	bool user_mode_only; /* the flag exists (5.11) */
-	bool dev;	   /* /dev/userfaultfd exists (6.1) */
+	bool dev;	     /* /dev/userfaultfd exists (6.1) */
 };
 /* "linux-X.Y" (4.11 to 7.2; versions between two changes are accepted) or "all". NULL: no such. */
 const struct uffd_profile *uffd_profile_find(const char *name);
@@ -45,8 +45,8 @@ void uffd_close(uf_ref ctx);
 int uffd_ioctl(uf_ref ctx, unsigned long cmd, uint64_t arg);
 
 /*
- * read(2) that never blocks: bytes read (k * 32), -EAGAIN when nothing is pending, -EINVAL, -EFAULT.
- * buf is one contiguous buffer of the program's.
+ * read(2) that never blocks: bytes read (k * 32), -EAGAIN when nothing is pending, -EINVAL,
+ * -EFAULT. buf is one contiguous buffer of the program's.
  */
 long uffd_read(uf_ref ctx, uint64_t buf, size_t count);
 

@@ -55,8 +55,10 @@ static char contents[UF_PAGE_SIZE];
 static int fill(const struct mm_fault *fault, void *arg)
 {
 	struct mach_entry e;
-	struct mm_fill f = { .source = MM_SOURCE_COPY, .dst = fault->page, .len = UF_PAGE_SIZE,
-			     .src = (uint64_t)arg };
+	struct mm_fill f = {.source = MM_SOURCE_COPY,
+			    .dst = fault->page,
+			    .len = UF_PAGE_SIZE,
+			    .src = (uint64_t)arg};
 	uint64_t done;
 	int err;
 
@@ -70,7 +72,7 @@ static int fill(const struct mm_fault *fault, void *arg)
 /* A callback fills what is touched: 0, or where it went wrong. */
 static int scenario(void)
 {
-	struct host_config config = { .trap = HOST_TRAP_AUTO };
+	struct host_config config = {.trap = HOST_TRAP_AUTO};
 	struct mach_entry e;
 	uint64_t ops;
 	uf_ref ctx;

@@ -6,7 +6,7 @@
 
 static void draws_what_stood_there(void)
 {
-	struct managed m = { .p = NULL };
+	struct managed m = {.p = NULL};
 	uint64_t bits[8];
 
 	test_start();
@@ -14,7 +14,7 @@ static void draws_what_stood_there(void)
 	for (int i = 0; i < 512; i += 5)
 		memset(m.p + PAGES(i), i + 1, UF_PAGE_SIZE);
 	CHECK(mach_map_adopt(&m.map, (uint64_t)m.p, 512, RW) == 0);
-	m.span = (struct mach_span){ &m.map, (uint64_t)m.p, 0, 512, RW };
+	m.span = (struct mach_span){&m.map, (uint64_t)m.p, 0, 512, RW};
 	CHECK(m.map.aside != 0 && host_owns(m.map.aside, PAGES(512)));
 	CHECK(!READS(m.p));
 	mach_aside_query(&m.map, 0, 512, bits);
@@ -61,13 +61,13 @@ static void odd_mappings_are_adopted(void)
 	CHECK(mlock(p, PAGES(100)) == 0);
 	p[PAGES(3)] = 'k';
 	CHECK(mach_map_adopt(&m.map, (uint64_t)p, 100, RW) == 0);
-	m.span = (struct mach_span){ &m.map, (uint64_t)p, 0, 100, RW };
+	m.span = (struct mach_span){&m.map, (uint64_t)p, 0, 100, RW};
 	mach_aside_draw(&m.map, 3, 1);
 	CHECK(test_open(&m, 3, 1, RW) == 0 && p[PAGES(3)] == 'k' && !READS(p + PAGES(4)));
 	CHECK(mlockall(MCL_FUTURE) == 0 || errno == EPERM || errno == ENOMEM);
 	p = test_map(100);
 	CHECK(mach_map_adopt(&m.map, (uint64_t)p, 100, RW) == 0);
-	m.span = (struct mach_span){ &m.map, (uint64_t)p, 0, 100, RW };
+	m.span = (struct mach_span){&m.map, (uint64_t)p, 0, 100, RW};
 	test_fill(&m, 4, 90, 'q');
 	CHECK(test_open(&m, 4, 1, RW) == 0 && p[PAGES(4)] == 'q');
 	test_limit(&m, 4, 1, 0);
@@ -161,7 +161,7 @@ static void no_write_is_lost(void)
 	mach_write_lock(&space);
 	CHECK(mach_map_adopt(&map, (uint64_t)shared.p, WRITER_PAGES, RW) == 0);
 	shared.map = map;
-	shared.span = (struct mach_span){ &shared.map, (uint64_t)shared.p, 0, WRITER_PAGES, RW };
+	shared.span = (struct mach_span){&shared.map, (uint64_t)shared.p, 0, WRITER_PAGES, RW};
 	mach_write_unlock(&space);
 	mach_leave(&e);
 	for (uint64_t had = *(_Atomic uint64_t *)shared.p;
@@ -192,7 +192,7 @@ static void moves_with_contents(void)
 	test_limit(&m, 130, 10, UF_PROT_READ);
 	test_limit(&m, 150, 1, 0);
 	CHECK(mach_reserve(0, PAGES(100), &to) == 0);
-	part = (struct mach_span){ &m.map, (uint64_t)m.p + PAGES(100), 100, 100, RW };
+	part = (struct mach_span){&m.map, (uint64_t)m.p + PAGES(100), 100, 100, RW};
 	CHECK(mach_map_move(&part, to) == 0);
 	part.addr = to;
 	CHECK(!READS((char *)to + PAGES(50)));
@@ -206,7 +206,7 @@ static void moves_with_contents(void)
 
 		f.p = m.p + PAGES(100);
 		CHECK(mach_map_fresh(&f.map, (uint64_t)f.p, 100, RW) == 0);
-		f.span = (struct mach_span){ &f.map, (uint64_t)f.p, 0, 100, RW };
+		f.span = (struct mach_span){&f.map, (uint64_t)f.p, 0, 100, RW};
 		mach_frames_zero(&f.map, 0, 100);
 		CHECK(test_open(&f, 7, 1, RW) == 0);
 		CHECK(f.p[PAGES(7)] == 0 && !READS(f.p + PAGES(8)));
@@ -347,7 +347,7 @@ static void child_cannot_harm(void)
 		test_fill(&own, 3, 1, 'c');
 		if (test_open(&own, 3, 1, RW) != 0 || own.p[PAGES(3)] != 'c')
 			_exit(3);
-		host_program_sigsegv(&(struct host_sigaction){ 0 }, NULL);
+		host_program_sigsegv(&(struct host_sigaction){0}, NULL);
 		m.p[0] = 'X';
 		_exit(4);
 	}
@@ -393,16 +393,16 @@ static void mappings_are_told(void)
 }
 
 static const struct test tests[] = {
-	{ "draws_what_stood_there", draws_what_stood_there },
-	{ "nothing_aside_when_empty", nothing_aside_when_empty },
-	{ "odd_mappings_are_adopted", odd_mappings_are_adopted },
-	{ "no_write_is_lost", no_write_is_lost },
-	{ "moves_with_contents", moves_with_contents },
-	{ "forgets_what_is_unmapped", forgets_what_is_unmapped },
-	{ "frames_are_recycled_within_limits", frames_are_recycled_within_limits },
-	{ "frames_move_and_copy", frames_move_and_copy },
-	{ "child_cannot_harm", child_cannot_harm },
-	{ "mappings_are_told", mappings_are_told },
+	{"draws_what_stood_there", draws_what_stood_there},
+	{"nothing_aside_when_empty", nothing_aside_when_empty},
+	{"odd_mappings_are_adopted", odd_mappings_are_adopted},
+	{"no_write_is_lost", no_write_is_lost},
+	{"moves_with_contents", moves_with_contents},
+	{"forgets_what_is_unmapped", forgets_what_is_unmapped},
+	{"frames_are_recycled_within_limits", frames_are_recycled_within_limits},
+	{"frames_move_and_copy", frames_move_and_copy},
+	{"child_cannot_harm", child_cannot_harm},
+	{"mappings_are_told", mappings_are_told},
 };
 
 int main(int argc, char **argv)

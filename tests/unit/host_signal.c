@@ -1,4 +1,5 @@
-/* host_signal.c - the trap handler, signals of the program, waiting, the descriptor that is polled. */
+/* host_signal.c - the trap handler, signals of the program, waiting, the descriptor that is polled.
+ */
 #include "host_test.h"
 
 #include <fcntl.h>
@@ -62,7 +63,7 @@ static void repair(int sig, siginfo_t *info, void *context)
 
 static void program_action(void (*fn)(int, siginfo_t *, void *), uint64_t flags, uint64_t mask)
 {
-	struct host_sigaction act = { (void *)fn, flags | SA_SIGINFO, mask };
+	struct host_sigaction act = {(void *)fn, flags | SA_SIGINFO, mask};
 
 	host_program_sigsegv(&act, NULL);
 }
@@ -82,7 +83,7 @@ static void access_is_told_exactly(void)
 
 static void sigbus_is_native(void)
 {
-	struct sigaction act = { .sa_sigaction = leave, .sa_flags = SA_SIGINFO };
+	struct sigaction act = {.sa_sigaction = leave, .sa_flags = SA_SIGINFO};
 
 	prepare(MM_SIGBUS);
 	sigemptyset(&act.sa_mask);
@@ -95,7 +96,7 @@ static void sigbus_is_native(void)
 
 static int status_of(void (*fn)(void))
 {
-	struct rlimit none = { 0, 0 };
+	struct rlimit none = {0, 0};
 	int status;
 	pid_t pid = fork();
 
@@ -144,7 +145,7 @@ static bool died_of(void (*fn)(void), int sig)
 
 static void deaths_are_native(void)
 {
-	struct host_sigaction act = { (void *)SIG_DFL, 0, 0 };
+	struct host_sigaction act = {(void *)SIG_DFL, 0, 0};
 
 	prepare(MM_SIGBUS);
 	host_program_sigsegv(&act, NULL);
@@ -200,7 +201,7 @@ static void resethand_is_once(void)
 
 static void earlier_handler_is_kept(void)
 {
-	struct sigaction act = { .sa_sigaction = repair, .sa_flags = SA_SIGINFO };
+	struct sigaction act = {.sa_sigaction = repair, .sa_flags = SA_SIGINFO};
 	struct host_sigaction now;
 
 	test_start();
@@ -258,7 +259,7 @@ static void copies_fault_and_fail(void)
 
 static void *overflow_free_thread(void *arg)
 {
-	stack_t st, none = { .ss_flags = SS_DISABLE };
+	stack_t st, none = {.ss_flags = SS_DISABLE};
 
 	/* A sanitizer may have given it one. */
 	CHECK(sigaltstack(&none, NULL) == 0);
@@ -277,7 +278,7 @@ static void altstacks_are_reused(void)
 {
 	void *first = NULL, *sp = NULL;
 	static char stack[1 << 16];
-	stack_t mine = { .ss_sp = stack, .ss_size = sizeof(stack) }, st;
+	stack_t mine = {.ss_sp = stack, .ss_size = sizeof(stack)}, st;
 
 	test_start();
 	for (int i = 0; i < 2000; i++) {
@@ -400,7 +401,7 @@ static void count_usr1(int sig, siginfo_t *info, void *context)
 
 static void signals_interrupt_a_wait(void)
 {
-	struct sigaction act = { .sa_sigaction = count_usr1, .sa_flags = SA_SIGINFO };
+	struct sigaction act = {.sa_sigaction = count_usr1, .sa_flags = SA_SIGINFO};
 	pthread_t t;
 
 	prepare(MM_UNMANAGED);
@@ -430,7 +431,7 @@ static void signals_interrupt_a_wait(void)
 /* A signal and the wake-up at the same time: neither is lost, nothing is left over. */
 static void signals_race_with_wakes(void)
 {
-	struct sigaction act = { .sa_sigaction = count_usr1, .sa_flags = SA_SIGINFO };
+	struct sigaction act = {.sa_sigaction = count_usr1, .sa_flags = SA_SIGINFO};
 	pthread_t t;
 
 	prepare(MM_UNMANAGED);
@@ -474,7 +475,7 @@ static void *waits_without_trap(void *arg)
 
 static void waits_outside_traps_last(void)
 {
-	struct sigaction act = { .sa_sigaction = count_usr1, .sa_flags = SA_SIGINFO };
+	struct sigaction act = {.sa_sigaction = count_usr1, .sa_flags = SA_SIGINFO};
 	pthread_t t;
 
 	prepare(MM_UNMANAGED);
@@ -495,7 +496,7 @@ static void waits_outside_traps_last(void)
 
 static void wakes_without_signal_room(void)
 {
-	struct rlimit none = { 0, 0 };
+	struct rlimit none = {0, 0};
 	pthread_t t;
 
 	prepare(MM_UNMANAGED);
@@ -538,7 +539,7 @@ static void traps_nest(void)
 
 static void enter_keeps_signals_out(void)
 {
-	struct sigaction act = { .sa_sigaction = count_usr1, .sa_flags = SA_SIGINFO };
+	struct sigaction act = {.sa_sigaction = count_usr1, .sa_flags = SA_SIGINFO};
 	struct mach_entry a, b;
 
 	test_start();
@@ -576,7 +577,7 @@ static void clock_runs_forward(void)
 
 static short events(int fd)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN | POLLOUT };
+	struct pollfd p = {.fd = fd, .events = POLLIN | POLLOUT};
 
 	CHECK(poll(&p, 1, 0) >= 0);
 	return p.revents;
@@ -631,7 +632,7 @@ static void notify_is_a_level(void)
 
 static void notify_wakes_epoll_edges(void)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
 	struct mach_notify n;
 	int fd, ep;
 
@@ -655,7 +656,7 @@ static void descriptors_run_out(void)
 
 	test_start();
 	CHECK(getrlimit(RLIMIT_NOFILE, &had) == 0);
-	lim = (struct rlimit){ 40, had.rlim_max };
+	lim = (struct rlimit){40, had.rlim_max};
 	CHECK(setrlimit(RLIMIT_NOFILE, &lim) == 0);
 	for (i = 0; i < 64 && err == 0; i++)
 		err = mach_notify_create(&n[i], 0, &fd[i]);
@@ -670,27 +671,27 @@ static void descriptors_run_out(void)
 }
 
 static const struct test tests[] = {
-	{ "access_is_told_exactly", access_is_told_exactly },
-	{ "sigbus_is_native", sigbus_is_native },
-	{ "deaths_are_native", deaths_are_native },
-	{ "handler_may_repair", handler_may_repair },
-	{ "sent_signals_arrive", sent_signals_arrive },
-	{ "resethand_is_once", resethand_is_once },
-	{ "earlier_handler_is_kept", earlier_handler_is_kept },
-	{ "copies_fault_and_fail", copies_fault_and_fail },
-	{ "altstacks_are_reused", altstacks_are_reused },
-	{ "stack_faults_are_served", stack_faults_are_served },
-	{ "wake_reaches_sleeper", wake_reaches_sleeper },
-	{ "signals_interrupt_a_wait", signals_interrupt_a_wait },
-	{ "signals_race_with_wakes", signals_race_with_wakes },
-	{ "waits_outside_traps_last", waits_outside_traps_last },
-	{ "wakes_without_signal_room", wakes_without_signal_room },
-	{ "traps_nest", traps_nest },
-	{ "enter_keeps_signals_out", enter_keeps_signals_out },
-	{ "clock_runs_forward", clock_runs_forward },
-	{ "notify_is_a_level", notify_is_a_level },
-	{ "notify_wakes_epoll_edges", notify_wakes_epoll_edges },
-	{ "descriptors_run_out", descriptors_run_out },
+	{"access_is_told_exactly", access_is_told_exactly},
+	{"sigbus_is_native", sigbus_is_native},
+	{"deaths_are_native", deaths_are_native},
+	{"handler_may_repair", handler_may_repair},
+	{"sent_signals_arrive", sent_signals_arrive},
+	{"resethand_is_once", resethand_is_once},
+	{"earlier_handler_is_kept", earlier_handler_is_kept},
+	{"copies_fault_and_fail", copies_fault_and_fail},
+	{"altstacks_are_reused", altstacks_are_reused},
+	{"stack_faults_are_served", stack_faults_are_served},
+	{"wake_reaches_sleeper", wake_reaches_sleeper},
+	{"signals_interrupt_a_wait", signals_interrupt_a_wait},
+	{"signals_race_with_wakes", signals_race_with_wakes},
+	{"waits_outside_traps_last", waits_outside_traps_last},
+	{"wakes_without_signal_room", wakes_without_signal_room},
+	{"traps_nest", traps_nest},
+	{"enter_keeps_signals_out", enter_keeps_signals_out},
+	{"clock_runs_forward", clock_runs_forward},
+	{"notify_is_a_level", notify_is_a_level},
+	{"notify_wakes_epoll_edges", notify_wakes_epoll_edges},
+	{"descriptors_run_out", descriptors_run_out},
 };
 
 int main(int argc, char **argv)

@@ -58,8 +58,8 @@ int test_main(int argc, char **argv, const struct test *tests, size_t n)
 	int failed = 0;
 
 	host_probe(&probe);
-	test_config.trap = argc > 1 && strcmp(argv[1], "mprotect") == 0 ? HOST_TRAP_MPROTECT :
-									   HOST_TRAP_GUARD;
+	test_config.trap =
+		argc > 1 && strcmp(argv[1], "mprotect") == 0 ? HOST_TRAP_MPROTECT : HOST_TRAP_GUARD;
 	if (test_config.trap == HOST_TRAP_GUARD && !probe.guard_keeps_contents) {
 		printf("no guard regions on shared memory here\n");
 		return 77;
@@ -95,7 +95,7 @@ int test_access(volatile char *p, bool write)
 	int sig;
 
 	if (!prepared) {
-		struct host_sigaction act = { (void *)caught, SA_NODEFER, 0 };
+		struct host_sigaction act = {(void *)caught, SA_NODEFER, 0};
 
 		host_program_sigsegv(&act, NULL);
 		signal(SIGBUS, caught);
@@ -115,7 +115,7 @@ void test_manage(struct managed *m, uint64_t n)
 {
 	m->p = test_map(n);
 	CHECK(mach_map_adopt(&m->map, (uint64_t)m->p, n, RW) == 0);
-	m->span = (struct mach_span){ &m->map, (uint64_t)m->p, 0, n, RW };
+	m->span = (struct mach_span){&m->map, (uint64_t)m->p, 0, n, RW};
 }
 
 void test_fill(struct managed *m, uint64_t page, uint64_t n, char value)

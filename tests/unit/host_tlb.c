@@ -79,7 +79,9 @@ static void read_only_and_back(void)
 /* Every page in a random state that a model knows; compared after each step. */
 static void random_states(void)
 {
-	enum { N = 400 };
+	enum {
+		N = 400
+	};
 	static uint32_t model[N];
 	struct managed m;
 	uint64_t seed = 12345, used, most;
@@ -88,7 +90,7 @@ static void random_states(void)
 	test_manage(&m, N);
 	test_fill(&m, 0, N, 'm');
 	for (unsigned step = 0; step < 3000; step++) {
-		static const uint32_t prots[3] = { 0, UF_PROT_READ, RW };
+		static const uint32_t prots[3] = {0, UF_PROT_READ, RW};
 		uint64_t page, n, kind;
 
 		seed = seed * 6364136223846793005u + 1442695040888963407u;
@@ -137,7 +139,7 @@ static void *hammer(void *arg)
 static void closing_is_complete(void)
 {
 	struct managed m;
-	struct reader r = { .m = &m };
+	struct reader r = {.m = &m};
 	pthread_t thread;
 
 	test_start();
@@ -249,7 +251,8 @@ static void host_limit_is_survived(void)
 	test_manage(&m, pages);
 	test_fill(&m, 0, pages, 'l');
 	CHECK(!READS(m.p));
-	/* Nearly all that the host allows, taken by the program: single pages of alternating kinds. */
+	/* Nearly all that the host allows, taken by the program: single pages of alternating kinds.
+	 */
 	while (filler < host.max_maps - 600u &&
 	       mmap(NULL, UF_PAGE_SIZE, filler % 2 ? PROT_READ : PROT_NONE,
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
@@ -269,16 +272,16 @@ static void host_limit_is_survived(void)
 #endif
 
 static const struct test tests[] = {
-	{ "new_map_is_closed", new_map_is_closed },
-	{ "open_lets_through_only_the_page", open_lets_through_only_the_page },
-	{ "contents_survive_closing", contents_survive_closing },
-	{ "read_only_and_back", read_only_and_back },
-	{ "random_states", random_states },
-	{ "closing_is_complete", closing_is_complete },
-	{ "threads_on_neighbours", threads_on_neighbours },
-	{ "budget_is_kept", budget_is_kept },
+	{"new_map_is_closed", new_map_is_closed},
+	{"open_lets_through_only_the_page", open_lets_through_only_the_page},
+	{"contents_survive_closing", contents_survive_closing},
+	{"read_only_and_back", read_only_and_back},
+	{"random_states", random_states},
+	{"closing_is_complete", closing_is_complete},
+	{"threads_on_neighbours", threads_on_neighbours},
+	{"budget_is_kept", budget_is_kept},
 #ifndef __SANITIZE_ADDRESS__
-	{ "host_limit_is_survived", host_limit_is_survived },
+	{"host_limit_is_survived", host_limit_is_survived},
 #endif
 };
 

@@ -25,7 +25,8 @@ static void entries(void)
 
 	CHECK(mm_kind(0) == MM_EMPTY && mm_entry_valid(0));
 	CHECK(mm_kind(e) == MM_PRESENT && mm_value(e) == 123456789 && mm_entry_valid(e));
-	CHECK(mm_kind(mm_make_swap(7, MM_RWP)) == MM_SWAP && mm_entry_valid(mm_make_swap(7, MM_RWP)));
+	CHECK(mm_kind(mm_make_swap(7, MM_RWP)) == MM_SWAP &&
+	      mm_entry_valid(mm_make_swap(7, MM_RWP)));
 	CHECK(mm_entry_valid(mm_make_marker(MM_WP)) && mm_entry_valid(mm_make_marker(MM_POISON)));
 	CHECK(!mm_entry_valid(mm_make_marker(0)));
 	CHECK(!mm_entry_valid(mm_make_marker(MM_WP | MM_POISON)));
@@ -50,9 +51,9 @@ static void quantiles(void)
 
 static void profiles(void)
 {
-	static const char *const bad[] = {"",	   "linux",	 "linux-",     "linux-4.10",
-					  "linux-7.3", "linux-5.20", "linux-6.1x", "linux-6",
-					  "all ",  "linux-06.1.2", "linux-4.11.3", "6.1"};
+	static const char *const bad[] = {"",	       "linux",	       "linux-",       "linux-4.10",
+					  "linux-7.3", "linux-5.20",   "linux-6.1x",   "linux-6",
+					  "all ",      "linux-06.1.2", "linux-4.11.3", "6.1"};
 	const struct uffd_profile *p;
 
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

@@ -1,16 +1,16 @@
 /*
- * altstack.c - alternate signal stacks for threads that have none: a fault on an ordinary stack that
- * is itself managed must have somewhere to be handled.
+ * altstack.c - alternate signal stacks for threads that have none: a fault on an ordinary stack
+ * that is itself managed must have somewhere to be handled.
  *
- * Stacks come from regions that are reserved as a whole. A stack is made usable at its first use and
- * stays so; the page below it is never accessible.
+ * Stacks come from regions that are reserved as a whole. A stack is made usable at its first use
+ * and stays so; the page below it is never accessible.
  */
 #include "machine/host/internal.h"
 
-#define STACK_SIZE	(64u << 10)
-#define STACK_STEP	(STACK_SIZE + (uint32_t)UF_PAGE_SIZE)
-#define REGION_STACKS	512u
-#define REGIONS_MAX	128u
+#define STACK_SIZE    (64u << 10)
+#define STACK_STEP    (STACK_SIZE + (uint32_t)UF_PAGE_SIZE)
+#define REGION_STACKS 512u
+#define REGIONS_MAX   128u
 
 static struct mach_lock lock;
 static uint64_t regions[REGIONS_MAX];
@@ -73,8 +73,8 @@ static int take(uint64_t *base)
 	}
 	if (err != 0)
 		return err;
-	*base = regions[i / (int)REGION_STACKS] +
-		(uint64_t)(i % (int)REGION_STACKS) * STACK_STEP + UF_PAGE_SIZE;
+	*base = regions[i / (int)REGION_STACKS] + (uint64_t)(i % (int)REGION_STACKS) * STACK_STEP +
+		UF_PAGE_SIZE;
 	if (!(*word(ready, i, &bit) & bit)) {
 		err = sys_mprotect(*base, STACK_SIZE, PROT_READ | PROT_WRITE);
 		if (err != 0)
@@ -109,7 +109,7 @@ int host_altstack_enter(void)
 	err = take(&base);
 	mach_unlock(&lock);
 	if (err == 0) {
-		st = (stack_t){ .ss_sp = (void *)base, .ss_size = STACK_SIZE };
+		st = (stack_t){.ss_sp = (void *)base, .ss_size = STACK_SIZE};
 		err = sys_sigaltstack(&st, NULL);
 		if (err != 0) {
 			mach_lock(&lock);
@@ -124,7 +124,7 @@ int host_altstack_enter(void)
 /* A stack that this very code runs on stays in use; the host refuses to disable it. */
 void host_altstack_leave(void)
 {
-	stack_t st, none = { .ss_flags = SS_DISABLE };
+	stack_t st, none = {.ss_flags = SS_DISABLE};
 	struct mach_entry e;
 
 	if (sys_sigaltstack(NULL, &st) != 0 || (st.ss_flags & SS_DISABLE) ||

@@ -163,7 +163,8 @@ void mach_aside_query(struct mach_map *map, uint64_t page, uint64_t n, uint64_t 
 		memset(bits, 0, (n + 63) / 64 * 8);
 		query_runs(hm->aside + (page << UF_PAGE_SHIFT), n, bits);
 	}
-	/* Settled pages count whatever the host says: the range may be gone, or anybody's, by now. */
+	/* Settled pages count whatever the host says: the range may be gone, or anybody's, by now.
+	 */
 	for (uint64_t i = 0; i < n; i++) {
 		if (settled(hm, page + i))
 			bits[i / 64] &= ~(1ull << (i % 64));

@@ -30,8 +30,8 @@ uint32_t cpu_current(void);
 
 /*
  * Copy len bytes; returns how many were not copied because one side could not be accessed. A fault
- * in cpu_copy_nofault ends it at once; one in cpu_copy_fault is served like the program's own first.
- * Both work only while SIGSEGV is not blocked and the trap handler is installed.
+ * in cpu_copy_nofault ends it at once; one in cpu_copy_fault is served like the program's own
+ * first. Both work only while SIGSEGV is not blocked and the trap handler is installed.
  */
 size_t cpu_copy_nofault(void *dst, const void *src, size_t len);
 size_t cpu_copy_fault(void *dst, const void *src, size_t len);
@@ -43,7 +43,11 @@ size_t cpu_copy_fault(void *dst, const void *src, size_t len);
  */
 long cpu_suspend_for(void (*fn)(void *), void *arg);
 
-enum cpu_copy_kind { CPU_COPY_NONE, CPU_COPY_NOFAULT, CPU_COPY_FAULT };
+enum cpu_copy_kind {
+	CPU_COPY_NONE,
+	CPU_COPY_NOFAULT,
+	CPU_COPY_FAULT
+};
 
 /* Which of the two the trapped instruction belongs to; and end that copy. */
 enum cpu_copy_kind cpu_copy_at(const ucontext_t *uc);
@@ -57,7 +61,7 @@ struct cpu_fault {
 	uint64_t addr;
 	bool write;
 	bool exec; /* an instruction fetch */
-	bool key;	     /* refused by a protection key */
+	bool key;  /* refused by a protection key */
 };
 bool cpu_page_fault(const ucontext_t *uc, const siginfo_t *info, struct cpu_fault *fault);
 

@@ -1,12 +1,12 @@
 /*
- * fd.c - descriptors of our own, kept high and close-on-exec so that the program's numbering is what
- * it would be without us.
+ * fd.c - descriptors of our own, kept high and close-on-exec so that the program's numbering is
+ * what it would be without us.
  */
 #include "machine/host/internal.h"
 
-#define FLOOR_MAX 16384
+#define FLOOR_MAX  16384
 #define FLOOR_ROOM 256
-#define OWNED_MAX (2 * FLOOR_MAX)
+#define OWNED_MAX  (2 * FLOOR_MAX)
 
 static _Atomic uint64_t owned[OWNED_MAX / 64];
 

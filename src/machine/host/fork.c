@@ -26,7 +26,8 @@ static void make_list(void)
 		closed = (struct range *)at;
 }
 
-/* The segments of the parent, as they were at the fork; some holes may be somebody else's by now. */
+/* The segments of the parent, as they were at the fork; some holes may be somebody else's by now.
+ */
 static void close_holes(void)
 {
 	long at;
@@ -39,7 +40,7 @@ static void close_holes(void)
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
 			      0);
 		if (at == (long)s->addr && closed && closed_count < CLOSED_MAX)
-			closed[closed_count++] = (struct range){ s->addr, s->addr + len };
+			closed[closed_count++] = (struct range){s->addr, s->addr + len};
 		else if (at != (long)s->addr && !sys_failed(at))
 			sys_munmap((uint64_t)at, len);
 	}
@@ -67,7 +68,7 @@ void fork_forget(uint64_t addr, uint64_t len)
 		if (r->end <= addr || end <= r->start)
 			continue;
 		if (r->start < addr && end < r->end && closed_count < CLOSED_MAX)
-			closed[closed_count++] = (struct range){ end, r->end };
+			closed[closed_count++] = (struct range){end, r->end};
 		if (r->start < addr)
 			r->end = addr;
 		else

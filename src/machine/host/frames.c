@@ -15,14 +15,14 @@
  */
 #include "machine/host/internal.h"
 
-#define WINDOWS_MAX  256
+#define WINDOWS_MAX 256
 /* Windows grow, so that a small program has small bitmaps and a large one few windows. */
 #define WINDOW_FIRST ((uint64_t)256 << (20 - UF_PAGE_SHIFT))
 #define WINDOW_MOST  ((uint64_t)16 << (30 - UF_PAGE_SHIFT))
 #define FILE_PAGES   ((uint64_t)1 << (52 - UF_PAGE_SHIFT))
 #define ALIGN_PAGES  ((uint64_t)512)
 
-#define EXTENTS_MAX  ((uint32_t)1 << 18)
+#define EXTENTS_MAX ((uint32_t)1 << 18)
 
 /* How much one drop may punch: many calls, or many pages, keep a fault waiting. */
 #define PUNCH_CALLS 64
@@ -44,7 +44,7 @@ struct extent {
 static struct mach_lock lock;
 static struct window windows[WINDOWS_MAX];
 static uint32_t window_count;
-static uint64_t file_used; /* pages that windows cover */
+static uint64_t file_used;   /* pages that windows cover */
 static struct extent *holes; /* free extents, sorted, joined */
 static uint32_t hole_count;
 static _Atomic uint64_t idle_pages;
@@ -165,7 +165,7 @@ static int add_window(uint64_t npages)
 	w->npages = size;
 	w->alias = (uint64_t)at;
 	file_used += size;
-	holes[hole_count++] = (struct extent){ w->start, size };
+	holes[hole_count++] = (struct extent){w->start, size};
 	window_count++;
 	return 0;
 }
@@ -179,7 +179,8 @@ static uint32_t window_at(uint64_t page)
 	return i;
 }
 
-/* The smallest hole that is large enough, and in it the lowest place: what was used last is warm. */
+/* The smallest hole that is large enough, and in it the lowest place: what was used last is warm.
+ */
 static bool take_hole(uint64_t npages, uint64_t *start)
 {
 	uint32_t best = hole_count;
@@ -195,8 +196,7 @@ static bool take_hole(uint64_t npages, uint64_t *start)
 	holes[best].start += npages;
 	holes[best].npages -= npages;
 	if (holes[best].npages == 0) {
-		memmove(&holes[best], &holes[best + 1],
-			(hole_count - best - 1) * sizeof(*holes));
+		memmove(&holes[best], &holes[best + 1], (hole_count - best - 1) * sizeof(*holes));
 		hole_count--;
 	}
 	return true;
@@ -219,7 +219,7 @@ static void put_hole(uint64_t start, uint64_t npages)
 		holes[i].npages += npages;
 	} else {
 		memmove(&holes[i + 1], &holes[i], (hole_count - i) * sizeof(*holes));
-		holes[i] = (struct extent){ start, npages };
+		holes[i] = (struct extent){start, npages};
 		hole_count++;
 	}
 	if (i > 0 && holes[i - 1].start + holes[i - 1].npages == start &&

@@ -9,7 +9,11 @@
 
 #include "machine/machine.h"
 
-enum host_trap_choice { HOST_TRAP_AUTO, HOST_TRAP_GUARD, HOST_TRAP_MPROTECT };
+enum host_trap_choice {
+	HOST_TRAP_AUTO,
+	HOST_TRAP_GUARD,
+	HOST_TRAP_MPROTECT
+};
 
 struct host_config {
 	enum host_trap_choice trap;
@@ -24,7 +28,8 @@ struct host_config {
  */
 int host_init(const struct host_config *config, const char **why);
 
-/* Install the trap handler; idempotent, cheap when armed. Called when the first range is managed. */
+/* Install the trap handler; idempotent, cheap when armed. Called when the first range is managed.
+ */
 int host_arm(void);
 bool host_armed(void);
 

@@ -7,15 +7,15 @@ char *mach_arena_base;
 uint64_t mach_arena_size;
 struct host_state host;
 
-#define GIB			((uint64_t)1 << 30)
-#define ARENA_MAX		(64 * GIB)
-#define ARENA_MIN		(GIB / 4)
+#define GIB	  ((uint64_t)1 << 30)
+#define ARENA_MAX (64 * GIB)
+#define ARENA_MIN (GIB / 4)
 
 /* Idle frames by default: this part of the memory there is, within bounds (in pages). */
-#define WARM_PART		64
-#define WARM_MIN		4096
-#define WARM_MAX		98304
-#define DEFAULT_MAX_MAP_COUNT	65530
+#define WARM_PART	      64
+#define WARM_MIN	      4096
+#define WARM_MAX	      98304
+#define DEFAULT_MAX_MAP_COUNT 65530
 
 /* Bookkeeping in private memory: a handful of tables, and regions of alternate stacks. */
 #define PRIVATE_MAX 160
@@ -32,8 +32,8 @@ uint64_t mach_task_size(void)
 }
 
 /*
- * A size limit on files (RLIMIT_FSIZE) counts for memory files too, and going beyond it is a signal:
- * our files are made as long as they will ever be, once, with the limit out of the way.
+ * A size limit on files (RLIMIT_FSIZE) counts for memory files too, and going beyond it is a
+ * signal: our files are made as long as they will ever be, once, with the limit out of the way.
  */
 static int set_length(int fd, uint64_t len)
 {
@@ -45,7 +45,7 @@ static int set_length(int fd, uint64_t len)
 		return sys_ftruncate(fd, len);
 	if (lim.rlim_max < len)
 		return -EFBIG;
-	wide = (struct rlimit){ lim.rlim_max, lim.rlim_max };
+	wide = (struct rlimit){lim.rlim_max, lim.rlim_max};
 	sys_rlimit(RLIMIT_FSIZE, &wide, NULL);
 	err = sys_ftruncate(fd, len);
 	sys_rlimit(RLIMIT_FSIZE, &lim, NULL);
@@ -163,7 +163,7 @@ void mach_arena_trim(void *p, size_t len)
 
 static uint32_t count_cpus(void)
 {
-	uint64_t mask[64] = { 0 };
+	uint64_t mask[64] = {0};
 	long len = sys3(SYS_sched_getaffinity, 0, sizeof(mask), (long)mask);
 	uint32_t n = 0;
 
@@ -274,10 +274,10 @@ bool mach_may_ptrace(void)
 	struct {
 		uint32_t version;
 		int pid;
-	} head = { 0x20080522, 0 }; /* _LINUX_CAPABILITY_VERSION_3 */
+	} head = {0x20080522, 0}; /* _LINUX_CAPABILITY_VERSION_3 */
 	struct {
 		uint32_t effective, permitted, inheritable;
-	} caps[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
+	} caps[2] = {{0, 0, 0}, {0, 0, 0}};
 
 	if (sys3(SYS_capget, (long)&head, (long)caps, 0) != 0)
 		return false;

@@ -1,9 +1,9 @@
 /*
  * internal.h - what the files of the host machine share.
  *
- *   init.c      start-up, arena, configuration      signal.c   the trap handler, the program's SIGSEGV
- *   fd.c        hidden descriptors, small reads     wait.c     waiting, waking, time, entering
- *   frames.c    extents and contents of pages       notify.c   the descriptor a reader polls
+ *   init.c      start-up, arena, configuration      signal.c   the trap handler, the program's
+ * SIGSEGV fd.c        hidden descriptors, small reads     wait.c     waiting, waking, time,
+ * entering frames.c    extents and contents of pages       notify.c   the descriptor a reader polls
  *   registry.c  which map stands where              vma.c      what the host has mapped
  *   map.c       adopt, move, destroy                altstack.c alternate stacks
  *   aside.c     earlier contents                    fork.c     the child after fork
@@ -79,15 +79,15 @@ void host_put_number(char *buf, size_t *at, uint64_t value);
  */
 struct host_map {
 	struct mach_rwlock lock;
-	uint8_t *tlb;		  /* one TLB_ byte per page */
+	uint8_t *tlb; /* one TLB_ byte per page */
 	uint64_t npages, chunk;
-	uint64_t splits;	  /* places inside the map where the host protection changes */
-	_Atomic uint64_t last;	  /* page opened last, by itself */
-	_Atomic uint32_t streak;  /* how many such opens went one page on from the one before */
+	uint64_t splits;	 /* places inside the map where the host protection changes */
+	_Atomic uint64_t last;	 /* page opened last, by itself */
+	_Atomic uint32_t streak; /* how many such opens went one page on from the one before */
 	uint64_t aside, aside_len;
 	_Atomic uint64_t *settled; /* bit per page: nothing (any more) aside; NULL without aside */
 	_Atomic uint64_t unsettled;
-	uint64_t aside_block;	  /* pages that become readable together */
+	uint64_t aside_block; /* pages that become readable together */
 	_Atomic uint64_t readable[ASIDE_BLOCKS / 64];
 	uf_ref prev, next;
 };
@@ -99,8 +99,8 @@ struct host_segment {
 };
 
 /*
- * Of this address space. The segments lie in private memory, so that a forked child has them as they
- * were at the fork.
+ * Of this address space. The segments lie in private memory, so that a forked child has them as
+ * they were at the fork.
  */
 struct host_registry {
 	struct mach_rwlock lock;
@@ -164,7 +164,7 @@ void aside_after_fork(void);
 #define TLB_PROT  7u
 #define TLB_GUARD 8u
 /* Opened since it was last guarded: the host may still have mapped its frame. */
-#define TLB_SEEN  16u
+#define TLB_SEEN 16u
 
 struct trap_ops {
 	const char *name;

@@ -1,12 +1,12 @@
 /*
- * lock.c - locks on futexes. They may lie in memory that several processes share, so the futexes are
- * not private ones.
+ * lock.c - locks on futexes. They may lie in memory that several processes share, so the futexes
+ * are not private ones.
  */
 #include "machine/host/internal.h"
 
 /*
- * Short: what is done under these locks is, and a holder that was put off its CPU, perhaps by the very
- * thread it has just woken, does not come back for being waited for.
+ * Short: what is done under these locks is, and a holder that was put off its CPU, perhaps by the
+ * very thread it has just woken, does not come back for being waited for.
  */
 #define SPINS 50
 
@@ -122,8 +122,8 @@ void mach_write_lock(struct mach_rwlock *l)
 
 void mach_write_unlock(struct mach_rwlock *l)
 {
-	uint32_t old = atomic_fetch_and_explicit(&l->word, ~(WRITER | SLEEPERS),
-						 memory_order_release);
+	uint32_t old =
+		atomic_fetch_and_explicit(&l->word, ~(WRITER | SLEEPERS), memory_order_release);
 
 	if (old & SLEEPERS)
 		wake_all(&l->word);

@@ -73,11 +73,12 @@ static int move_aside(struct mach_map *map, struct host_map *hm, uint64_t addr)
 		return -ENOMEM;
 	at = sys_mremap(addr, len, len, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0);
 	if (at == -EINVAL) {
-		long place = sys_mmap(0, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
-				      MAP_NORESERVE, -1, 0);
+		long place = sys_mmap(0, len, PROT_NONE,
+				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-		at = sys_failed(place) ? place :
-		     sys_mremap(addr, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, (uint64_t)place);
+		at = sys_failed(place) ? place
+				       : sys_mremap(addr, len, len, MREMAP_MAYMOVE | MREMAP_FIXED,
+						    (uint64_t)place);
 	}
 	if (sys_failed(at)) {
 		arena_free((void *)settled, (map->npages + 63) / 64 * 8);
@@ -195,7 +196,8 @@ int mach_map_move(const struct mach_span *from, uint64_t to)
 
 int mach_reserve(uint64_t hint, uint64_t len, uint64_t *addr)
 {
-	long at = sys_mmap(hint, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long at =
+		sys_mmap(hint, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (at == -ENOMEM) {
 		tlb_evict(RETRY_SPLITS);

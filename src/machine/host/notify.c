@@ -56,11 +56,11 @@ int mach_notify_create(struct mach_notify *n, int flags, int *fd)
 static void down(int fd)
 {
 	uint64_t count;
-	struct iovec iov = { &count, sizeof(count) };
+	struct iovec iov = {&count, sizeof(count)};
 	long got = sys_readv_nowait(fd, &iov, 1);
 
 	if (got == -EOPNOTSUPP || got == -ENOSYS || got == -EINVAL) {
-		struct pollfd p = { .fd = fd, .events = POLLIN };
+		struct pollfd p = {.fd = fd, .events = POLLIN};
 
 		if (sys_poll(&p, 1, 0) == 1 && (p.revents & POLLIN))
 			sys_read(fd, &count, sizeof(count));
@@ -96,7 +96,7 @@ void mach_notify_destroy(struct mach_notify *n)
 /* Always with an end, for the host restarts a sleep that has none behind a signal's handler. */
 int mach_bell_wait(_Atomic uint32_t *bell, uint32_t heard, uint64_t timeout_ns)
 {
-	struct timespec most = { (time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000) };
+	struct timespec most = {(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
 	int err = sys_futex_wait(bell, heard, &most);
 
 	return err == -EAGAIN ? 0 : err;

@@ -65,7 +65,7 @@ static void probe_shared(struct host_probe *out)
 /* A host that knows the request looks at the argument and refuses that; another says ENOTTY. */
 static bool knows_request(const char *path, unsigned long request)
 {
-	uint64_t nothing[16] = { 0 };
+	uint64_t nothing[16] = {0};
 	int fd = sys_open(path, O_RDONLY | O_CLOEXEC), err;
 
 	if (fd < 0)

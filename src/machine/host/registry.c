@@ -53,16 +53,16 @@ uint32_t registry_find(uint64_t addr)
 
 static void insert_at(uint32_t i, struct host_segment s)
 {
-	memmove(&registry.segments[i + 1], &registry.segments[i],
-		(registry.count - i) * sizeof(s));
+	memmove(&registry.segments[i + 1], &registry.segments[i], (registry.count - i) * sizeof(s));
 	registry.segments[i] = s;
 	registry.count++;
 }
 
 void registry_add(uint64_t addr, uint64_t npages, uf_ref map, uint64_t first)
 {
-	insert_at(registry_find(addr),
-		  (struct host_segment){ .addr = addr, .npages = npages, .first = first, .map = map });
+	insert_at(
+		registry_find(addr),
+		(struct host_segment){.addr = addr, .npages = npages, .first = first, .map = map});
 }
 
 void registry_remove(uint64_t addr, uint64_t npages)

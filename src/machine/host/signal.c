@@ -1,8 +1,8 @@
 /*
  * signal.c - the trap handler, and the program's own SIGSEGV behind it.
  *
- * The handler runs with every signal blocked but the two that a CPU raises: code inside it, above all
- * a handler's callback, may fault itself.
+ * The handler runs with every signal blocked but the two that a CPU raises: code inside it, above
+ * all a handler's callback, may fault itself.
  */
 #include "machine/host/internal.h"
 #include "mm/mm.h"
@@ -19,7 +19,7 @@ static void trap(int sig, siginfo_t *info, void *context);
 /* The program's action for SIGSEGV, or what the host has for another signal. */
 static void set_native(int sig, void *handler)
 {
-	struct sys_sigaction act = { .handler = handler };
+	struct sys_sigaction act = {.handler = handler};
 
 	sys_sigaction(sig, &act, NULL);
 }
@@ -49,7 +49,7 @@ int host_arm(void)
 	if (!host_armed()) {
 		err = sys_sigaction(SIGSEGV, NULL, &old);
 		if (err == 0 && !program.handler)
-			program = (struct host_sigaction){ old.handler, old.flags, old.mask };
+			program = (struct host_sigaction){old.handler, old.flags, old.mask};
 		if (err == 0)
 			err = sys_sigaction(SIGSEGV, &act, NULL);
 		if (err == 0)
@@ -69,14 +69,14 @@ void host_program_sigsegv(const struct host_sigaction *set, struct host_sigactio
 	mach_enter(&e);
 	mach_lock(&action_lock);
 	if (!host_armed() && sys_sigaction(SIGSEGV, NULL, &now) == 0)
-		program = (struct host_sigaction){ now.handler, now.flags, now.mask };
+		program = (struct host_sigaction){now.handler, now.flags, now.mask};
 	if (old)
 		*old = program;
 	if (set) {
 		program = *set;
 		if (!host_armed()) {
-			now = (struct sys_sigaction){ set->handler, set->flags | cpu_sa_flags,
-						      cpu_sigreturn, set->mask };
+			now = (struct sys_sigaction){set->handler, set->flags | cpu_sa_flags,
+						     cpu_sigreturn, set->mask};
 			sys_sigaction(SIGSEGV, &now, NULL);
 		}
 	}
@@ -140,7 +140,7 @@ static struct host_sigaction take_action(void)
 	mach_lock(&action_lock);
 	act = program;
 	if (act.flags & SA_RESETHAND)
-		program = (struct host_sigaction){ PROGRAM_DFL, 0, 0 };
+		program = (struct host_sigaction){PROGRAM_DFL, 0, 0};
 	mach_unlock(&action_lock);
 	return act;
 }
@@ -242,7 +242,7 @@ static void serve_copy(enum cpu_copy_kind kind, const struct cpu_fault *fault, s
 
 static void trap(int sig, siginfo_t *info, void *context)
 {
-	struct mach_trap t = { info, context };
+	struct mach_trap t = {info, context};
 	enum cpu_copy_kind kind;
 	struct cpu_fault fault;
 

@@ -226,7 +226,7 @@ static inline int sys_futex_wait(_Atomic uint32_t *word, uint32_t val, const str
 
 static inline uint64_t sys_clock_ns(void)
 {
-	struct timespec t = { 0, 0 };
+	struct timespec t = {0, 0};
 
 	sys3(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&t, 0);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;

@@ -1,10 +1,10 @@
 /*
  * trap_guard.c - closing pages with guard regions.
  *
- * A map begins as one PROT_NONE mapping, which costs nothing however long it is. The first open in a
- * chunk puts guards on the chunk's pages, gives the chunk the protection asked for, and takes away
- * the guards of the opened pages. From then on opening and closing a page there is one madvise that
- * leaves the host's mappings alone; chunks of one protection are one host mapping.
+ * A map begins as one PROT_NONE mapping, which costs nothing however long it is. The first open in
+ * a chunk puts guards on the chunk's pages, gives the chunk the protection asked for, and takes
+ * away the guards of the opened pages. From then on opening and closing a page there is one madvise
+ * that leaves the host's mappings alone; chunks of one protection are one host mapping.
  *
  * Nothing shows in between that should not: guards come before the protection goes up, the
  * protection goes down before guards go.
@@ -12,8 +12,8 @@
 #include "machine/host/internal.h"
 
 /*
- * From this many pages in a row on, protection closes faster than guards, and keeps what the host has
- * mapped there; but pages that come back one by one find their chunks closed.
+ * From this many pages in a row on, protection closes faster than guards, and keeps what the host
+ * has mapped there; but pages that come back one by one find their chunks closed.
  */
 #define LONG_RUN 16384
 
@@ -61,7 +61,8 @@ static bool trim(const struct host_map *hm, uint64_t *page, uint64_t *end, bool 
 	return *page < *end;
 }
 
-/* A locked mapping refuses guards; the program's mlock of managed memory is not the host's affair. */
+/* A locked mapping refuses guards; the program's mlock of managed memory is not the host's affair.
+ */
 static int advise(uint64_t addr, uint64_t n, int advice)
 {
 	uint64_t len = n << UF_PAGE_SHIFT;
@@ -87,7 +88,8 @@ static int guard(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t end
 	return err;
 }
 
-/* Is this the next page of a stretch that is opened in order, and the host's mapping of it there? */
+/* Is this the next page of a stretch that is opened in order, and the host's mapping of it there?
+ */
 static bool extends(const struct host_map *hm, const struct mach_span *span, uint64_t page,
 		    uint64_t n, uint32_t prot)
 {
@@ -96,8 +98,8 @@ static bool extends(const struct host_map *hm, const struct mach_span *span, uin
 }
 
 /*
- * Give a run of one protection another. A run that was never open takes the rest of its chunk along,
- * guarded, as far as that was never open either.
+ * Give a run of one protection another. A run that was never open takes the rest of its chunk
+ * along, guarded, as far as that was never open either.
  */
 static int change_run(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
 		      uint32_t prot)

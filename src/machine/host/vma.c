@@ -11,11 +11,11 @@ struct procmap_query {
 	uint32_t dev_major, dev_minor, vma_name_size, build_id_size;
 	uint64_t vma_name_addr, build_id_addr;
 };
-#define PROCMAP_QUERY			  _IOWR('f', 17, struct procmap_query)
-#define PROCMAP_QUERY_VMA_READABLE	  0x01
-#define PROCMAP_QUERY_VMA_WRITABLE	  0x02
-#define PROCMAP_QUERY_VMA_EXECUTABLE	  0x04
-#define PROCMAP_QUERY_VMA_SHARED	  0x08
+#define PROCMAP_QUERY			   _IOWR('f', 17, struct procmap_query)
+#define PROCMAP_QUERY_VMA_READABLE	   0x01
+#define PROCMAP_QUERY_VMA_WRITABLE	   0x02
+#define PROCMAP_QUERY_VMA_EXECUTABLE	   0x04
+#define PROCMAP_QUERY_VMA_SHARED	   0x08
 #define PROCMAP_QUERY_COVERING_OR_NEXT_VMA 0x10
 #endif
 
@@ -114,12 +114,12 @@ static enum mach_vma_kind kind_of(const struct raw *r, bool shared)
 		return MACH_VMA_DEVZERO;
 	magic = magic_of(name);
 	if (magic == TMPFS_MAGIC_NUMBER || same_device(r, "/dev/shm"))
-		return begins(name, "/dev/") && !begins(name, "/dev/shm/") ? MACH_VMA_SPECIAL :
-									    MACH_VMA_SHMEM;
+		return begins(name, "/dev/") && !begins(name, "/dev/shm/") ? MACH_VMA_SPECIAL
+									   : MACH_VMA_SHMEM;
 	if (magic == HUGETLBFS_MAGIC_NUMBER)
 		return MACH_VMA_HUGETLB;
-	return begins(name, "anon_inode:") || begins(name, "/dev/") ? MACH_VMA_SPECIAL :
-								      MACH_VMA_FILE;
+	return begins(name, "anon_inode:") || begins(name, "/dev/") ? MACH_VMA_SPECIAL
+								    : MACH_VMA_FILE;
 }
 
 static void describe(const struct raw *r, struct mach_vma *vma)
@@ -135,7 +135,7 @@ static void describe(const struct raw *r, struct mach_vma *vma)
 
 static int query(uint64_t addr, struct mach_vma *vma)
 {
-	struct raw r = { 0 };
+	struct raw r = {0};
 	struct procmap_query q = {
 		.size = sizeof(q),
 		.query_flags = PROCMAP_QUERY_COVERING_OR_NEXT_VMA,

@@ -1,9 +1,9 @@
 /*
  * wait.c - waiting for a handler, waking, and time.
  *
- * A waiting thread spins, then blocks SIGSEGV and sleeps in rt_sigtimedwait for it: the wake-up is a
- * SIGSEGV with a value that only we send. That needs no descriptor and no signal number of its own,
- * and lets the same sleep end for a signal of the program's.
+ * A waiting thread spins, then blocks SIGSEGV and sleeps in rt_sigtimedwait for it: the wake-up is
+ * a SIGSEGV with a value that only we send. That needs no descriptor and no signal number of its
+ * own, and lets the same sleep end for a signal of the program's.
  *
  * A waker that finds the waiter asleep sends exactly one signal, and the waiter consumes it, even
  * if it was about to give up: no wake-up is left over for later. (Should one be, the handler knows
@@ -11,7 +11,12 @@
  */
 #include "machine/host/internal.h"
 
-enum { WAITING = 1, ASLEEP, WOKEN, GONE };
+enum {
+	WAITING = 1,
+	ASLEEP,
+	WOKEN,
+	GONE
+};
 
 #define WAKE_MAGIC ((void *)0x7566772d77616b65ull)
 
@@ -25,8 +30,8 @@ enum { WAITING = 1, ASLEEP, WOKEN, GONE };
 #define CALIBRATE_NS 10000000u
 
 static struct {
-	uint64_t ticks0, ns0;	   /* when we started */
-	uint64_t ticks1, ns1;	   /* where the scale begins */
+	uint64_t ticks0, ns0;	/* when we started */
+	uint64_t ticks1, ns1;	/* where the scale begins */
 	_Atomic uint64_t scale; /* ns per tick, 32 fractional bits; 0: not known yet */
 	struct mach_lock lock;
 } tsc;
@@ -184,17 +189,17 @@ static void spin_result(bool met)
 }
 
 /*
- * A spinning thread that loses its CPU for a good part of a time slice has met somebody who computes;
- * one that gives it away and finds it taken, again and again, has met somebody who waits for it.
- * Spinning is in their way then, and perhaps in the way of who would answer: for a while nobody
- * does, longer if it happens again soon.
+ * A spinning thread that loses its CPU for a good part of a time slice has met somebody who
+ * computes; one that gives it away and finds it taken, again and again, has met somebody who waits
+ * for it. Spinning is in their way then, and perhaps in the way of who would answer: for a while
+ * nobody does, longer if it happens again soon.
  */
-#define SLICE_NS	300000u
-#define TAKEN_NS	4000u
-#define TAKEN_WEIGHT	4
-#define TAKEN_MOST	64
-#define CALM_LEAST_NS	5000000ull
-#define CALM_MOST_NS	500000000ull
+#define SLICE_NS      300000u
+#define TAKEN_NS      4000u
+#define TAKEN_WEIGHT  4
+#define TAKEN_MOST    64
+#define CALM_LEAST_NS 5000000ull
+#define CALM_MOST_NS  500000000ull
 
 static struct {
 	_Atomic uint64_t until, lasts;
@@ -340,7 +345,8 @@ static void give_back(siginfo_t *info)
 /* Of a SIGSEGV that came to a waiter who has been woken: was it sent to wake it? */
 static bool is_our_wakeup(const siginfo_t *info)
 {
-	/* With no room for queued signals (RLIMIT_SIGPENDING) the host sends it without its value. */
+	/* With no room for queued signals (RLIMIT_SIGPENDING) the host sends it without its value.
+	 */
 	return wait_is_wakeup(info) || (info->si_code == SI_USER && info->si_pid == 0);
 }
 
@@ -350,7 +356,7 @@ static bool is_our_wakeup(const siginfo_t *info)
  */
 static void consume_wakeup(void)
 {
-	static const struct timespec patience_limit = { 0, 100000000 };
+	static const struct timespec patience_limit = {0, 100000000};
 	uint64_t segv = SIG_BIT(SIGSEGV);
 	siginfo_t info;
 
@@ -427,7 +433,7 @@ static void sleep_to_the_end(void *arg)
 
 int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
 {
-	struct deep_sleep d = { .w = w };
+	struct deep_sleep d = {.w = w};
 	uint64_t raised = SIG_RAISED, old;
 	int err = 0;
 
@@ -453,7 +459,7 @@ int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
  */
 void mach_wait_blocked(struct mach_waiter *w, uint32_t spin_ns)
 {
-	struct deep_sleep d = { .w = w };
+	struct deep_sleep d = {.w = w};
 	uint64_t all = ~0ull, old;
 
 	if (spin(w, spin_ns))
