@@ -221,10 +221,11 @@ void mach_map_destroy(struct mach_map *map);
 
 /*
  * The host's mremap of a managed stretch [from, from + npages pages) to `to` (what is there is
- * replaced), TLB state and all. The old range becomes unmapped, or, with keep, is left unmapped for
- * the caller to give a new map with mach_map_fresh. Write lock held. -ENOMEM.
+ * replaced), TLB state and all. The old range becomes unmapped, or, with keep, stays taken for the
+ * caller to give it a new map with mach_map_fresh, so that nobody else's mapping lands there
+ * meanwhile. Write lock held. -ENOMEM.
  */
-int mach_map_move(const struct mach_span *from, uint64_t to);
+int mach_map_move(const struct mach_span *from, uint64_t to, bool keep);
 
 /* Make a new empty map at [addr, addr + npages pages), replacing what is there. Write lock held. */
 int mach_map_fresh(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_t prot);

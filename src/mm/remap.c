@@ -54,14 +54,17 @@ static bool stays_registered(const struct mm_area *a)
 	return a->handler == 0 || mm_handler->wants(a->handler, MM_EVENT_REMAP);
 }
 
-/* Every area of [from, from + len), which is split at its borders, to `to`. *done bytes went. */
-static int shift_areas(struct mm_space *space, uint64_t from, uint64_t to, uint64_t len,
+/*
+ * Every area of [from, from + len), which is split at its borders, to `to`. keep: the place stays
+ * taken. *done bytes went.
+ */
+static int shift_areas(struct mm_space *space, uint64_t from, uint64_t to, uint64_t len, bool keep,
 		       uint64_t *done)
 {
 	for (*done = 0; *done < len;) {
 		struct mm_area *a = mm_area_find(space, from + *done);
 		struct mach_span span = mm_area_span(a);
-		int err = mach_map_move(&span, to + *done);
+		int err = mach_map_move(&span, to + *done, keep);
 
 		if (err)
 			return err;
@@ -90,7 +93,7 @@ static int move_areas(struct remap *r)
 	uint64_t done, back, end = r->old + r->old_len;
 	bool stays = stays_registered(&r->like);
 	struct mm_area like = r->like;
-	int err = shift_areas(r->space, r->old, r->new, r->old_len, &done);
+	int err = shift_areas(r->space, r->old, r->new, r->old_len, r->keep, &done);
 
 	if (!err && r->keep)
 		err = add_fresh(r->space, &r->like, r->old, end);
@@ -99,7 +102,7 @@ static int move_areas(struct remap *r)
 	if (!err && r->new_len > r->old_len)
 		err = add_fresh(r->space, &like, r->new + r->old_len, r->new + r->new_len);
 	if (err) {
-		if (shift_areas(r->space, r->new, r->old, done, &back) == 0)
+		if (shift_areas(r->space, r->new, r->old, done, false, &back) == 0)
 			(void)mach_munmap(r->new, r->new_len);
 		return err;
 	}

@@ -252,7 +252,7 @@ static void use_map(void *arg)
 	CHECK(mach_copy_out(PAGE(10), &bits, 8) == 0 && faults == 4);
 	CHECK(mach_copy_in(&value, SIM_HOST(&bits), 8) == 0 && value == 2);
 
-	CHECK(mach_map_move(&span, PAGE(32)) == 0);
+	CHECK(mach_map_move(&span, PAGE(32), false) == 0);
 	CHECK(!sim_is_mapped(PAGE(8)) && sim_is_managed(PAGE(39)));
 	CHECK(sim_tlb(PAGE(34)) == 3);
 	CHECK(mach_munmap(PAGE(32), 8 * UF_PAGE_SIZE) == 0);

@@ -193,7 +193,7 @@ static void moves_with_contents(void)
 	test_limit(&m, 150, 1, 0);
 	CHECK(mach_reserve(0, PAGES(100), &to) == 0);
 	part = (struct mach_span){&m.map, (uint64_t)m.p + PAGES(100), 100, 100, RW};
-	CHECK(mach_map_move(&part, to) == 0);
+	CHECK(mach_map_move(&part, to, false) == 0);
 	part.addr = to;
 	CHECK(!READS((char *)to + PAGES(50)));
 	CHECK(mach_tlb_open(&part, 100, 100, RW) == 0);

@@ -170,7 +170,19 @@ void mach_map_destroy(struct mach_map *map)
  * Hosts before Linux 6.17 move one mapping at a time, so the stretch is made one first; its pages
  * come back as TLB misses.
  */
-int mach_map_move(const struct mach_span *from, uint64_t to)
+/* Hosts before Linux 5.13 cannot keep the place of a shared mapping: then it is free for an
+ * instant. */
+static long host_move(uint64_t from, uint64_t len, uint64_t to, bool keep)
+{
+	const int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+	long at = -EINVAL;
+
+	if (keep)
+		at = sys_mremap(from, len, len, flags | MREMAP_DONTUNMAP, to);
+	return at == -EINVAL ? sys_mremap(from, len, len, flags, to) : at;
+}
+
+int mach_map_move(const struct mach_span *from, uint64_t to, bool keep)
 {
 	struct host_map *hm = host_map_of(from->map);
 	uint64_t len = from->npages << UF_PAGE_SHIFT;
@@ -181,7 +193,7 @@ int mach_map_move(const struct mach_span *from, uint64_t to)
 	tlb_protect_always(hm, from->addr, from->first, from->npages, PROT_NONE);
 	mach_write_unlock(&hm->lock);
 	if (registry_room(3))
-		at = sys_mremap(from->addr, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+		at = host_move(from->addr, len, to, keep);
 	if (!sys_failed(at)) {
 		registry_remove(from->addr, from->npages);
 		registry_remove(to, from->npages);

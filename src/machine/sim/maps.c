@@ -195,10 +195,11 @@ static struct sim_page *span_page(const struct mach_span *span, uint64_t page)
 	return p;
 }
 
-int mach_map_move(const struct mach_span *from, uint64_t to)
+int mach_map_move(const struct mach_span *from, uint64_t to, bool keep)
 {
 	struct sim_map *m = sim_map_of(from->map);
 
+	(void)keep; /* nothing lands anywhere on its own */
 	sim_point();
 	/* A move that is undone goes back into the hole it left: there is room. */
 	if (sim_is_mapped(to) && sim_no_memory())
