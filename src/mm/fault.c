@@ -134,6 +134,23 @@ static int lift(struct mm_space *space, const struct mm_area *a, uint64_t page, 
 	return mm_open(a, page, 1, mm_entry_prot(a, *entry));
 }
 
+/* What is there: bring it in if it stands elsewhere, and open it if that is all it needs. */
+static int show_present(struct mm_space *space, const struct mm_area *a, uint64_t page, bool write,
+			mm_entry *entries, struct decision *d)
+{
+	struct mm_table *table = mm_area_table(a);
+	int err = 0;
+
+	if (d->verdict == DRAW) {
+		err = mm_draw(space, a, page, entries);
+		if (!err)
+			*d = decide(a, table, page, entries[page % MM_LEAF_ENTRIES], write);
+	}
+	if (!err && d->verdict == OPEN)
+		err = open_around(a, page, entries);
+	return err;
+}
+
 /* Everything that needs no handler, with the leaf locked. ASK comes back in *d. */
 static int resolve_locally(struct mm_space *space, const struct mm_area *a, uint64_t page,
 			   bool write, struct decision *d)
@@ -157,18 +174,14 @@ static int resolve_locally(struct mm_space *space, const struct mm_area *a, uint
 	}
 	switch (d->verdict) {
 	case OPEN:
-		err = open_around(a, page, entries);
 		mm_stat_add(space->stats, MM_STAT_TLB, 1);
+		err = show_present(space, a, page, write, entries, d);
+		break;
+	case DRAW:
+		err = show_present(space, a, page, write, entries, d);
 		break;
 	case POPULATE:
 		err = populate(space, a, page, write, &entries[i]);
-		break;
-	case DRAW:
-		err = mm_draw(space, a, page, entries);
-		if (!err)
-			*d = decide(a, table, page, entries[i], write);
-		if (!err && d->verdict == OPEN)
-			err = open_around(a, page, entries);
 		break;
 	case LIFT:
 		err = lift(space, a, page, &entries[i]);
@@ -275,29 +288,49 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 	return outcome;
 }
 
+/* Open a page for a system call; false when that takes more than opening what is there. */
+static bool make_page_ready(struct mm_space *space, const struct mm_area *a, uint64_t page,
+			    bool write)
+{
+	struct mm_table *table = mm_area_table(a);
+	struct decision d;
+	mm_entry *entries;
+
+	if (mm_leaf_lock(table, page, false, &entries) != 0)
+		return true;
+	d = decide(a, table, page, entries ? entries[page % MM_LEAF_ENTRIES] : 0, write);
+	(void)show_present(space, a, page, write, entries, &d);
+	mm_leaf_unlock(table, page);
+	switch (d.verdict) {
+	case OPEN:
+	case POISONED:
+		return true;
+	case ASK:
+		return mm_handler->refuses(a->handler);
+	case POPULATE:
+	case LIFT:
+	case DRAW:
+		return false;
+	}
+	return true;
+}
+
 bool mm_make_ready(struct mm_space *space, uint64_t start, uint64_t len, bool write)
 {
-	bool ready = true;
 	struct mm_access access = {.addr = start & UF_PAGE_MASK, .write = write, .kernel = true};
 	uint64_t end = start + len;
+	bool ready = true;
 
 	mach_read_lock(&space->lock);
 	while (access.addr < end) {
-		uint32_t i = mm_area_index(space, access.addr);
-		struct mm_area *a = mm_area_at(space, i);
-		struct decision d;
+		struct mm_area *a = mm_area_at(space, mm_area_index(space, access.addr));
 
 		if (!a)
 			break;
-		if (access.addr < a->start)
-			access.addr = a->start;
-		for (; access.addr < mm_min(a->end, end); access.addr += UF_PAGE_SIZE) {
-			if (!allowed(a, &access) ||
-			    resolve_locally(space, a, mm_area_page(a, access.addr), write, &d))
-				break;
-			if (d.verdict == ASK && !mm_handler->refuses(a->handler))
-				ready = false;
-		}
+		access.addr = mm_max(access.addr, a->start);
+		for (; access.addr < mm_min(a->end, end) && allowed(a, &access);
+		     access.addr += UF_PAGE_SIZE)
+			ready &= make_page_ready(space, a, mm_area_page(a, access.addr), write);
 		access.addr = a->end;
 	}
 	mach_read_unlock(&space->lock);
