@@ -15,6 +15,11 @@ int main(void)
 	int dev = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 	if (dev < 0)
 		skip("no /dev/userfaultfd for this user");
+	int tried = new_from(dev, 0);
+	if (tried < 0 && (errno == EPERM || errno == ENOSYS))
+		skip("the ioctl of /dev/userfaultfd is refused");
+	CHECK(tried >= 0);
+	close(tried);
 	EQ(fcntl(dev, F_GETFD), FD_CLOEXEC);
 	ERR(ioctl(dev, UFFDIO_API, NULL), EINVAL);
 	ERR(ioctl(dev, _IO(0xAA, 1), 0), EINVAL);

@@ -5,6 +5,7 @@
 int main(void)
 {
 	start();
+	close(uffd_new(0)); /* skips where userfaultfd is refused altogether */
 	ERR(syscall(SYS_userfaultfd, UFFD_USER_MODE_ONLY | 2), EINVAL);
 	ERR(syscall(SYS_userfaultfd, UFFD_USER_MODE_ONLY | 0x40000000), EINVAL);
 	ERR(syscall(SYS_userfaultfd, UFFD_USER_MODE_ONLY | O_WRONLY | O_APPEND), EINVAL);
