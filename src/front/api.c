@@ -15,7 +15,7 @@ _Static_assert(UF_REGISTER_MODE_RWP == MM_MODE_RWP && UF_REGISTER_MODE_WP == MM_
 EXPORT int uf_open(int flags)
 {
 	struct file *f;
-	int fd = ufd_new(flags, false);
+	int fd = ufd_new(flags);
 
 	if (fd >= 0 && (f = file_get(fd))) {
 		/* The program polls it without us. */

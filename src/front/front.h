@@ -150,8 +150,8 @@ static inline struct file *file_get_kind(int fd, enum file_kind kind)
 /* ---- uffd_fd.c ---------------------------------------------------------------------------------
  */
 
-/* userfaultfd(2), or with dev what /dev/userfaultfd gives: a descriptor or a negative errno. */
-int ufd_new(int flags, bool dev);
+/* userfaultfd(2), and what /dev/userfaultfd gives: a descriptor or a negative errno. */
+int ufd_new(int flags);
 /* fd, which the table does not know, may be a duplicate made behind our back. As file_get. */
 struct file *ufd_recognise(int fd);
 /* read(2), blocking as the descriptor does. A cancellation point. */

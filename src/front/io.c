@@ -122,7 +122,7 @@ long io_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg)
 		return ufd_ioctl(f, fd, cmd, arg);
 	case FILE_DEV:
 		if (cmd == UF_IOC_NEW)
-			return ufd_new((int)arg, true);
+			return ufd_new((int)arg);
 		return is_fd_ioctl(cmd) ? SYS(SYS_ioctl, fd, cmd, arg) : -EINVAL;
 	case FILE_PAGEMAP:
 		if (cmd == PAGEMAP_SCAN_IOCTL && front_managing() && !atomic_load(&f->foreign))

@@ -201,7 +201,7 @@ static bool call_process(const struct call *c, long *ret)
 {
 	switch (c->nr) {
 	case SYS_userfaultfd:
-		*ret = ufd_new((int)c->a, false);
+		*ret = ufd_new((int)c->a);
 		thread_enter();
 		return true;
 	case SYS_rt_sigprocmask:

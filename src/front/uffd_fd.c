@@ -64,7 +64,7 @@ void ufd_refresh(struct file *f, int fd)
 		atomic_store(&f->nonblock, flags & O_NONBLOCK);
 }
 
-int ufd_new(int flags, bool dev)
+int ufd_new(int flags)
 {
 	struct file *f;
 	int err, fd;
@@ -76,7 +76,7 @@ int ufd_new(int flags, bool dev)
 	if (!f)
 		return -ENFILE;
 	f->spin.score = SCORE_MAX;
-	err = uffd_create(mm_space_self, flags, dev, &f->ctx, &fd);
+	err = uffd_create(mm_space_self, flags, &f->ctx, &fd);
 	if (err) {
 		atomic_store(&f->foreign, true); /* nothing to close */
 		file_put(f);

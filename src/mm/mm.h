@@ -106,10 +106,10 @@ enum mm_outcome {
 enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access);
 
 /*
- * A system call is about to access [start, start + len) for the program: open what is there already,
- * as far as the program itself could access it. What takes more stays as it is and makes the answer
- * false: a page to be made, a mark to be lifted (the call may never come that far), a handler to be
- * asked, unless it refuses system calls anyway. No locks held.
+ * A system call is about to access [start, start + len) for the program: open what is there
+ * already, as far as the program itself could access it. What takes more stays as it is and makes
+ * the answer false: a page to be made, a mark to be lifted (the call may never come that far), a
+ * handler to be asked, unless it refuses system calls anyway. No locks held.
  */
 bool mm_make_ready(struct mm_space *space, uint64_t start, uint64_t len, bool write);
 

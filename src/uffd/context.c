@@ -31,7 +31,7 @@ void uffd_release(uf_ref ref)
 	arena_free(ctx, sizeof(*ctx));
 }
 
-int uffd_create(struct mm_space *space, int flags, bool dev, uf_ref *out, int *fd)
+int uffd_create(struct mm_space *space, int flags, uf_ref *out, int *fd)
 {
 	const int known =
 		O_CLOEXEC | O_NONBLOCK | (uffd_profile->user_mode_only ? UF_USER_MODE_ONLY : 0);
@@ -39,7 +39,6 @@ int uffd_create(struct mm_space *space, int flags, bool dev, uf_ref *out, int *f
 	struct uffd_ctx *ctx;
 	int err = 0;
 
-	(void)dev;
 	if (flags & ~known)
 		return -EINVAL;
 	mach_enter(&entry);
@@ -87,12 +86,6 @@ int uffd_hidden_fd(uf_ref ref, uint32_t *id)
 
 	*id = n->id;
 	return n->fd;
-}
-
-bool uffd_initialised(uf_ref ref, uint64_t *features)
-{
-	*features = atomic_load(&uffd_at(ref)->features);
-	return atomic_load(&uffd_at(ref)->initialised);
 }
 
 int uffd_set_callback(uf_ref ref, uffd_callback fn, void *arg)

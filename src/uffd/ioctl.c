@@ -237,7 +237,6 @@ static int io_api(const struct call *c)
 	struct uffd_ctx *ctx = c->ctx;
 	uint64_t wanted;
 	struct uf_api a;
-	uint32_t no = 0;
 	int err = mach_copy_in(&a, c->arg, sizeof(a));
 
 	if (err)
@@ -256,7 +255,7 @@ static int io_api(const struct call *c)
 	} else if (!err) {
 		atomic_store(&ctx->features, wanted);
 		atomic_store(&ctx->rwp_async, (wanted & UF_FEATURE_RWP_ASYNC) != 0);
-		atomic_compare_exchange_strong(&ctx->initialised, &no, 1);
+		atomic_store(&ctx->initialised, 1);
 	}
 	mach_unlock(&ctx->lock);
 	if (err && mach_copy_out(c->arg, &refused, sizeof(refused)) != 0)

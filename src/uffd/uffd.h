@@ -33,10 +33,10 @@ const struct uffd_profile *uffd_profile_find(const char *name);
 const struct uffd_profile *uffd_profile_at(unsigned n);
 
 /*
- * userfaultfd(2), or USERFAULTFD_IOC_NEW with dev set: flags O_CLOEXEC, O_NONBLOCK,
+ * userfaultfd(2), and USERFAULTFD_IOC_NEW, which is the same: flags O_CLOEXEC, O_NONBLOCK,
  * UFFD_USER_MODE_ONLY. *fd is a real host descriptor. -EINVAL, -EMFILE, -ENFILE, -ENOMEM.
  */
-int uffd_create(struct mm_space *space, int flags, bool dev, uf_ref *ctx, int *fd);
+int uffd_create(struct mm_space *space, int flags, uf_ref *ctx, int *fd);
 
 /* The last descriptor of the context is closed: release everything that waits. */
 void uffd_close(uf_ref ctx);
@@ -95,9 +95,6 @@ int uffd_hidden_fd(uf_ref ctx, uint32_t *id);
 
 /* The "pending", "total" and "API" lines of fdinfo; returns the length. */
 size_t uffd_fdinfo(uf_ref ctx, char *buf, size_t size);
-
-/* The context's features (0 before UFFDIO_API) and whether it is initialised. */
-bool uffd_initialised(uf_ref ctx, uint64_t *features);
 
 /*
  * A callback instead of a reader: runs on the faulting thread with no locks and signals blocked but
