@@ -5,13 +5,16 @@
 
 /* --- expectations --------------------------------------------------------------------------- */
 
+const char *about;
+
 static _Noreturn void fail_text(const char *format, ...)
 {
 	char text[512];
 	va_list args;
+	int n = about ? snprintf(text, sizeof text, "%s: ", about) : 0;
 
 	va_start(args, format);
-	int n = vsnprintf(text, sizeof text, format, args);
+	n += vsnprintf(text + n, sizeof text - n, format, args);
 	va_end(args);
 	if (n > (int)sizeof text - 1)
 		n = sizeof text - 1;
@@ -40,6 +43,12 @@ _Noreturn void skip(const char *why)
 {
 	printf("skipped: %s\n", why);
 	exit(getenv("ABI_NO_SKIP") ? 1 : 77);
+}
+
+_Noreturn void skip_host(const char *why)
+{
+	printf("skipped: %s\n", why);
+	exit(77);
 }
 
 /* --- descriptors ---------------------------------------------------------------------------- */

@@ -45,10 +45,15 @@ struct outcome {
 	int64_t out;
 };
 
+/* What the test is about at the moment, for the text of a failure; or NULL. */
+extern const char *about;
+
 _Noreturn void fail_at(const char *file, int line, const char *what, long long want, long long got);
 void outcome_at(const char *file, int line, const char *what, struct outcome got, int err,
 		int64_t out);
 _Noreturn void skip(const char *why);
+/* Skips for something that no implementation of userfaultfd can make up for. */
+_Noreturn void skip_host(const char *why);
 
 #define EQ(got, want)                                                                              \
 	do {                                                                                       \
