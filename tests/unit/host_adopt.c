@@ -117,7 +117,7 @@ static enum mm_outcome open_on_touch(const struct mm_access *access)
 	if (bits[0] & 1)
 		mach_aside_draw(&shared.map, page, 1);
 	else if (!(drawn[page / 64] >> (page % 64) & 1))
-		mach_frames_zero(&shared.map, page, 1);
+		mach_frames_zero(&shared.span, page, 1);
 	drawn[page / 64] |= 1ull << (page % 64);
 	CHECK(mach_tlb_open(&shared.span, page, 1, RW) == 0);
 	mach_unlock(&page_table);
@@ -207,7 +207,7 @@ static void moves_with_contents(void)
 		f.p = m.p + PAGES(100);
 		CHECK(mach_map_fresh(&f.map, (uint64_t)f.p, 100, RW) == 0);
 		f.span = (struct mach_span){&f.map, (uint64_t)f.p, 0, 100, RW};
-		mach_frames_zero(&f.map, 0, 100);
+		mach_frames_zero(&f.span, 0, 100);
 		CHECK(test_open(&f, 7, 1, RW) == 0);
 		CHECK(f.p[PAGES(7)] == 0 && !READS(f.p + PAGES(8)));
 		CHECK(mach_munmap((uint64_t)f.p, PAGES(100)) == 0);
@@ -256,23 +256,23 @@ static void frames_are_recycled_within_limits(void)
 	test_start();
 	test_manage(&m, 1000);
 	test_fill(&m, 0, 1000, 'w');
-	mach_frames_drop(&m.map, 0, 100);
+	mach_frames_drop(&m.span, 0, 100);
 	CHECK(frames_idle() == 100);
 	test_fill(&m, 0, 50, 'W');
 	CHECK(frames_idle() == 50);
 	for (uint64_t i = 0; i < 1000; i++)
-		mach_frames_drop(&m.map, i, 1);
+		mach_frames_drop(&m.span, i, 1);
 	CHECK(frames_idle() <= 128);
 	/* A frame that was punched reads as zero once it is said to be zero; a warm one too. */
-	mach_frames_zero(&m.map, 0, 1000);
+	mach_frames_zero(&m.span, 0, 1000);
 	CHECK(test_open(&m, 0, 1000, RW) == 0);
 	for (uint64_t i = 0; i < PAGES(1000); i += 513)
 		CHECK(m.p[i] == 0);
 	/* Zeroed holes that the program wrote to are not taken for holes later. */
 	memset(m.p, 'z', PAGES(1000));
 	test_limit(&m, 0, 1000, 0);
-	mach_frames_drop(&m.map, 0, 1000);
-	mach_frames_zero(&m.map, 0, 1000);
+	mach_frames_drop(&m.span, 0, 1000);
+	mach_frames_zero(&m.span, 0, 1000);
 	CHECK(test_open(&m, 0, 1000, RW) == 0);
 	for (uint64_t i = 0; i < PAGES(1000); i += 513)
 		CHECK(m.p[i] == 0);
@@ -304,8 +304,8 @@ static void frames_move_and_copy(void)
 	test_manage(&a, 200);
 	test_manage(&b, 200);
 	test_fill(&a, 10, 5, 'A');
-	mach_frames_zero(&a.map, 15, 100);
-	mach_frames_move(&b.map, 0, &a.map, 10, 105);
+	mach_frames_zero(&a.span, 15, 100);
+	CHECK(mach_frames_move(&b.span, 0, &a.span, 10, 105) == 0);
 	CHECK(*(char *)mach_frame(&b.map, 4) == 'A' && *(char *)mach_frame(&b.map, 5) == 0);
 	CHECK(test_open(&b, 0, 105, RW) == 0 && b.p[PAGES(2) + 9] == 'A' && b.p[PAGES(104)] == 0);
 	/* A source that ends: whole pages only, unaligned, into cold and into warm frames. */
@@ -313,11 +313,11 @@ static void frames_move_and_copy(void)
 	memset(src, 'S', PAGES(4));
 	CHECK(munmap(src + PAGES(3), UF_PAGE_SIZE) == 0);
 	CHECK(!READS(src + PAGES(3)));
-	CHECK(mach_frames_copy(&a.map, 150, 4, (uint64_t)src) == 3);
-	CHECK(mach_frames_copy(&a.map, 160, 4, (uint64_t)src + 100) == 2);
-	CHECK(mach_frames_copy(&a.map, 150, 4, (uint64_t)src + 100) == 2);
-	CHECK(mach_frames_copy(&a.map, 170, 2, (uint64_t)src + PAGES(3)) == -EFAULT);
-	CHECK(mach_frames_copy(&a.map, 150, 1, (uint64_t)src + PAGES(3)) == -EFAULT);
+	CHECK(mach_frames_copy(&a.span, 150, 4, (uint64_t)src) == 3);
+	CHECK(mach_frames_copy(&a.span, 160, 4, (uint64_t)src + 100) == 2);
+	CHECK(mach_frames_copy(&a.span, 150, 4, (uint64_t)src + 100) == 2);
+	CHECK(mach_frames_copy(&a.span, 170, 2, (uint64_t)src + PAGES(3)) == -EFAULT);
+	CHECK(mach_frames_copy(&a.span, 150, 1, (uint64_t)src + PAGES(3)) == -EFAULT);
 	memset(page, 'S', sizeof(page));
 	CHECK(memcmp(mach_frame(&a.map, 161), page, sizeof(page)) == 0);
 }

@@ -124,7 +124,7 @@ void test_fill(struct managed *m, uint64_t page, uint64_t n, char value)
 
 	memset(buf, value, sizeof(buf));
 	for (uint64_t i = 0; i < n; i++)
-		CHECK(mach_frames_copy(&m->map, page + i, 1, (uint64_t)buf) == 1);
+		CHECK(mach_frames_copy(&m->span, page + i, 1, (uint64_t)buf) == 1);
 }
 
 int test_open(struct managed *m, uint64_t page, uint64_t n, uint32_t prot)

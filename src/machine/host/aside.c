@@ -250,11 +250,11 @@ void mach_aside_draw(struct mach_map *map, uint64_t page, uint64_t n)
 	long got;
 
 	make_readable(hm, page, n);
-	got = mach_frames_copy(map, page, n, from);
+	got = frames_copy(map, page, n, from);
 
 	/* What is aside is the only copy: when the host had no frame to give, insist. */
 	for (uint64_t i = got > 0 ? (uint64_t)got : 0; i < n; i++)
-		memcpy(mach_frame(map, page + i), (void *)(from + (i << UF_PAGE_SHIFT)),
+		memcpy(frames_pointer(map, page + i), (void *)(from + (i << UF_PAGE_SHIFT)),
 		       UF_PAGE_SIZE);
 	sys_madvise(from, n << UF_PAGE_SHIFT, MADV_DONTNEED);
 	settle(map, hm, page, n);

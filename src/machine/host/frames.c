@@ -257,7 +257,7 @@ int frames_reserve(struct mach_map *map, uint64_t npages)
 
 void frames_release(struct mach_map *map)
 {
-	mach_frames_drop(map, 0, map->npages);
+	frames_drop(map, 0, map->npages);
 	mach_lock(&lock);
 	put_hole(map->extent, map->npages);
 	mach_unlock(&lock);
@@ -359,7 +359,7 @@ static void punch_range(struct window *w, uint64_t bit, uint64_t n)
 	mach_unlock(&punch_lock);
 }
 
-void mach_frames_drop(struct mach_map *map, uint64_t page, uint64_t n)
+void frames_drop(const struct mach_map *map, uint64_t page, uint64_t n)
 {
 	struct window *w = window_of(map);
 	uint64_t bit = map->extent - w->start + page, added = 0;
@@ -447,7 +447,7 @@ static char *alias_of(const struct mach_map *map, struct window *w, uint64_t pag
 	return (char *)addr;
 }
 
-static long copy_run(struct mach_map *map, struct window *w, uint64_t page, uint64_t n, bool warm,
+static long copy_run(const struct mach_map *map, struct window *w, uint64_t page, uint64_t n, bool warm,
 		     uint64_t src)
 {
 	uint64_t bit = map->extent - w->start + page, len = n << UF_PAGE_SHIFT;
@@ -471,7 +471,7 @@ static long copy_run(struct mach_map *map, struct window *w, uint64_t page, uint
 }
 
 /* In pieces: a claim takes pages out of the idle ones, and those not filled are put back. */
-long mach_frames_copy(struct mach_map *map, uint64_t page, uint64_t n, uint64_t src)
+long frames_copy(const struct mach_map *map, uint64_t page, uint64_t n, uint64_t src)
 {
 	struct window *w = window_of(map);
 	uint64_t done = 0;
@@ -489,7 +489,7 @@ long mach_frames_copy(struct mach_map *map, uint64_t page, uint64_t n, uint64_t 
 		}
 		if (got > 0)
 			done += (uint64_t)got;
-		mach_frames_drop(map, page + done, run - (got > 0 ? (uint64_t)got : 0));
+		frames_drop(map, page + done, run - (got > 0 ? (uint64_t)got : 0));
 		if (done == 0)
 			return got < 0 ? got : -EFAULT;
 		break;
@@ -497,7 +497,7 @@ long mach_frames_copy(struct mach_map *map, uint64_t page, uint64_t n, uint64_t 
 	return (long)done;
 }
 
-void mach_frames_zero(struct mach_map *map, uint64_t page, uint64_t n)
+void frames_zero(const struct mach_map *map, uint64_t page, uint64_t n)
 {
 	struct window *w = window_of(map);
 
@@ -521,32 +521,64 @@ void mach_frames_zero(struct mach_map *map, uint64_t page, uint64_t n)
 	}
 }
 
-void mach_frames_move(struct mach_map *dst, uint64_t dpage, struct mach_map *src, uint64_t spage,
-		      uint64_t n)
+/* What was copied goes again when not all can be: then src is as it was. */
+int frames_move(const struct mach_map *dst, uint64_t dpage, const struct mach_map *src,
+		uint64_t spage, uint64_t n)
 {
 	struct window *sw = window_of(src);
-	uint64_t first = spage, count = n;
+	uint64_t done = 0;
 
-	while (n > 0) {
-		uint64_t bit = src->extent - sw->start + spage, run = in_word(bit, n), has, differs;
+	while (done < n) {
+		uint64_t bit = src->extent - sw->start + spage + done, run, has, differs;
+		long got;
 
+		run = in_word(bit, n - done);
 		has = atomic_load(&sw->warm[bit / 64]) | atomic_load(&sw->maybe[bit / 64]);
 		has >>= bit % 64;
 		differs = has & 1 ? ~has : has;
 		if (differs != 0 && (uint64_t)__builtin_ctzll(differs) < run)
 			run = (uint64_t)__builtin_ctzll(differs);
+		got = (long)run;
 		if (has & 1)
-			mach_frames_copy(dst, dpage, run, src->alias + (spage << UF_PAGE_SHIFT));
+			got = frames_copy(dst, dpage + done, run,
+					  src->alias + ((spage + done) << UF_PAGE_SHIFT));
 		else
-			mach_frames_zero(dst, dpage, run);
-		dpage += run;
-		spage += run;
-		n -= run;
+			frames_zero(dst, dpage + done, run);
+		if (got != (long)run) {
+			frames_drop(dst, dpage, done + (got > 0 ? (uint64_t)got : 0));
+			return -ENOMEM;
+		}
+		done += run;
 	}
-	mach_frames_drop(src, first, count);
+	frames_drop(src, spage, n);
+	return 0;
 }
 
-void *mach_frame(struct mach_map *map, uint64_t page)
+void frames_give(const struct mach_map *map, uint64_t page, uint64_t n)
+{
+	struct window *w = window_of(map);
+
+	while (n > 0) {
+		uint64_t bit = map->extent - w->start + page, run;
+		bool warm = false;
+
+		run = claim_run(w, bit, n, &warm);
+		if (warm)
+			punch_range(w, bit, run);
+		page += run;
+		n -= run;
+	}
+}
+
+bool frames_present(const struct mach_map *map, uint64_t page)
+{
+	const struct window *w = window_of(map);
+	uint64_t bit = map->extent - w->start + page;
+
+	return all_bits(w->warm, bit, 1) || all_bits(w->maybe, bit, 1);
+}
+
+void *frames_pointer(const struct mach_map *map, uint64_t page)
 {
 	struct window *w = window_of(map);
 	uint64_t bit = map->extent - w->start + page;

@@ -6,6 +6,7 @@
  * entering frames.c    extents and contents of pages       notify.c   the descriptor a reader polls
  *   registry.c  which map stands where              vma.c      what the host has mapped
  *   map.c       adopt, move, destroy                altstack.c alternate stacks
+ *   inplace.c   mappings that stay where they are   contents.c mach_frames_*
  *   aside.c     earlier contents                    fork.c     the child after fork
  *   tlb.c       TLB bytes, budget, eviction         probe.c    what works here
  *   trap_*.c    how a page is closed and opened     lock.c     futex locks
@@ -138,6 +139,16 @@ int frames_init(void);
 int frames_reserve(struct mach_map *map, uint64_t npages);
 void frames_release(struct mach_map *map);
 bool frames_own(uint64_t addr, uint64_t len);
+/* What mach_frames_* do where the contents are in an extent. */
+long frames_copy(const struct mach_map *map, uint64_t page, uint64_t n, uint64_t src);
+void frames_zero(const struct mach_map *map, uint64_t page, uint64_t n);
+int frames_move(const struct mach_map *dst, uint64_t dpage, const struct mach_map *src,
+		uint64_t spage, uint64_t n);
+void frames_drop(const struct mach_map *map, uint64_t page, uint64_t n);
+void frames_give(const struct mach_map *map, uint64_t page, uint64_t n);
+void *frames_pointer(const struct mach_map *map, uint64_t page);
+/* Was the page ever filled, since it was dropped and given back? */
+bool frames_present(const struct mach_map *map, uint64_t page);
 /* Do all these pages surely have frames? */
 bool frames_allocated(const struct mach_map *map, uint64_t page, uint64_t n);
 void frames_after_fork(void);

@@ -19,6 +19,8 @@ static struct host_map *map_init(struct mach_map *map, uint64_t npages)
 	map->id = arena_ref(hm);
 	map->tlb = arena_ref(hm->tlb);
 	map->chunk_pages = hm->chunk;
+	map->kind = MACH_MAP_FRAMES;
+	map->page_shift = UF_PAGE_SHIFT;
 	return hm;
 }
 
