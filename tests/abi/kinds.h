@@ -62,7 +62,10 @@ struct memory memory_of(unsigned kind, size_t units);
 int regular_file(void);
 /* Good as a source for so many pages of this memory, filled with this byte. */
 char *source(const struct memory *m, size_t units, int byte);
-/* Whether the page cache has this page, without making one. */
+/*
+ * Whether the page cache has this page, without making one. The answer no punches a hole into a
+ * huge file, which costs every mapping what it has there.
+ */
 bool cached(const struct memory *m, size_t index);
 /* Whether the page of the file is this byte throughout, by the view and by read(2). */
 bool file_is(const struct memory *m, size_t index, int byte);
