@@ -237,9 +237,9 @@ static void use_map(void *arg)
 	CHECK(bits == 2);
 	mach_aside_draw(&map, 1, 1);
 	CHECK(map.aside_pages == 0);
-	mach_frames_zero(&map, 0, 1);
-	CHECK(mach_frames_copy(&map, 2, 1, PAGE(20)) == 1);
-	CHECK(mach_frames_copy(&map, 3, 1, PAGE(1)) == -EFAULT);
+	mach_frames_zero(&span, 0, 1);
+	CHECK(mach_frames_copy(&span, 2, 1, PAGE(20)) == 1);
+	CHECK(mach_frames_copy(&span, 3, 1, PAGE(1)) == -EFAULT);
 
 	faults = 0;
 	CHECK(sim_load(PAGE(9) + 8, &value) == SIM_OK && value == 7);
@@ -372,7 +372,7 @@ static void open_more(void *arg)
 {
 	(void)arg;
 	adopt();
-	mach_frames_zero(&map, 0, 1);
+	mach_frames_zero(&span, 0, 1);
 	mach_tlb_open(&span, 0, 1, 3);
 }
 
@@ -380,16 +380,16 @@ static void write_open_frame(void *arg)
 {
 	(void)arg;
 	adopt();
-	mach_frames_zero(&map, 0, 1);
+	mach_frames_zero(&span, 0, 1);
 	mach_tlb_open(&span, 0, 1, 1);
-	mach_frames_zero(&map, 0, 1);
+	mach_frames_zero(&span, 0, 1);
 }
 
 static void wrong_span(void *arg)
 {
 	(void)arg;
 	adopt();
-	mach_frames_zero(&map, 0, 8);
+	mach_frames_zero(&span, 0, 8);
 	span.addr += UF_PAGE_SIZE;
 	mach_tlb_open(&span, 0, 1, 1);
 }

@@ -18,36 +18,57 @@ struct mach_trap {
 static struct sim_frame *native_frame(struct sim_page *p)
 {
 	if (!p->native)
-		p->native = sim_frame_new();
+		p->native = sim_frames_new(1);
 	return p->native;
 }
 
+enum met {
+	DONE,
+	TRAP,
+	BUS /* the file ends before it, or has no room */
+};
+
+static void copy_bytes(struct sim_frame *f, uint64_t addr, void *buf, size_t len, bool write)
+{
+	char *at = (char *)f->word + addr % UF_PAGE_SIZE;
+
+	if (write)
+		memcpy(at, buf, len);
+	else
+		memcpy(buf, at, len);
+}
+
 /* One access inside a page, if it is let through. Relaxed atomics: the program may race itself. */
-static bool access_page(uint64_t addr, void *buf, size_t len, bool write)
+static enum met access_page(uint64_t addr, void *buf, size_t len, bool write)
 {
 	struct sim_page *p = sim_page_at(addr);
 	uint32_t need = write ? UF_PROT_WRITE : UF_PROT_READ, have = 0;
-	char *at;
+	struct sim_frame *f;
+	enum met met = TRAP;
 
 	if (!p)
-		return false;
+		return TRAP;
 	sim_page_lock(p);
 	if (p->kind == SIM_NATIVE)
 		have = p->vma.prot;
 	else if (p->kind == SIM_MANAGED)
 		have = p->tlb;
-	if (!(have & need)) {
-		sim_page_unlock(p);
-		return false;
+	if (!(have & need))
+		goto out;
+	if (sim_in_place(p)) {
+		sim_files_lock();
+		f = sim_file_access(p, write);
+		if (f)
+			copy_bytes(f, addr, buf, len, write);
+		sim_files_unlock();
+	} else {
+		f = p->kind == SIM_NATIVE ? native_frame(p) : &p->map->frames[p->index];
+		copy_bytes(f, addr, buf, len, write);
 	}
-	at = (char *)(p->kind == SIM_NATIVE ? native_frame(p) : &p->map->frames[p->index])->word +
-	     addr % UF_PAGE_SIZE;
-	if (write)
-		memcpy(at, buf, len);
-	else
-		memcpy(buf, at, len);
+	met = f ? DONE : BUS;
+out:
 	sim_page_unlock(p);
-	return true;
+	return met;
 }
 
 /*
@@ -98,12 +119,15 @@ static enum sim_outcome trapped(uint64_t addr, bool write, bool kernel)
 static enum sim_outcome access_word(uint64_t addr, uint64_t *value, bool write)
 {
 	enum sim_outcome outcome;
+	enum met met;
 
 	if (addr % sizeof(*value))
 		sim_fail("access to an odd address");
 	sim_point();
 	sim_maybe_evict();
-	while (!access_page(addr, value, sizeof(*value), write)) {
+	while ((met = access_page(addr, value, sizeof(*value), write)) != DONE) {
+		if (met == BUS)
+			return SIM_GOT_BUS;
 		outcome = trapped(addr, write, false);
 		if (outcome != SIM_OK)
 			return outcome;
@@ -125,7 +149,7 @@ enum sim_outcome sim_store(uint64_t addr, uint64_t value)
 
 bool sim_try_load(uint64_t addr, uint64_t *value)
 {
-	return access_page(addr, value, sizeof(*value), false);
+	return access_page(addr, value, sizeof(*value), false) == DONE;
 }
 
 static size_t in_page(uint64_t addr, size_t len)
@@ -139,10 +163,15 @@ bool sim_read_now(uint64_t src, void *dst, size_t len)
 {
 	char *to = dst;
 
+	/* Our own memory is named as it is. */
+	if (src - (uint64_t)(uintptr_t)mach_arena_base < mach_arena_size) {
+		memcpy(dst, (void *)(uintptr_t)src, len);
+		return true;
+	}
 	while (len) {
 		size_t n = in_page(src, len);
 
-		if (!access_page(src, to, n, false))
+		if (access_page(src, to, n, false) != DONE)
 			return false;
 		src += n;
 		to += n;
@@ -169,12 +198,14 @@ static int copy_user(uint64_t addr, void *buf, size_t len, bool write)
 	while (len) {
 		size_t n = in_page(addr, len);
 
+		enum met met;
+
 		sim_point();
-		if (!access_page(addr, at, n, write)) {
-			if (trapped(addr, write, true) != SIM_OK)
-				return -EFAULT;
+		met = access_page(addr, at, n, write);
+		if (met == BUS || (met == TRAP && trapped(addr, write, true) != SIM_OK))
+			return -EFAULT;
+		if (met == TRAP)
 			continue;
-		}
 		addr += n;
 		at += n;
 		len -= n;

@@ -1,14 +1,11 @@
-/* maps.c - maps, the software TLB, frames and what stands aside. */
+/* maps.c - maps and the software TLB. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "machine/sim/access.h"
-#include "machine/sim/world.h"
+#include "machine/sim/frames.h"
 
 #define MAX_MAPS 1024
-#define RUBBISH	 0xdeaddeaddeaddeadull
-#define CHUNK	 (PAGE_WORDS / 4) /* others may run between two of these */
 
 static struct sim_map maps[MAX_MAPS];
 static _Atomic uint32_t maps_lock;
@@ -31,14 +28,9 @@ struct sim_map *sim_map_of(const struct mach_map *map)
 	return &maps[map->id - 1];
 }
 
-static void spoil(struct sim_frame *f)
-{
-	atomic_store(&f->complete, false);
-	for (unsigned i = 0; i < PAGE_WORDS; i++)
-		f->word[i] = RUBBISH;
-}
-
-static struct sim_map *map_new(struct mach_map *map, uint64_t npages)
+/* A map of frames; or of a file, from a page of it on. */
+static struct sim_map *map_new(struct mach_map *map, uint64_t npages, enum mach_map_kind kind,
+			       struct sim_file *file, uint64_t file_page)
 {
 	unsigned id = 0;
 
@@ -53,20 +45,28 @@ static struct sim_map *map_new(struct mach_map *map, uint64_t npages)
 
 	struct sim_map *m = &maps[id];
 
-	m->npages = npages;
-	m->frames = calloc(npages, sizeof(*m->frames));
-	m->aside = calloc(npages, sizeof(*m->aside));
+	*m = (struct sim_map){.used = true, .kind = kind, .npages = npages};
+	m->granule = file ? file->granule : 1;
+	m->file = file;
+	m->file_page = file_page;
 	m->where = calloc(npages, sizeof(*m->where));
-	if (!m->frames || !m->aside || !m->where)
-		sim_fail("out of memory");
-	for (uint64_t i = 0; i < npages; i++)
-		spoil(&m->frames[i]);
+	m->aside = calloc(npages, sizeof(*m->aside));
+	if (file) {
+		m->copy = calloc(npages / m->granule, sizeof(*m->copy));
+		m->mapped = calloc(npages / m->granule, sizeof(*m->mapped));
+	} else {
+		m->frames = calloc(npages, sizeof(*m->frames));
+	}
+	for (uint64_t i = 0; !file && i < npages; i++)
+		sim_frame_spoil(&m->frames[i]);
+	*map = (struct mach_map){.lock = map->lock, .tlb = map->tlb, .kind = kind};
 	map->npages = npages;
 	map->id = id + 1;
 	map->extent = id;
-	map->aside = 0;
-	map->aside_pages = 0;
-	map->chunk_pages = 1;
+	map->chunk_pages = m->granule;
+	map->page_shift = m->granule == 1 ? UF_PAGE_SHIFT : 21;
+	map->file = file ? file->ino : 0;
+	map->file_page = file_page;
 	return m;
 }
 
@@ -74,6 +74,10 @@ static void map_free(struct sim_map *m)
 {
 	for (uint64_t i = 0; i < m->npages; i++)
 		free(m->aside[i]);
+	for (uint64_t g = 0; m->copy && g < m->npages / m->granule; g++)
+		free(m->copy[g]);
+	free(m->copy);
+	free(m->mapped);
 	free(m->frames);
 	free(m->aside);
 	free(m->where);
@@ -96,6 +100,7 @@ void sim_world_stop(void)
 	for (unsigned i = 0; i < MAX_MAPS; i++)
 		if (maps[i].used)
 			map_free(&maps[i]);
+	sim_files_stop();
 	free(sim_pages);
 	sim_pages = NULL;
 }
@@ -116,8 +121,8 @@ static bool adoptable(struct sim_page *p, uint32_t prot)
 	bool ok;
 
 	sim_page_lock(p);
-	ok = p->kind == SIM_NATIVE && p->vma.kind == MACH_VMA_ANON && !p->vma.shared &&
-	     p->vma.prot == prot;
+	ok = p->kind == SIM_NATIVE && !p->vma.shared && p->vma.prot == prot &&
+	     (p->vma.kind == MACH_VMA_ANON || p->vma.kind == MACH_VMA_DEVZERO);
 	sim_page_unlock(p);
 	return ok;
 }
@@ -132,7 +137,7 @@ int mach_map_adopt(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_
 	for (uint64_t i = 0; i < npages; i++)
 		if (!adoptable(&first[i], prot))
 			sim_fail("adopt of what is not one private anonymous mapping");
-	m = sim_no_memory() ? NULL : map_new(map, npages);
+	m = sim_no_memory() ? NULL : map_new(map, npages, MACH_MAP_FRAMES, NULL, 0);
 	if (!m)
 		return -ENOMEM;
 	for (uint64_t i = 0; i < npages; i++) {
@@ -156,7 +161,7 @@ int mach_map_fresh(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_
 
 	(void)prot;
 	sim_point();
-	m = sim_no_memory() ? NULL : map_new(map, npages);
+	m = sim_no_memory() ? NULL : map_new(map, npages, MACH_MAP_FRAMES, NULL, 0);
 	if (!m)
 		return -ENOMEM;
 	for (uint64_t i = 0; i < npages; i++) {
@@ -181,8 +186,87 @@ void mach_map_destroy(struct mach_map *map)
 	map->id = 0;
 }
 
-/* The page of the program that a span says shows `page`. */
-static struct sim_page *span_page(const struct mach_span *span, uint64_t page)
+/* Does the native page show what the map is to take over? */
+static bool of_file(struct sim_page *p, const struct sim_file *file, uint64_t file_page, bool shared)
+{
+	bool ok;
+
+	sim_page_lock(p);
+	ok = p->kind == SIM_NATIVE && p->file == file && p->file_page == file_page &&
+	     p->vma.shared == shared;
+	sim_page_unlock(p);
+	return ok;
+}
+
+/* A native page becomes page i of the map, with what the host has for it. */
+static void take_over(struct sim_map *m, uint64_t i, struct sim_page *p)
+{
+	sim_page_lock(p);
+	sim_files_lock();
+	if (i % m->granule == 0) {
+		m->copy[i / m->granule] = p->native;
+		m->mapped[i / m->granule] = p->mapped;
+		p->native = NULL;
+	}
+	p->file = NULL;
+	sim_files_unlock();
+	sim_page_unlock(p);
+	show(p, m, i, 0);
+}
+
+int mach_map_adopt_file(struct mach_map *map, uint64_t addr, uint64_t npages,
+			const struct mach_vma *vma)
+{
+	uint64_t page = vma->file_page + (addr - vma->start) / UF_PAGE_SIZE;
+	struct sim_page *first = sim_page_must(addr);
+	struct sim_file *file = sim_file_of_ino(vma->ino);
+	struct sim_map *m;
+
+	sim_point();
+	sim_page_must(addr + (npages - 1) * UF_PAGE_SIZE);
+	if (!file || addr < vma->start || addr + npages * UF_PAGE_SIZE > vma->end)
+		sim_fail("adopt of what is not one mapping of a file");
+	if (addr / UF_PAGE_SIZE % file->granule || npages % file->granule)
+		sim_fail("adopt of half a huge page");
+	for (uint64_t i = 0; i < npages; i++)
+		if (!of_file(&first[i], file, page + i, vma->shared))
+			sim_fail("adopt of what is not one mapping of a file");
+	m = sim_no_memory() ? NULL
+			    : map_new(map, npages, vma->shared ? MACH_MAP_SHARED : MACH_MAP_PRIVATE,
+				      file, page);
+	if (!m)
+		return -ENOMEM;
+	for (uint64_t i = 0; i < npages; i++)
+		take_over(m, i, &first[i]);
+	sim_point();
+	return 0;
+}
+
+int mach_map_extend(struct mach_map *map, const struct mach_map *like, uint64_t first,
+		    uint64_t addr, uint64_t npages)
+{
+	struct sim_map *old = sim_map_of(like), *m;
+
+	sim_point();
+	if (!old->file)
+		sim_fail("a map of frames is extended as one of a file");
+	if (first % old->granule || addr / UF_PAGE_SIZE % old->granule || npages % old->granule)
+		sim_fail("extended by half a huge page");
+	m = sim_no_memory()
+		    ? NULL
+		    : map_new(map, npages, old->kind, old->file, old->file_page + first);
+	if (!m)
+		return -ENOMEM;
+	for (uint64_t i = 0; i < npages; i++) {
+		struct sim_page *p = sim_page_must(addr + i * UF_PAGE_SIZE);
+
+		sim_page_clear(p);
+		show(p, m, i, 0);
+	}
+	return 0;
+}
+
+struct sim_page *sim_span_page(const struct mach_span *span, uint64_t page)
 {
 	struct sim_page *p;
 
@@ -201,15 +285,18 @@ int mach_map_move(const struct mach_span *from, uint64_t to, bool keep)
 
 	(void)keep; /* nothing lands anywhere on its own */
 	sim_point();
+	if (from->first % m->granule || from->npages % m->granule ||
+	    to / UF_PAGE_SIZE % m->granule)
+		sim_fail("half a huge page is moved");
 	/* A move that is undone goes back into the hole it left: there is room. */
 	if (sim_is_mapped(to) && sim_no_memory())
 		return -ENOMEM;
 	for (uint64_t i = 0; i < from->npages; i++) {
-		struct sim_page *old = span_page(from, from->first + i);
+		struct sim_page *old = sim_span_page(from, from->first + i);
 		struct sim_page *new = sim_page_must(to + i * UF_PAGE_SIZE);
 		uint32_t tlb = sim_tlb(sim_page_addr(old));
 
-		sim_page_clear(old);
+		sim_page_leave(old);
 		sim_page_clear(new);
 		show(new, m, from->first + i, tlb);
 	}
@@ -218,19 +305,40 @@ int mach_map_move(const struct mach_span *from, uint64_t to, bool keep)
 
 /* ---- The TLB -------------------------------------------------------------------------------- */
 
+/* A page of a file is complete as soon as it is there; the host makes what is not, up to its end. */
+static bool complete(struct sim_map *m, uint64_t page)
+{
+	bool ok;
+
+	if (m->kind == MACH_MAP_FRAMES)
+		return atomic_load(&m->frames[page].complete);
+	sim_files_lock();
+	ok = m->file_page + page < m->file->size;
+	sim_files_unlock();
+	return ok;
+}
+
+static void check_granules(const struct sim_map *m, uint64_t page, uint64_t n)
+{
+	if (page % m->granule || n % m->granule)
+		sim_fail("pages %llu and %llu more are not whole huge pages",
+			 (unsigned long long)page, (unsigned long long)n);
+}
+
 int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot)
 {
 	struct sim_map *m = sim_map_of(span->map);
 
 	sim_point();
+	check_granules(m, page, n);
 	if (!prot || (prot & ~span->prot))
 		sim_fail("open with %#x where the area has %#x", prot, span->prot);
 	if (sim_no_memory())
 		return -ENOMEM;
 	for (uint64_t i = page; i < page + n; i++) {
-		struct sim_page *p = span_page(span, i);
+		struct sim_page *p = sim_span_page(span, i);
 
-		if (!atomic_load(&m->frames[i].complete))
+		if (!complete(m, i))
 			sim_fail("page %llu is opened before it is complete",
 				 (unsigned long long)i);
 		sim_page_lock(p);
@@ -245,8 +353,9 @@ int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint3
 void mach_tlb_limit(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot)
 {
 	sim_point();
+	check_granules(sim_map_of(span->map), page, n);
 	for (uint64_t i = page; i < page + n; i++) {
-		struct sim_page *p = span_page(span, i);
+		struct sim_page *p = sim_span_page(span, i);
 
 		sim_page_lock(p);
 		p->tlb &= prot;
@@ -263,149 +372,4 @@ void mach_usage(uint64_t *mappings, uint64_t *budget)
 		n += sim_tlb(SIM_BASE + i * UF_PAGE_SIZE) != 0;
 	*mappings = n;
 	*budget = sim_config.pages;
-}
-
-/* ---- Frames --------------------------------------------------------------------------------- */
-
-/* A frame whose contents are about to change: nobody can see it. */
-static struct sim_frame *closed_frame(struct mach_map *map, uint64_t page)
-{
-	struct sim_map *m = sim_map_of(map);
-
-	if (page >= m->npages)
-		sim_fail("page %llu is beyond the map", (unsigned long long)page);
-	if (m->where[page] && sim_tlb(m->where[page]))
-		sim_fail("the frame of page %llu at %#llx is written while it is open",
-			 (unsigned long long)page, (unsigned long long)m->where[page]);
-	return &m->frames[page];
-}
-
-static void copy_words(uint64_t *dst, const uint64_t *src)
-{
-	for (unsigned i = 0; i < PAGE_WORDS; i += CHUNK) {
-		memcpy(dst + i, src + i, CHUNK * sizeof(*dst));
-		sim_point();
-	}
-}
-
-long mach_frames_copy(struct mach_map *map, uint64_t page, uint64_t n, uint64_t src)
-{
-	long done = 0;
-
-	sim_point();
-	for (uint64_t i = page; i < page + n; i++, done++) {
-		struct sim_frame *f = closed_frame(map, i);
-		bool ok = !sim_chance(sim_config.stutter);
-
-		for (unsigned w = 0; ok && w < PAGE_WORDS; w += CHUNK) {
-			uint64_t at = src + (uint64_t)done * UF_PAGE_SIZE + w * sizeof(uint64_t);
-
-			ok = sim_read_now(at, f->word + w, CHUNK * sizeof(uint64_t));
-			sim_point();
-		}
-		if (!ok) {
-			spoil(f);
-			break;
-		}
-		atomic_store(&f->complete, true);
-	}
-	return done ? done : -EFAULT;
-}
-
-void mach_frames_zero(struct mach_map *map, uint64_t page, uint64_t n)
-{
-	static const uint64_t zeroes[PAGE_WORDS];
-
-	sim_point();
-	for (uint64_t i = page; i < page + n; i++) {
-		struct sim_frame *f = closed_frame(map, i);
-
-		copy_words(f->word, zeroes);
-		atomic_store(&f->complete, true);
-	}
-}
-
-void mach_frames_move(struct mach_map *dst, uint64_t dpage, struct mach_map *src, uint64_t spage,
-		      uint64_t n)
-{
-	sim_point();
-	for (uint64_t i = 0; i < n; i++) {
-		struct sim_frame *to = closed_frame(dst, dpage + i);
-		struct sim_frame *from = closed_frame(src, spage + i);
-
-		if (!atomic_load(&from->complete))
-			sim_fail("page %llu is moved and has no contents",
-				 (unsigned long long)(spage + i));
-		copy_words(to->word, from->word);
-		closed_frame(dst, dpage + i);
-		closed_frame(src, spage + i);
-		atomic_store(&to->complete, true);
-		spoil(from);
-	}
-}
-
-void mach_frames_drop(struct mach_map *map, uint64_t page, uint64_t n)
-{
-	sim_point();
-	for (uint64_t i = page; i < page + n; i++)
-		spoil(closed_frame(map, i));
-}
-
-void *mach_frame(struct mach_map *map, uint64_t page)
-{
-	struct sim_map *m = sim_map_of(map);
-
-	if (page >= m->npages)
-		sim_fail("page %llu is beyond the map", (unsigned long long)page);
-	atomic_store(&m->frames[page].complete, true);
-	return m->frames[page].word;
-}
-
-/* ---- Aside ---------------------------------------------------------------------------------- */
-
-void mach_aside_query(struct mach_map *map, uint64_t page, uint64_t n, uint64_t *bits)
-{
-	struct sim_map *m = sim_map_of(map);
-
-	sim_point();
-	if (n > 512 || page + n > m->npages)
-		sim_fail("aside query beyond the map");
-	for (uint64_t i = 0; i < n; i++)
-		if (m->aside[page + i])
-			bits[i / 64] |= (uint64_t)1 << (i % 64);
-}
-
-static void aside_forget(struct mach_map *map, struct sim_map *m, uint64_t page)
-{
-	if (!m->aside[page])
-		return;
-	free(m->aside[page]);
-	m->aside[page] = NULL;
-	__atomic_fetch_sub(&map->aside_pages, 1, __ATOMIC_RELAXED);
-}
-
-void mach_aside_draw(struct mach_map *map, uint64_t page, uint64_t n)
-{
-	struct sim_map *m = sim_map_of(map);
-
-	sim_point();
-	for (uint64_t i = page; i < page + n; i++) {
-		struct sim_frame *f = closed_frame(map, i);
-
-		if (!m->aside[i])
-			sim_fail("page %llu is drawn in and does not stand aside",
-				 (unsigned long long)i);
-		copy_words(f->word, m->aside[i]->word);
-		atomic_store(&f->complete, true);
-		aside_forget(map, m, i);
-	}
-}
-
-void mach_aside_drop(struct mach_map *map, uint64_t page, uint64_t n)
-{
-	struct sim_map *m = sim_map_of(map);
-
-	sim_point();
-	for (uint64_t i = page; i < page + n; i++)
-		aside_forget(map, m, i);
 }

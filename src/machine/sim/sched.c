@@ -202,17 +202,20 @@ void sim_start(const struct sim_config *config)
 	mach_arena_base = arena;
 	mach_arena_size = config->arena ? config->arena : SIM_ARENA;
 	sim_world_start();
+	sim_swap_start();
 }
 
 void sim_left(struct sim_left *left)
 {
 	sim_world_left(left);
 	left->notifies = sim_notify_left();
+	left->slots = sim_swap_left();
 }
 
 void sim_stop(void)
 {
 	sim_world_stop();
+	sim_swap_stop();
 	munmap(mach_arena_base, SIM_ARENA);
 	mach_arena_base = NULL;
 	mach_arena_size = 0;

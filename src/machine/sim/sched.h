@@ -63,6 +63,9 @@ void sim_world_stop(void);
 void sim_world_left(struct sim_left *left);
 void sim_notify_reset(void);
 unsigned sim_notify_left(void);
+unsigned sim_swap_left(void);
+void sim_swap_start(void);
+void sim_swap_stop(void);
 void sim_locks_reset(void);
 
 #endif

@@ -4,7 +4,9 @@
  * The program's address space is a window of pages that exist only in an array: its addresses are
  * numbers, never pointers. Every page is a hole, native (the program's own memory that nobody
  * manages), or managed (a page of a map, let through as far as the software TLB says). Tests reach
- * it with sim_load and sim_store, which trap into the `fault` hook as the hardware would.
+ * it with sim_load and sim_store, which trap into the `fault` hook as the hardware would. Files are
+ * arrays of pages and holes, shown by any number of mappings, native and managed, shared and
+ * private, and reached by reads and writes beside them.
  *
  * Addresses, as mach_copy_in and mach_copy_out and so the ioctls take them:
  *   below mach_task_size()   the simulated program; only [SIM_BASE, SIM_BASE + window) can be
@@ -18,7 +20,9 @@
  * The machine checks its own contract as it goes and ends the run through sim_fail when the code
  * above breaks it: locks (order, self-lock, held while waiting or leaving), waking a waiter that is
  * not armed, opening an incomplete frame or more than the span allows, writing a frame that is
- * open, a span that does not stand where it says, destroying a map that is still in use.
+ * open, a span that does not stand where it says, destroying a map that is still in use, half a huge
+ * page, reading contents that are gone, changing a file's pages while a managed mapping shows them,
+ * a swap slot freed twice or never.
  */
 #ifndef UF_SIM_H
 #define UF_SIM_H
@@ -55,6 +59,8 @@ struct sim_config {
 	unsigned signal;     /* a waiting trap is ended by a signal */
 	unsigned stutter;    /* mach_frames_copy reads nothing although it could */
 	unsigned nomem;	     /* a call that may fail with -ENOMEM does */
+	unsigned swap_eio;   /* a page cannot be read back from swap, this time */
+	uint64_t swap;	     /* slots of the swap store; 0: there is none */
 	uint64_t max_points; /* a run of more scheduling points is a livelock; 0: no limit */
 	bool may_ptrace;
 
@@ -75,6 +81,7 @@ void sim_stop(void);
 struct sim_left {
 	unsigned maps;	   /* maps never destroyed */
 	unsigned notifies; /* notifications never destroyed */
+	unsigned slots;	   /* swap slots never freed */
 };
 void sim_left(struct sim_left *left);
 
@@ -150,6 +157,38 @@ void sim_mmap_kind(uint64_t addr, uint64_t len, const struct mach_vma *like);
 void sim_mprotect(uint64_t addr, uint64_t len, uint32_t prot);
 void sim_munmap(uint64_t addr, uint64_t len);
 void sim_zap(uint64_t addr, uint64_t len);
+
+/* ---- Files ----------------------------------------------------------------------------------- */
+
+struct sim_file;
+
+/*
+ * A file of some pages, all holes, which can grow to `most`; page_shift 12 or 21. It lives until the
+ * world stops. Its descriptor is for mach_mmap_over; dev and ino are as in struct mach_vma.
+ */
+struct sim_file *sim_file_new(enum mach_vma_kind kind, uint64_t size, uint64_t most,
+			      uint32_t page_shift);
+int sim_file_fd(const struct sim_file *file);
+void sim_file_id(const struct sim_file *file, uint64_t *dev, uint64_t *ino);
+uint64_t sim_file_size(const struct sim_file *file);
+/* Sealed: no hole can be made. Room: most pages with contents it may have (a full tmpfs). */
+void sim_file_seal(struct sim_file *file);
+void sim_file_limit(struct sim_file *file, uint64_t pages);
+
+/* A native mapping of it, as mmap. */
+void sim_mmap_file(uint64_t addr, uint64_t len, uint32_t prot, bool shared, struct sim_file *file,
+		   uint64_t page);
+/* As pread, pwrite of one page, by somebody who maps nothing. False: past the end, or no room. */
+bool sim_file_read(struct sim_file *file, uint64_t page, uint64_t *words);
+bool sim_file_write(struct sim_file *file, uint64_t page, const uint64_t *words);
+/* As ftruncate and fallocate: what the host does when the mm has closed the pages. */
+int sim_file_truncate(struct sim_file *file, uint64_t size);
+int sim_file_punch(struct sim_file *file, uint64_t page, uint64_t n);
+/* Its contents, NULL for a hole. Valid until the next scheduling point. */
+const uint64_t *sim_file_peek(struct sim_file *file, uint64_t page);
+
+/* Of slots of the swap store in use. */
+uint64_t sim_swap_used(void);
 
 /* What the TLB lets through now, for any page (native: its protection, hole: 0). */
 uint32_t sim_tlb(uint64_t addr);

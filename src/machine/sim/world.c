@@ -47,19 +47,25 @@ void sim_page_unlock(struct sim_page *p)
 	atomic_store_explicit(&p->lock, 0, memory_order_release);
 }
 
-struct sim_frame *sim_frame_new(void)
+struct sim_frame *sim_frames_new(uint64_t n)
 {
-	struct sim_frame *f = calloc(1, sizeof(*f));
+	struct sim_frame *f = calloc(n, sizeof(*f));
 
 	if (!f)
 		sim_fail("out of memory");
-	f->complete = true;
+	for (uint64_t i = 0; i < n; i++)
+		f[i].complete = true;
 	return f;
 }
 
-void sim_page_clear(struct sim_page *p)
+static void page_clear(struct sim_page *p, bool leaves)
 {
 	sim_page_lock(p);
+	if (sim_in_place(p) && !leaves) {
+		sim_files_lock();
+		sim_file_unmap(p);
+		sim_files_unlock();
+	}
 	if (p->kind == SIM_MANAGED)
 		p->map->where[p->index] = 0;
 	free(p->native);
@@ -68,6 +74,16 @@ void sim_page_clear(struct sim_page *p)
 	p->tlb = 0;
 	p->kind = SIM_HOLE;
 	sim_page_unlock(p);
+}
+
+void sim_page_clear(struct sim_page *p)
+{
+	page_clear(p, false);
+}
+
+void sim_page_leave(struct sim_page *p)
+{
+	page_clear(p, true);
 }
 
 void sim_world_start(void)
@@ -104,7 +120,10 @@ void sim_mmap_kind(uint64_t addr, uint64_t len, const struct mach_vma *like)
 void sim_mmap(uint64_t addr, uint64_t len, uint32_t prot)
 {
 	sim_mmap_kind(addr, len,
-		      &(struct mach_vma){.prot = prot, .kind = MACH_VMA_ANON, .maywrite = true});
+		      &(struct mach_vma){.prot = prot,
+					 .kind = MACH_VMA_ANON,
+					 .maywrite = true,
+					 .page_shift = UF_PAGE_SHIFT});
 }
 
 static void protect_page(struct sim_page *p, const void *prot)
@@ -138,8 +157,11 @@ static void zap_page(struct sim_page *p, const void *arg)
 	(void)arg;
 	sim_page_lock(p);
 	if (p->kind == SIM_NATIVE) {
+		sim_files_lock();
 		free(p->native);
 		p->native = NULL;
+		p->mapped = false;
+		sim_files_unlock();
 	}
 	sim_page_unlock(p);
 }
@@ -197,6 +219,11 @@ const uint64_t *sim_peek(uint64_t addr)
 
 	if (!p || p->kind == SIM_HOLE)
 		return NULL;
+	if (sim_in_place(p)) {
+		const struct sim_frame *f = sim_file_shown(p);
+
+		return f ? f->word : NULL;
+	}
 	if (p->kind == SIM_NATIVE)
 		return p->native ? p->native->word : NULL;
 	if (p->map->aside[p->index])
@@ -235,6 +262,7 @@ static const struct mach_vma special = {.kind = MACH_VMA_SPECIAL};
 struct look {
 	enum sim_page_kind kind;
 	struct mach_vma vma;
+	uint64_t file_page;
 };
 
 static struct look look_at(uint64_t i)
@@ -245,14 +273,18 @@ static struct look look_at(uint64_t i)
 	sim_page_lock(p);
 	look.kind = p->kind;
 	look.vma = p->kind == SIM_NATIVE ? p->vma : special;
+	look.file_page = p->kind == SIM_NATIVE && p->file ? p->file_page : 0;
 	sim_page_unlock(p);
 	return look;
 }
 
-static bool same_vma(const struct look *a, uint64_t i)
+/* Is page i of the window of the same mapping as page `from`, of which a was found? */
+static bool same_vma(const struct look *a, uint64_t from, uint64_t i)
 {
 	struct look b = look_at(i);
 
+	if (a->vma.ino != b.vma.ino || (a->vma.ino && a->file_page + i != b.file_page + from))
+		return false;
 	return a->kind == b.kind && a->vma.prot == b.vma.prot && a->vma.kind == b.vma.kind &&
 	       a->vma.shared == b.vma.shared && a->vma.maywrite == b.vma.maywrite &&
 	       a->vma.growsdown == b.vma.growsdown;
@@ -260,7 +292,7 @@ static bool same_vma(const struct look *a, uint64_t i)
 
 int mach_vma_next(uint64_t addr, struct mach_vma *vma)
 {
-	uint64_t i = addr < SIM_BASE ? 0 : (addr - SIM_BASE) / UF_PAGE_SIZE, last;
+	uint64_t i = addr < SIM_BASE ? 0 : (addr - SIM_BASE) / UF_PAGE_SIZE, first, last;
 	struct look here;
 
 	sim_point();
@@ -269,12 +301,14 @@ int mach_vma_next(uint64_t addr, struct mach_vma *vma)
 	if (i >= sim_config.pages)
 		return -ENOENT;
 	here = look_at(i);
-	for (last = i + 1; last < sim_config.pages && same_vma(&here, last); last++)
+	for (last = i + 1; last < sim_config.pages && same_vma(&here, i, last); last++)
 		;
-	while (i > 0 && same_vma(&here, i - 1))
-		i--;
+	first = i;
+	while (first > 0 && same_vma(&here, i, first - 1))
+		first--;
 	*vma = here.vma;
-	vma->start = SIM_BASE + i * UF_PAGE_SIZE;
+	vma->file_page = here.file_page - (here.vma.ino ? i - first : 0);
+	vma->start = SIM_BASE + first * UF_PAGE_SIZE;
 	vma->end = SIM_BASE + last * UF_PAGE_SIZE;
 	return 0;
 }
@@ -289,9 +323,9 @@ int mach_munmap(uint64_t addr, uint64_t len)
 
 int mach_mmap_over(uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off)
 {
-	struct mach_vma like = {.prot = (uint32_t)prot, .maywrite = true};
+	struct mach_vma like = {
+		.prot = (uint32_t)prot, .maywrite = true, .page_shift = UF_PAGE_SHIFT};
 
-	(void)off;
 	if (!(flags & MAP_FIXED))
 		sim_fail("mach_mmap_over without MAP_FIXED");
 	if (sim_no_memory())
@@ -299,11 +333,13 @@ int mach_mmap_over(uint64_t addr, uint64_t len, int prot, int flags, int fd, uin
 	like.shared = flags & MAP_SHARED;
 	if (flags & MAP_ANONYMOUS)
 		like.kind = like.shared ? MACH_VMA_SHMEM : MACH_VMA_ANON;
-	else if (fd < 0)
+	else if (!sim_file_of_fd(fd))
 		return -EBADF;
+	if (flags & MAP_ANONYMOUS)
+		sim_mmap_kind(addr, len, &like);
 	else
-		like.kind = MACH_VMA_FILE;
-	sim_mmap_kind(addr, len, &like);
+		sim_mmap_file(addr, len, like.prot, like.shared, sim_file_of_fd(fd),
+			      off / UF_PAGE_SIZE);
 	return 0;
 }
 
