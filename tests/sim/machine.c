@@ -9,21 +9,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "machine/sim/sim.h"
+#include "machine-parts.h"
 
-#define CHECK(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			sim_fail("%s:%d: %s", __FILE__, __LINE__, #cond);                          \
-	} while (0)
+struct sim_config config;
 
-#define PAGE(n) (SIM_BASE + (n)*UF_PAGE_SIZE)
-
-static struct sim_config config;
-
-static void start(enum sim_mode mode, uint64_t seed)
+void start(enum sim_mode mode, uint64_t seed)
 {
-	config = (struct sim_config){.mode = mode, .seed = seed, .pages = 64};
+	config = (struct sim_config){.mode = mode, .seed = seed, .pages = 2048, .swap = 2};
 	config.max_points = 1000000;
 }
 
@@ -408,8 +400,7 @@ static void spin(void *arg)
 		mach_relax();
 }
 
-/* The misuse must end the process with status 1 and these words. */
-static void expect_failure(void (*fn)(void *), const char *words)
+void expect_failure(void (*fn)(void *), const char *words)
 {
 	char text[4096];
 	size_t n = 0;
@@ -498,6 +489,7 @@ int main(int argc, char **argv)
 	test_waiting();
 	test_maps();
 	test_misuse();
+	test_files();
 	test_threads();
 	return 0;
 }

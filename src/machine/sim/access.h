@@ -4,7 +4,8 @@
 
 #include "machine/sim/sim.h"
 
-/* Read len bytes of the program's memory, or of the arena, as far as the TLB lets through right now. False: not all of it. */
+/* Read len bytes of the program's memory, or of the arena, as far as the TLB lets through right
+ * now. False: not all of it. */
 bool sim_read_now(uint64_t src, void *dst, size_t len);
 
 #endif

@@ -251,7 +251,8 @@ void sim_page_show_file(struct sim_page *p, const struct mach_vma *like, struct 
 void sim_mmap_file(uint64_t addr, uint64_t len, uint32_t prot, bool shared, struct sim_file *file,
 		   uint64_t page)
 {
-	struct mach_vma like = {.prot = prot, .kind = file->kind, .shared = shared, .maywrite = true};
+	struct mach_vma like = {
+		.prot = prot, .kind = file->kind, .shared = shared, .maywrite = true};
 
 	sim_point();
 	like.page_shift = file->granule == 1 ? UF_PAGE_SHIFT : 21;
@@ -335,7 +336,8 @@ static void unmap_page(struct place at, const struct sim_file *file, uint64_t pa
 		*at.mapped = false;
 }
 
-/* The host takes the pages out of its tables; private copies only when the file ends before them. */
+/* The host takes the pages out of its tables; private copies only when the file ends before them.
+ */
 static void unmap_pages(struct sim_file *file, uint64_t page, uint64_t n, bool private_too)
 {
 	for (uint64_t i = 0; i < sim_config.pages; i++) {

@@ -261,7 +261,8 @@ int mach_frames_move(const struct mach_span *dst, uint64_t dpage, const struct m
 		for (uint64_t k = 0; k < to->granule; k++) {
 			sim_files_lock();
 			if (contents(from, spage + i + k))
-				memcpy(f[k].word, contents(from, spage + i + k)->word, UF_PAGE_SIZE);
+				memcpy(f[k].word, contents(from, spage + i + k)->word,
+				       UF_PAGE_SIZE);
 			sim_files_unlock();
 			if (k % STRIDE == 0)
 				sim_point();

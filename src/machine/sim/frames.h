@@ -5,8 +5,8 @@
 #include "machine/sim/world.h"
 
 /*
- * Fails the run unless pages [page, page + n) are of the map, whole granules, closed, and stand where
- * the span says, if it says anything.
+ * Fails the run unless pages [page, page + n) are of the map, whole granules, closed, and stand
+ * where the span says, if it says anything.
  */
 struct sim_map *sim_closed_pages(const struct mach_span *span, uint64_t page, uint64_t n);
 /* The same for one page of FRAMES, which then may be written. */

@@ -187,7 +187,8 @@ void mach_map_destroy(struct mach_map *map)
 }
 
 /* Does the native page show what the map is to take over? */
-static bool of_file(struct sim_page *p, const struct sim_file *file, uint64_t file_page, bool shared)
+static bool of_file(struct sim_page *p, const struct sim_file *file, uint64_t file_page,
+		    bool shared)
 {
 	bool ok;
 
@@ -252,9 +253,8 @@ int mach_map_extend(struct mach_map *map, const struct mach_map *like, uint64_t 
 		sim_fail("a map of frames is extended as one of a file");
 	if (first % old->granule || addr / UF_PAGE_SIZE % old->granule || npages % old->granule)
 		sim_fail("extended by half a huge page");
-	m = sim_no_memory()
-		    ? NULL
-		    : map_new(map, npages, old->kind, old->file, old->file_page + first);
+	m = sim_no_memory() ? NULL
+			    : map_new(map, npages, old->kind, old->file, old->file_page + first);
 	if (!m)
 		return -ENOMEM;
 	for (uint64_t i = 0; i < npages; i++) {
@@ -285,8 +285,7 @@ int mach_map_move(const struct mach_span *from, uint64_t to, bool keep)
 
 	(void)keep; /* nothing lands anywhere on its own */
 	sim_point();
-	if (from->first % m->granule || from->npages % m->granule ||
-	    to / UF_PAGE_SIZE % m->granule)
+	if (from->first % m->granule || from->npages % m->granule || to / UF_PAGE_SIZE % m->granule)
 		sim_fail("half a huge page is moved");
 	/* A move that is undone goes back into the hole it left: there is room. */
 	if (sim_is_mapped(to) && sim_no_memory())
@@ -305,7 +304,8 @@ int mach_map_move(const struct mach_span *from, uint64_t to, bool keep)
 
 /* ---- The TLB -------------------------------------------------------------------------------- */
 
-/* A page of a file is complete as soon as it is there; the host makes what is not, up to its end. */
+/* A page of a file is complete as soon as it is there; the host makes what is not, up to its end.
+ */
 static bool complete(struct sim_map *m, uint64_t page)
 {
 	bool ok;

@@ -20,9 +20,9 @@
  * The machine checks its own contract as it goes and ends the run through sim_fail when the code
  * above breaks it: locks (order, self-lock, held while waiting or leaving), waking a waiter that is
  * not armed, opening an incomplete frame or more than the span allows, writing a frame that is
- * open, a span that does not stand where it says, destroying a map that is still in use, half a huge
- * page, reading contents that are gone, changing a file's pages while a managed mapping shows them,
- * a swap slot freed twice or never.
+ * open, a span that does not stand where it says, destroying a map that is still in use, half a
+ * huge page, reading contents that are gone, changing a file's pages while a managed mapping shows
+ * them, a swap slot freed twice or never.
  */
 #ifndef UF_SIM_H
 #define UF_SIM_H
@@ -163,8 +163,8 @@ void sim_zap(uint64_t addr, uint64_t len);
 struct sim_file;
 
 /*
- * A file of some pages, all holes, which can grow to `most`; page_shift 12 or 21. It lives until the
- * world stops. Its descriptor is for mach_mmap_over; dev and ino are as in struct mach_vma.
+ * A file of some pages, all holes, which can grow to `most`; page_shift 12 or 21. It lives until
+ * the world stops. Its descriptor is for mach_mmap_over; dev and ino are as in struct mach_vma.
  */
 struct sim_file *sim_file_new(enum mach_vma_kind kind, uint64_t size, uint64_t most,
 			      uint32_t page_shift);

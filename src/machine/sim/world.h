@@ -16,8 +16,8 @@ struct sim_frame {
 };
 
 /*
- * A file of the program. Its pages come and go in granules: one page, or a huge one's 512, which are
- * one array of frames. NULL is a hole.
+ * A file of the program. Its pages come and go in granules: one page, or a huge one's 512, which
+ * are one array of frames. NULL is a hole.
  */
 struct sim_file {
 	enum mach_vma_kind kind;
@@ -58,10 +58,10 @@ struct sim_page {
 	struct sim_frame *native; /* native: contents, or NULL; of a granule, at its first page */
 	struct sim_file *file;	  /* native: a mapping of this file */
 	uint64_t file_page;
-	bool mapped;		  /* native, of a file: the host has a page in its table */
-	uint32_t tlb;		  /* managed */
-	struct sim_map *map;	  /* managed */
-	uint64_t index;		  /* managed: page of the map */
+	bool mapped;	     /* native, of a file: the host has a page in its table */
+	uint32_t tlb;	     /* managed */
+	struct sim_map *map; /* managed */
+	uint64_t index;	     /* managed: page of the map */
 };
 
 extern struct sim_page *sim_pages;
@@ -111,7 +111,8 @@ void sim_file_put(struct sim_file *file, uint64_t page, struct sim_frame *frames
 /* Is there a page, and may there be one? */
 struct sim_frame *sim_file_at(const struct sim_file *file, uint64_t page);
 bool sim_file_has_room(const struct sim_file *file);
-/* Fails the run when one of the pages can be accessed in a managed mapping, private copies aside. */
+/* Fails the run when one of the pages can be accessed in a managed mapping, private copies aside.
+ */
 void sim_file_must_be_closed(const struct sim_file *file, uint64_t page, uint64_t n);
 
 /* The file that a descriptor, or a map, is of; NULL: none. */
