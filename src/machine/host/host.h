@@ -79,6 +79,11 @@ bool host_owns(uint64_t addr, uint64_t len);
 bool host_owns_fd(int fd);
 /* The lowest number hidden descriptors may have; they stay above it. */
 int host_fd_floor(void);
+/* Move fd above the floor, close-on-exec, and remember that it is ours. The new number. */
+int host_hide_fd(int fd);
+/* As host_hide_fd with a duplicate; the original stays. */
+int host_hide_dup(int fd);
+void host_close_hidden(int fd);
 
 /* In the child after fork: managed ranges are closed for good, hidden state is made the child's. */
 void host_after_fork_child(void);

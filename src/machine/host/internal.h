@@ -56,11 +56,6 @@ int host_arena_map(uint64_t addr, uint64_t len);
 
 /* ---- fd.c ---- */
 
-/* Move fd above the floor, close-on-exec, and remember that it is ours. The new number. */
-int host_hide_fd(int fd);
-/* As host_hide_fd with a duplicate; the original stays. */
-int host_hide_dup(int fd);
-void host_close_hidden(int fd);
 void host_close_all_hidden(void);
 /* The whole of a small file, zero-terminated: its length, or a negative errno. */
 long host_read_file(const char *path, char *buf, size_t size);
