@@ -2,149 +2,10 @@
  * aside.c - what stood in a range before it was adopted, moved out of the way and drawn in page by
  * page when it is touched.
  */
-#include <linux/fs.h>
-
 #include "machine/host/internal.h"
-
-#ifndef PAGEMAP_SCAN
-struct page_region {
-	uint64_t start, end, categories;
-};
-struct pm_scan_arg {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-#define PAGEMAP_SCAN	_IOWR('f', 16, struct pm_scan_arg)
-#define PAGE_IS_PRESENT (1 << 3)
-#define PAGE_IS_SWAPPED (1 << 4)
-#endif
-
-#define REGIONS	    8
-#define PAGEMAP_RUN 64
 
 /* A page table's worth. */
 #define ASIDE_BLOCK_MIN 512
-/* Bits 62 and 63 of a pagemap word: swapped, present. */
-#define PM_HERE (3ull << 62)
-
-/* Descriptor of /proc/self/pagemap plus 1; 0: not opened yet; negative: cannot be. */
-static _Atomic int pagemap;
-static _Atomic bool no_scan;
-
-static int pagemap_fd(void)
-{
-	int fd = atomic_load(&pagemap), none = 0;
-
-	if (fd != 0)
-		return fd < 0 ? fd : fd - 1;
-	fd = host_hide_fd(sys_open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
-	if (!atomic_compare_exchange_strong(&pagemap, &none, fd < 0 ? fd : fd + 1)) {
-		host_close_hidden(fd);
-		return pagemap_fd();
-	}
-	return fd;
-}
-
-void aside_after_fork(void)
-{
-	atomic_store(&pagemap, 0);
-}
-
-/*
- * Stretches of [addr, addr + len) that have pages, at most `max` and at most `pages` pages; *walked
- * is how far the search came. Negative errno when the host cannot say.
- */
-static long scan(uint64_t addr, uint64_t len, struct page_region *out, uint64_t max, uint64_t pages,
-		 uint64_t *walked)
-{
-	struct pm_scan_arg arg = {
-		.size = sizeof(arg),
-		.start = addr,
-		.end = addr + len,
-		.vec = (uint64_t)out,
-		.vec_len = max,
-		.max_pages = pages,
-		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-	};
-	long n;
-
-	if (atomic_load_explicit(&no_scan, memory_order_relaxed))
-		return -ENOTTY;
-	n = sys_ioctl(pagemap_fd(), PAGEMAP_SCAN, &arg);
-	if (n == -ENOTTY || n == -EBADF)
-		atomic_store(&no_scan, true);
-	*walked = arg.walk_end;
-	return n;
-}
-
-/* Bits of at most PAGEMAP_RUN pages from pagemap words, or from mincore where there is no /proc. */
-static uint64_t read_run(uint64_t addr, uint64_t n)
-{
-	uint64_t words[PAGEMAP_RUN], bits = 0;
-	uint8_t core[PAGEMAP_RUN];
-	int fd = pagemap_fd();
-
-	if (fd >= 0 && sys_pread(fd, words, n * 8, (addr >> UF_PAGE_SHIFT) * 8) == (long)(n * 8)) {
-		for (uint64_t i = 0; i < n; i++)
-			bits |= (uint64_t)((words[i] & PM_HERE) != 0) << i;
-	} else if (sys_mincore(addr, n << UF_PAGE_SHIFT, core) == 0) {
-		for (uint64_t i = 0; i < n; i++)
-			bits |= (uint64_t)(core[i] & 1) << i;
-	} else {
-		bits = n < 64 ? (1ull << n) - 1 : ~0ull;
-	}
-	return bits;
-}
-
-bool aside_populated(uint64_t addr, uint64_t len)
-{
-	struct page_region first;
-	uint64_t walked, npages = len >> UF_PAGE_SHIFT;
-	long n = scan(addr, len, &first, 1, 1, &walked);
-
-	if (n >= 0)
-		return n > 0;
-	for (uint64_t i = 0; i < npages; i += PAGEMAP_RUN) {
-		uint64_t run = npages - i < PAGEMAP_RUN ? npages - i : PAGEMAP_RUN;
-
-		if (read_run(addr + (i << UF_PAGE_SHIFT), run) != 0)
-			return true;
-	}
-	return false;
-}
-
-static void query_runs(uint64_t addr, uint64_t n, uint64_t *bits)
-{
-	for (uint64_t i = 0; i < n; i += PAGEMAP_RUN) {
-		uint64_t run = n - i < PAGEMAP_RUN ? n - i : PAGEMAP_RUN;
-
-		bits[i / 64] = read_run(addr + (i << UF_PAGE_SHIFT), run);
-	}
-}
-
-static bool query_scan(uint64_t addr, uint64_t n, uint64_t *bits)
-{
-	struct page_region found[REGIONS];
-	uint64_t at = addr, end = addr + (n << UF_PAGE_SHIFT);
-
-	while (at < end) {
-		uint64_t walked = end;
-		long got = scan(at, end - at, found, REGIONS, 0, &walked);
-
-		if (got < 0)
-			return false;
-		for (long r = 0; r < got; r++) {
-			uint64_t i = (found[r].start - addr) >> UF_PAGE_SHIFT;
-			uint64_t last = (found[r].end - addr) >> UF_PAGE_SHIFT;
-
-			for (; i < last; i++)
-				bits[i / 64] |= 1ull << (i % 64);
-		}
-		at = got < REGIONS ? end : walked;
-	}
-	return true;
-}
 
 static bool settled(const struct host_map *hm, uint64_t page)
 {
@@ -159,10 +20,7 @@ void mach_aside_query(struct mach_map *map, uint64_t page, uint64_t n, uint64_t 
 	memset(bits, 0, (n + 63) / 64 * 8);
 	if (!hm->settled || atomic_load(&hm->unsettled) == 0)
 		return;
-	if (!query_scan(hm->aside + (page << UF_PAGE_SHIFT), n, bits)) {
-		memset(bits, 0, (n + 63) / 64 * 8);
-		query_runs(hm->aside + (page << UF_PAGE_SHIFT), n, bits);
-	}
+	pagemap_query(hm->aside + (page << UF_PAGE_SHIFT), n, PAGEMAP_HERE, bits);
 	/* Settled pages count whatever the host says: the range may be gone, or anybody's, by now.
 	 */
 	for (uint64_t i = 0; i < n; i++) {

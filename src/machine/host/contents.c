@@ -1,4 +1,5 @@
-/* contents.c - mach_frames_*: where the contents of a map's pages are, and who does what with them. */
+/* contents.c - mach_frames_*: where the contents of a map's pages are, and who does what with them.
+ */
 #include "machine/host/internal.h"
 
 long mach_frames_copy(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)

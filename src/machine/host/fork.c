@@ -85,7 +85,7 @@ void host_after_fork_child(void)
 	host_close_all_hidden();
 	host_arena_map(host.arena_addr, host.arena_len);
 	frames_after_fork();
-	aside_after_fork();
+	pagemap_after_fork();
 	vma_after_fork();
 	wait_after_fork();
 	signal_after_fork();

@@ -447,8 +447,8 @@ static char *alias_of(const struct mach_map *map, struct window *w, uint64_t pag
 	return (char *)addr;
 }
 
-static long copy_run(const struct mach_map *map, struct window *w, uint64_t page, uint64_t n, bool warm,
-		     uint64_t src)
+static long copy_run(const struct mach_map *map, struct window *w, uint64_t page, uint64_t n,
+		     bool warm, uint64_t src)
 {
 	uint64_t bit = map->extent - w->start + page, len = n << UF_PAGE_SHIFT;
 	uint64_t off = (map->extent + page) << UF_PAGE_SHIFT;

@@ -1,18 +1,34 @@
 /*
  * internal.h - what the files of the host machine share.
  *
- *   init.c      start-up, arena, configuration      signal.c   the trap handler, the program's
- * SIGSEGV fd.c        hidden descriptors, small reads     wait.c     waiting, waking, time,
- * entering frames.c    extents and contents of pages       notify.c   the descriptor a reader polls
- *   registry.c  which map stands where              vma.c      what the host has mapped
- *   map.c       adopt, move, destroy                altstack.c alternate stacks
- *   inplace.c   mappings that stay where they are   contents.c mach_frames_*
- *   aside.c     earlier contents                    fork.c     the child after fork
- *   tlb.c       TLB bytes, budget, eviction         probe.c    what works here
- *   trap_*.c    how a page is closed and opened     lock.c     futex locks
+ *   init.c      start-up, arena, configuration
+ *   signal.c    the trap handler, the program's SIGSEGV
+ *   fd.c        hidden descriptors, small reads
+ *   wait.c      waiting, waking, time, entering
+ *   notify.c    the descriptor a reader polls
+ *   registry.c  which map stands where
+ *   map.c       adopt, move, destroy
+ *   aside.c     earlier contents of what was adopted
+ *   inplace.c   maps that stay where they are: the program's mappings of files
+ *   file.c      the files they show: which, how long, what is in them
+ *   find.c      a descriptor of a file that is mapped
+ *   fill.c      making pages of a file, and private copies
+ *   hugetlb.c   which huge pages a file has
+ *   frames.c    extents of frames
+ *   contents.c  mach_frames_*: the contents of a page, wherever they are
+ *   swap.c      where pages go that leave memory
+ *   tlb.c       TLB bytes, budget, eviction
+ *   trap_*.c    how a page is closed and opened
+ *   vma.c       what the host has mapped
+ *   pagemap.c   which pages the host has in a range
+ *   altstack.c  alternate stacks
+ *   fork.c      the child after fork
+ *   probe.c     what works here
+ *   lock.c      futex locks
  *
- * Lock order: (the mm's locks) -> registry lock -> a map's TLB lock -> frames lock -> arena lock.
- * Whoever holds a map's TLB lock and needs the registry lets go of the former first.
+ * Lock order: (the mm's locks) -> registry lock -> a map's TLB lock -> frames lock -> arena lock;
+ * and (the mm's locks) -> a file's group lock -> the files' lock -> arena lock. Whoever holds a
+ * map's TLB lock and needs the registry lets go of the former first.
  */
 #ifndef UF_HOST_INTERNAL_H
 #define UF_HOST_INTERNAL_H
@@ -151,14 +167,24 @@ uint64_t frames_idle(void);
 
 /* ---- aside.c ---- */
 
-/* Is anything populated in [addr, addr + len)? own: does it touch an aside range? */
+/* Does [addr, addr + len) touch an aside range? */
 bool aside_own(uint64_t addr, uint64_t len);
-bool aside_populated(uint64_t addr, uint64_t len);
 /* Note that what stood in the map's range now stands at addr, and cannot be read there yet. */
 void aside_begin(struct mach_map *map, struct host_map *hm, uint64_t addr,
 		 _Atomic uint64_t *settled);
 void aside_release(struct mach_map *map, struct host_map *hm);
-void aside_after_fork(void);
+
+/* ---- pagemap.c ---- */
+
+enum pagemap_what {
+	PAGEMAP_HERE,	/* the host has a page there, in memory or in swap */
+	PAGEMAP_PRIVATE /* ... which is no file's, but the mapping's own */
+};
+/* Set bit i of bits[] where page i of the n from addr on is such. */
+void pagemap_query(uint64_t addr, uint64_t n, enum pagemap_what what, uint64_t *bits);
+/* Has the host any page in [addr, addr + len)? */
+bool pagemap_any(uint64_t addr, uint64_t len);
+void pagemap_after_fork(void);
 
 /* ---- tlb.c ---- */
 

@@ -123,7 +123,7 @@ int mach_map_adopt(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_
 		return -ENOMEM;
 	sys_munlock(addr, len);
 	err = sys_mprotect(addr, len, PROT_NONE);
-	if (err == 0 && aside_populated(addr, len))
+	if (err == 0 && pagemap_any(addr, len))
 		err = move_aside(map, hm, addr);
 	if (err == 0) {
 		err = map_over(map, addr);
