@@ -177,7 +177,8 @@ bool memory_map(struct memory *m, unsigned kind, size_t units)
 
 void memory_unmap(struct memory *m)
 {
-	munmap(m->p, m->len);
+	if (m->p)
+		munmap(m->p, m->len);
 	if (m->view && m->view != MAP_FAILED)
 		munmap(m->view, m->len);
 	if (m->file >= 0)
@@ -237,15 +238,10 @@ int each(unsigned set, size_t units, void (*check)(struct memory *m))
 
 char *source(const struct memory *m, size_t units, int byte)
 {
-	static char *p;
-	static size_t len;
+	static _Alignas(4096) char pages[4 * HUGE_PG];
 
-	if (p)
-		munmap(p, len);
-	len = units * m->unit;
-	p = mmap(NULL, len, PROT, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	CHECK(p != MAP_FAILED);
-	return memset(p, byte, len);
+	CHECK(units * m->unit <= sizeof pages);
+	return memset(pages, byte, units * m->unit);
 }
 
 bool cached(const struct memory *m, size_t index)

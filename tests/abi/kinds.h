@@ -41,7 +41,11 @@ struct memory {
 	unsigned kind;
 	size_t unit; /* the size of its pages */
 	size_t len;
-	char *p; /* the mapping under test, with unmapped pages on either side */
+	/*
+	 * The mapping under test, with unmapped pages on either side. A test that unmaps or moves
+	 * it writes NULL here: something else may be at that place by the time it ends.
+	 */
+	char *p;
 	/* The same pages of the file, mapped shared and left alone by userfaultfd; or NULL. */
 	char *view;
 	int file; /* or -1 */
@@ -60,7 +64,7 @@ struct memory memory_of(unsigned kind, size_t units);
 
 /* A name in a directory on a file system of disks, and an open file there that has no name. */
 int regular_file(void);
-/* Good as a source for so many pages of this memory, filled with this byte. */
+/* Good as a source for so many pages (up to 4) of this memory, filled with this byte. */
 char *source(const struct memory *m, size_t units, int byte);
 /*
  * Whether the page cache has this page, without making one. The answer no punches a hole into a

@@ -6,9 +6,11 @@ static void check(struct memory *m)
 {
 	int fd = uffd_open(0);
 	size_t u = m->unit;
-	char *anon = source(m, 2, 1);
+	struct memory anon;
+
+	CHECK(memory_map(&anon, ANON, 2 * u / PG));
 	/* Aligned to the unit, so that nothing but the kind is wrong. */
-	char *src = (char *)(((uintptr_t)anon + u - 1) & -u);
+	char *src = memset((char *)(((uintptr_t)anon.p + u - 1) & -u), 1, u);
 
 	REGISTERS(fd, m, MISSING);
 	EQ(reg(fd, src, u, MISSING), 0);
@@ -23,6 +25,7 @@ static void check(struct memory *m)
 	EQ(state(m->p + u), 0);
 	CHECK(quiet(fd));
 	close(fd);
+	memory_unmap(&anon);
 }
 
 int main(void)

@@ -32,7 +32,8 @@ static void check(struct memory *m)
 	EQ(m->view[u], 0);
 	CHECK(quiet(fd));
 	close(fd);
-	munmap(m->p, m->len);
+	EQ(munmap(m->p, m->len), 0);
+	m->p = NULL;
 	m->len = 4 * u;
 }
 

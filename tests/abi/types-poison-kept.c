@@ -26,6 +26,7 @@ static void check(struct memory *m)
 	EQ(madvise(to.p, u, MADV_DONTNEED), 0);
 	to.p[0] = 1;
 	memory_unmap(&to);
+	m->p = NULL;
 }
 
 int main(void)

@@ -47,7 +47,7 @@ static void check(struct memory *m)
 	/* A memfd that is sealed against writing. */
 	EQ(munmap(m->p, m->len), 0);
 	EQ(munmap(m->view, m->len), 0);
-	m->view = NULL;
+	m->p = m->view = NULL;
 	EQ(fcntl(m->file, F_ADD_SEALS, F_SEAL_WRITE), 0);
 	refused(m->file, PROT_READ);
 }

@@ -13,6 +13,15 @@ static void check(struct memory *m)
 				REFUSED(reg_out(fd, m->p, m->len, modes), EINVAL);
 		EQ(unreg(fd, m->p, m->len), async ? 0 : EINVAL);
 		FAILS(copy(fd, m->p, page_of(1), PG, 0), ENOENT);
+		if (async) {
+			m->p[0] = m->p[PG] = 1;
+			EQ(reg(fd, m->p, m->len, WP), 0);
+			EQ(protect(fd, m->p, m->len, UFFDIO_WRITEPROTECT_MODE_WP), 0);
+			m->p[PG] = 2;
+			CHECK(pagemap(m->p) & PM_UFFD_WP);
+			EQ(pagemap(m->p + PG) & PM_UFFD_WP, 0);
+			CHECK(quiet(fd));
+		}
 		close(fd);
 	}
 }

@@ -28,7 +28,7 @@ int main(void)
 	struct memory m = {.kind = TMPFS, .unit = PG, .len = 8 * PG, .p = p};
 	REGISTERS(fd, &m, MISSING);
 	/* Room for four pages. */
-	PARTLY(copy(fd, p, source(&m, 6, 3), 6 * PG, 0), 4 * PG);
+	PARTLY(copy(fd, p, memset(map(6), 3, 6 * PG), 6 * PG, 0), 4 * PG);
 	FAILS(copy(fd, p + 4 * PG, source(&m, 1, 4), PG, 0), ENOMEM);
 	FAILS(zeropage(fd, p + 4 * PG, PG, 0), ENOMEM);
 	reader(&t, p + 5 * PG);
