@@ -160,6 +160,8 @@ enum mach_vma_kind {
 	MACH_VMA_SHMEM,	  /* shared anonymous, memfd, tmpfs, SysV; shared or private */
 	MACH_VMA_HUGETLB,
 	MACH_VMA_FILE,	  /* a regular file */
+	MACH_VMA_GMEM,	  /* a guest_memfd of KVM */
+	MACH_VMA_SECRET,  /* memfd_secret */
 	MACH_VMA_SPECIAL, /* vdso, vvar, device memory, droppable, our own: never */
 };
 struct mach_vma {
@@ -169,6 +171,9 @@ struct mach_vma {
 	bool shared;
 	bool maywrite; /* false: a shared mapping that can never be made writable */
 	bool growsdown;
+	uint64_t dev, ino;  /* of the file, 0 without one */
+	uint64_t file_page; /* where in the file `start` is, in UF_PAGE_SIZE */
+	uint32_t page_shift; /* of HUGETLB, real or emulated; else UF_PAGE_SHIFT */
 };
 /* The first mapping that ends above addr; -ENOENT when there is none. */
 int mach_vma_next(uint64_t addr, struct mach_vma *vma);
@@ -181,15 +186,20 @@ int mach_munmap(uint64_t addr, uint64_t len);
 int mach_mmap_over(uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off);
 
 /* ---- Maps: a run of managed pages --------------------------------------------------------------
- * A map is one run of `npages` pages: an extent of frames (where their contents live, reached
- * through a hidden alias whatever the TLB says) and the TLB's state for each page. Frame i of the
- * map belongs to page i. A span says where a stretch of the map's pages stands in the program now:
+ * A map is one run of `npages` pages: where their contents live (an extent of frames, or a file of
+ * the program), and the TLB's state for each page. Frame i of the map belongs to page i. A span says where a stretch of the map's pages stands in the program now:
  * an area is one span; after mremap or splits a map is covered by several.
  */
+enum mach_map_kind {
+	MACH_MAP_FRAMES,  /* an extent of the machine's own; what stood there before is aside */
+	MACH_MAP_SHARED,  /* in place: the program's shared mapping of a file, whose pages it shows */
+	MACH_MAP_PRIVATE, /* in place: its private mapping of a file; the host copies on write */
+};
+
 struct mach_map {
 	uint64_t npages;
 	uint64_t extent; /* first page in the frames file (host), or of the frame array (sim) */
-	uint64_t alias;	 /* address of the hidden alias of frame 0 */
+	uint64_t alias;	 /* address of the hidden alias of frame 0; 0 for PRIVATE */
 	uint64_t aside;	 /* where earlier contents stand (address of page 0), or 0 */
 	uint64_t aside_pages;  /* how many pages of the aside range are still mapped there */
 	uint32_t tlb;	       /* arena reference: the machine's state per page */
@@ -197,6 +207,10 @@ struct mach_map {
 	uint64_t chunk_pages;  /* the machine's own granule */
 	struct mach_lock lock; /* innermost lock; the machine's */
 	uint32_t flags;	       /* the machine's own */
+	enum mach_map_kind kind;
+	uint32_t page_shift; /* the granule of opening and closing: 21 for real huge pages */
+	uint64_t file;	     /* the machine's own: which file SHARED and PRIVATE show */
+	uint64_t file_page;  /* the page of the file that page 0 shows */
 };
 
 struct mach_span {
@@ -215,6 +229,22 @@ struct mach_span {
  * write lock held. Errors: -ENOMEM; then nothing has changed.
  */
 int mach_map_adopt(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_t prot);
+
+/*
+ * Take over a mapping of a file in place: it stays where and what it is, with every page closed,
+ * and nothing of it is lost. vma describes the mapping; shared: MACH_MAP_SHARED. The same promise to
+ * other threads as mach_map_adopt. Errors: -ENOMEM; -EINVAL when this machine has no way to fill
+ * such a mapping; then nothing has changed.
+ */
+int mach_map_adopt_file(struct mach_map *map, uint64_t addr, uint64_t npages,
+			const struct mach_vma *vma);
+
+/*
+ * Make a new map in place at [addr, addr + npages pages), closed, replacing what is there: the file
+ * of `like`, from its page `first` on, which may lie beyond its end. Write lock held. -ENOMEM.
+ */
+int mach_map_extend(struct mach_map *map, const struct mach_map *like, uint64_t first,
+		    uint64_t addr, uint64_t npages);
 
 /* All pages of the map are gone from the program (unmapped): release extent, alias, aside. */
 void mach_map_destroy(struct mach_map *map);
@@ -244,18 +274,60 @@ int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint3
 void mach_tlb_limit(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot);
 
 /* ---- Frames ------------------------------------------------------------------------------------
- * Contents of pages. The caller sees to it that pages [page, page + n) are closed and that nobody
- * else writes them. copy takes from the program's memory and does not wait: it returns the number
- * of whole pages copied, or -EFAULT when not even the first could be read right now.
+ * Contents of pages, named by a span: those of a PRIVATE map can only be reached where the program
+ * has them. A span with addr 0 stands nowhere any more. The caller sees to it that pages
+ * [page, page + n) are closed and that nobody else writes them. On a map with large pages (page_shift)
+ * both are multiples of one.
+ *
+ * copy takes from the memory of this process, the program's included, and does not wait: it returns
+ * the number of whole pages copied, or, when not even the first could be, -EFAULT (the source cannot
+ * be read right now, or the page lies past the end of the file) or -ENOMEM. On SHARED it makes pages
+ * of the file, complete before a managed mapping of it can see them; on PRIVATE private copies.
  */
-long mach_frames_copy(struct mach_map *map, uint64_t page, uint64_t n, uint64_t src);
-void mach_frames_zero(struct mach_map *map, uint64_t page, uint64_t n);
-void mach_frames_move(struct mach_map *dst, uint64_t dpage, struct mach_map *src, uint64_t spage,
-		      uint64_t n);
-/* The contents are not needed any more; the next fill finds a warm frame or a hole, unspecified. */
-void mach_frames_drop(struct mach_map *map, uint64_t page, uint64_t n);
-/* Our own pointer to a frame, valid while the map lives. */
+long mach_frames_copy(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src);
+/* The same from memory of ours, which is always there. */
+long mach_frames_write(const struct mach_span *span, uint64_t page, uint64_t n, const void *buf);
+/* The same with zeroes; all or an error: -EFAULT (past the end of the file), -ENOMEM. */
+int mach_frames_zero(const struct mach_span *span, uint64_t page, uint64_t n);
+/* Takes the contents from src, which has nothing there afterwards. -ENOMEM, -EFAULT. */
+int mach_frames_move(const struct mach_span *dst, uint64_t dpage, const struct mach_span *src,
+		     uint64_t spage, uint64_t n);
+/*
+ * The contents are not needed any more: the next fill of FRAMES finds a warm frame or a hole,
+ * unspecified; PRIVATE shows the file again; the pages of SHARED stay in the file.
+ */
+void mach_frames_drop(const struct mach_span *span, uint64_t page, uint64_t n);
+/* The same for FRAMES, and the memory goes back to the system at once. */
+void mach_frames_give(const struct mach_span *span, uint64_t page, uint64_t n);
+/* Copy one page's contents to buf. -EFAULT: it has none. */
+int mach_frames_read(const struct mach_span *span, uint64_t page, void *buf);
+/* Our own pointer to a frame of FRAMES or SHARED, valid while the map lives. */
 void *mach_frame(struct mach_map *map, uint64_t page);
+
+/* ---- Files -------------------------------------------------------------------------------------
+ * What SHARED and PRIVATE maps show. Bit i of bits[] (n at most 512) stands for page + i.
+ */
+
+/* Which pages the file has contents for. Returns how many of the n lie before its end. */
+uint64_t mach_file_lookup(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits);
+/* Which pages the host has in the program's mapping, open or closed. */
+void mach_pages_mapped(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits);
+/* Which of them are the program's private copies. */
+void mach_pages_private(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits);
+/* Make a hole in the file (MADV_REMOVE). -EINVAL, -EPERM (sealed), -ENOMEM. Closed in our maps. */
+int mach_file_punch(const struct mach_span *span, uint64_t page, uint64_t n);
+/* Advice that is the host's affair, for its mapping of these pages, as madvise(2). */
+int mach_file_advise(const struct mach_span *span, uint64_t page, uint64_t n, int advice);
+
+/* ---- Swap --------------------------------------------------------------------------------------
+ * Where pages go that leave memory. out saves a closed page of FRAMES and names its slot (at least
+ * MACH_SWAP_FIRST); -ENOSPC when there is no store or it is full. in brings it back into the page's
+ * frame and frees the slot; -EIO: it could not be read, and the slot stays.
+ */
+#define MACH_SWAP_FIRST 2
+int mach_swap_out(const struct mach_span *span, uint64_t page, uint64_t *slot);
+int mach_swap_in(const struct mach_span *span, uint64_t page, uint64_t slot);
+void mach_swap_free(uint64_t slot);
 
 /* ---- Aside -------------------------------------------------------------------------------------
  * Earlier contents of an adopted range. query sets bit i of bits[] (n at most 512) where page + i

@@ -17,9 +17,19 @@ static const char *check_area(const struct mm_area *a, const struct mm_area *pre
 		return "an area reaches past its table";
 	if ((a->handler == 0) != (a->modes == 0))
 		return "an area has modes without a handler, or a handler without modes";
+	if ((a->start | a->end) & (mm_area_page_size(a) - 1))
+		return "an area cuts a large page";
 	if ((a->modes & MM_MODE_WP) && (a->modes & MM_MODE_RWP))
 		return "an area has both WP and RWP";
 	return NULL;
+}
+
+/* Not the same as the entry of the first base page of its large page? */
+static bool differs(const mm_entry *entries, uint64_t i, uint64_t group)
+{
+	const uint64_t low = ((uint64_t)1 << MM_VALUE_SHIFT) - 1;
+
+	return ((entries[i] ^ entries[i & ~(group - 1)]) & low) != 0;
 }
 
 static const char *check_entries(const struct mm_area *a)
@@ -41,6 +51,8 @@ static const char *check_entries(const struct mm_area *a)
 				wrong = "an entry is none of the kinds there are";
 			else if (mm_kind(e) == MM_PRESENT && mm_value(e) != base + i)
 				wrong = "a present entry names another page's frame";
+			else if (differs(entries, i, mm_area_group(a)))
+				wrong = "the entries of a large page differ";
 		}
 		mm_leaf_unlock(table, page);
 	}

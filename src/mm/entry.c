@@ -9,6 +9,7 @@ bool mm_entry_valid(mm_entry e)
 	case MM_EMPTY:
 		return e == 0;
 	case MM_PRESENT:
+		return (low & ~(MM_KIND_MASK | page_flags | MM_BUSY | MM_REF | MM_COPY)) == 0;
 	case MM_SWAP:
 		return (low & ~(MM_KIND_MASK | page_flags)) == 0;
 	case MM_MARKER:

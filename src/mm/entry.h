@@ -3,12 +3,14 @@
  *
  *   EMPTY    nothing: never filled, or zapped. The whole word is 0.
  *   PRESENT  a page with contents; `value` is its frame: the page's index in its map.
- *   SWAP     a page with contents that stand elsewhere and come back on touch; `value` is the slot.
- *            Today's only store is the aside of an adopted map (the slot is the page's index).
+ *   SWAP     a page with contents that stand elsewhere and come back on touch; `value` is the slot:
+ *            MM_SLOT_ASIDE (the aside of an adopted map), MM_SLOT_TYPE (the type's own store), or
+ *            one of the swap store's (from MACH_SWAP_FIRST on).
  *   MARKER   no page, but something to remember about its absence: WP (write-protected before it
  *            exists) or POISON (an access gets SIGBUS). Neither empty, nor present, nor swap.
  *
- * Flags WP and RWP are legal on PRESENT and SWAP, WP also on MARKER, POISON on MARKER only. Every
+ * Flags WP, RWP and SOFTDIRTY are legal on PRESENT and SWAP, WP also on MARKER, POISON on MARKER only,
+ * COPY, BUSY and REF on PRESENT only. A large page has the same entry for each of its base pages. Every
  * switch over kinds names all four and has no default, so that the compiler finds the one that
  * forgets a kind (-Werror=switch).
  */
@@ -32,7 +34,13 @@ enum mm_kind {
 #define MM_RWP	       (1ull << 3) /* uffd read-write-protected */
 #define MM_POISON      (1ull << 4)
 #define MM_SOFTDIRTY   (1ull << 5)
+#define MM_BUSY	       (1ull << 6) /* closed and on its way out; an access calls it back */
+#define MM_REF	       (1ull << 7) /* opened since reclaim looked last */
+#define MM_COPY	       (1ull << 8) /* of a private mapping of a file: surely not the file's page */
 #define MM_VALUE_SHIFT 12
+
+#define MM_SLOT_ASIDE 0
+#define MM_SLOT_TYPE  1
 
 static inline enum mm_kind mm_kind(mm_entry e)
 {

@@ -7,11 +7,13 @@
 
 enum verdict {
 	OPEN,	  /* present and allowed: let it through */
-	POPULATE, /* an ordinary fault: make a zero page */
+	POPULATE, /* an ordinary fault: make a page */
 	DRAW,	  /* contents come back from elsewhere */
+	FETCH,	  /* the same, from the type's own store */
 	LIFT,	  /* protection taken off without asking */
 	ASK,	  /* the handler's */
-	POISONED,
+	ROOM,	  /* a page must leave first */
+	POISONED, /* or past the end of the file: the access gets SIGBUS */
 };
 
 struct decision {
@@ -24,17 +26,20 @@ static bool area_async(const struct mm_area *a, uint32_t mode)
 	return a->handler && mm_handler->async(a->handler, mode);
 }
 
-static struct decision decide_absent(const struct mm_area *a, struct mm_table *table, uint64_t page,
+static struct decision decide_absent(const struct mm_area *a, const struct mm_view *v, uint64_t page,
 				     bool write)
 {
+	const struct mm_type *type = mm_area_type(a);
 	uint32_t flags = write ? MM_FAULT_WRITE : 0;
-	bool there = mm_area_type(a)->lookup(table, page);
+	int there = type->lookup(v, page);
 
+	if (there < 0)
+		return (struct decision){POISONED, 0};
 	if ((a->modes & MM_MODE_MISSING) && !there)
 		return (struct decision){ASK, flags};
 	if ((a->modes & MM_MODE_MINOR) && there)
 		return (struct decision){ASK, flags | MM_FAULT_MINOR};
-	return (struct decision){POPULATE, 0};
+	return (struct decision){there && type->fetch ? FETCH : POPULATE, 0};
 }
 
 static struct decision decide_present(const struct mm_area *a, mm_entry e, bool write)
@@ -54,22 +59,31 @@ static struct decision decide_present(const struct mm_area *a, mm_entry e, bool 
 	return (struct decision){OPEN, 0};
 }
 
-static struct decision decide(const struct mm_area *a, struct mm_table *table, uint64_t page,
+static struct decision decide(const struct mm_area *a, const struct mm_view *v, uint64_t page,
 			      mm_entry e, bool write)
 {
 	switch (mm_kind(e)) {
 	case MM_EMPTY:
-		return decide_absent(a, table, page, write);
+		return decide_absent(a, v, page, write);
 	case MM_PRESENT:
 		return decide_present(a, e, write);
 	case MM_SWAP:
-		return (struct decision){DRAW, 0};
+		return (struct decision){mm_in_type_store(e) ? FETCH : DRAW, 0};
 	case MM_MARKER:
 		if (e & MM_POISON)
 			return (struct decision){POISONED, 0};
-		return decide_absent(a, table, page, write);
+		return decide_absent(a, v, page, write);
 	}
 	return (struct decision){POISONED, 0};
+}
+
+/* Making a page present may mean that another has to leave. */
+static struct decision with_room(struct mm_space *space, const struct mm_view *v, struct decision d)
+{
+	if ((d.verdict == POPULATE || d.verdict == DRAW || d.verdict == FETCH) &&
+	    mm_room(space, v->table) < mm_view_group(v))
+		d.verdict = ROOM;
+	return d;
 }
 
 /* Does the area allow the access at all? Comes before everything else. */
@@ -83,128 +97,131 @@ static bool allowed(const struct mm_area *a, const struct mm_access *access)
 }
 
 /* Open the page and those neighbours in its leaf that may have the same. Leaf locked. */
-static int open_around(const struct mm_area *a, uint64_t page, mm_entry *entries)
+static int open_around(struct mm_space *space, const struct mm_area *a, uint64_t page,
+		       mm_entry *entries)
 {
-	uint64_t base = page - page % MM_LEAF_ENTRIES;
+	uint64_t base = page - page % MM_LEAF_ENTRIES, group = mm_area_group(a);
 	uint64_t lo = mm_max(base, a->pgoff), hi = mm_area_page(a, a->end);
+	uint64_t around = mm_max(group, mm_limited(space, mm_area_table(a)) ? 1 : MM_AROUND);
 	uint32_t prot = mm_entry_prot(a, entries[page - base]);
-	uint64_t first = page, last = page + 1;
+	uint64_t first = page, last = page + group;
 
 	hi = mm_min(hi, base + MM_LEAF_ENTRIES);
-	lo = mm_max(lo, page - page % MM_AROUND);
-	hi = mm_min(hi, page - page % MM_AROUND + MM_AROUND);
+	lo = mm_max(lo, page - page % around);
+	hi = mm_min(hi, page - page % around + around);
 	while (first > lo && mm_entry_prot(a, entries[first - 1 - base]) == prot)
 		first--;
 	while (last < hi && mm_entry_prot(a, entries[last - base]) == prot)
 		last++;
-	return mm_open(a, first, last - first, prot);
+	return mm_open(a, first, last - first, &entries[first - base]);
 }
 
-/* An ordinary fault: a zero page, write-protected if a marker stood there and nobody lifts it. */
-static int populate(struct mm_space *space, const struct mm_area *a, uint64_t page, bool write,
-		    mm_entry *entry)
+/* An ordinary fault: a page, write-protected if a marker stood there and nobody lifts it. */
+static int populate(struct mm_space *space, const struct mm_area *a, const struct mm_view *v,
+		    uint64_t page, bool write, mm_entry *entry)
 {
 	const struct mm_type *type = mm_area_type(a);
-	struct mm_table *table = mm_area_table(a);
-	uint64_t flags = MM_SOFTDIRTY;
-	int err;
+	uint64_t flags = MM_SOFTDIRTY, group = mm_area_group(a);
+	int err = 0;
 
-	if (type->lookup(table, page)) {
-		err = type->map(table, page);
-	} else {
-		err = type->alloc(table, page);
-		if (!err) {
-			type->zero(table, page, 1);
-			err = type->insert(table, page);
-		}
-	}
+	if (type->lookup(v, page) == 0)
+		err = type->populate(v, page);
 	if (err)
 		return err;
 	if ((*entry & MM_WP) && (a->modes & MM_MODE_WP) && !(write && area_async(a, MM_MODE_WP)))
 		flags |= MM_WP;
-	*entry = mm_make_present(page, flags);
+	for (uint64_t i = 0; i < group; i++)
+		entry[i] = mm_make_present(page + i, flags);
+	mm_account(space, v->table, (int64_t)group);
 	mm_stat_add(space->stats, MM_STAT_ORDINARY, 1);
-	return mm_open(a, page, 1, mm_entry_prot(a, *entry));
+	return mm_open(a, page, group, entry);
 }
 
 static int lift(struct mm_space *space, const struct mm_area *a, uint64_t page, mm_entry *entry)
 {
-	*entry &= ~(MM_WP | MM_RWP);
+	uint64_t group = mm_area_group(a);
+
+	for (uint64_t i = 0; i < group; i++)
+		entry[i] &= ~(MM_WP | MM_RWP);
 	mm_stat_add(space->stats, MM_STAT_ASYNC, 1);
-	return mm_open(a, page, 1, mm_entry_prot(a, *entry));
+	return mm_open(a, page, group, entry);
 }
 
 /* What is there: bring it in if it stands elsewhere, and open it if that is all it needs. */
-static int show_present(struct mm_space *space, const struct mm_area *a, uint64_t page, bool write,
-			mm_entry *entries, struct decision *d)
+static int show_present(struct mm_space *space, const struct mm_area *a, const struct mm_view *v,
+			uint64_t page, bool write, mm_entry *entries, struct decision *d)
 {
-	struct mm_table *table = mm_area_table(a);
 	int err = 0;
 
 	if (d->verdict == DRAW) {
 		err = mm_draw(space, a, page, entries);
 		if (!err)
-			*d = decide(a, table, page, entries[page % MM_LEAF_ENTRIES], write);
+			*d = decide(a, v, page, entries[page % MM_LEAF_ENTRIES], write);
 	}
 	if (!err && d->verdict == OPEN)
-		err = open_around(a, page, entries);
+		err = open_around(space, a, page, entries);
 	return err;
 }
 
-/* Everything that needs no handler, with the leaf locked. ASK comes back in *d. */
+/*
+ * Everything that needs no handler, with the leaf locked. What must be done without locks comes back
+ * in *d.
+ */
 static int resolve_locally(struct mm_space *space, const struct mm_area *a, uint64_t page,
 			   bool write, struct decision *d)
 {
-	struct mm_table *table = mm_area_table(a);
+	struct mm_view v = mm_area_view(a);
 	uint64_t i = page % MM_LEAF_ENTRIES;
 	mm_entry *entries;
 	int err;
 
 	/* Contents aside must be known before an entry can be called empty. */
-	err = mm_leaf_lock(table, page, false, &entries);
+	err = mm_leaf_lock(v.table, page, false, &entries);
 	if (err)
 		return err;
-	*d = decide(a, table, page, entries ? entries[i] : 0, write);
+	*d = with_room(space, &v, decide(a, &v, page, entries ? entries[i] : 0, write));
 	if (!entries && d->verdict == POPULATE) {
-		mm_leaf_unlock(table, page);
-		err = mm_leaf_lock(table, page, true, &entries);
+		mm_leaf_unlock(v.table, page);
+		err = mm_leaf_lock(v.table, page, true, &entries);
 		if (err)
 			return err;
-		*d = decide(a, table, page, entries[i], write);
+		*d = with_room(space, &v, decide(a, &v, page, entries[i], write));
 	}
 	switch (d->verdict) {
 	case OPEN:
 		mm_stat_add(space->stats, MM_STAT_TLB, 1);
-		err = show_present(space, a, page, write, entries, d);
+		err = show_present(space, a, &v, page, write, entries, d);
 		break;
 	case DRAW:
-		err = show_present(space, a, page, write, entries, d);
+		err = show_present(space, a, &v, page, write, entries, d);
 		break;
 	case POPULATE:
-		err = populate(space, a, page, write, &entries[i]);
+		err = populate(space, a, &v, page, write, &entries[i]);
 		break;
 	case LIFT:
 		err = lift(space, a, page, &entries[i]);
 		break;
+	case FETCH:
 	case ASK:
+	case ROOM:
 	case POISONED:
 		break;
 	}
-	mm_leaf_unlock(table, page);
+	mm_leaf_unlock(v.table, page);
 	return err;
 }
 
 /* Is the handler still needed? After queueing, so that no fill between goes unseen. */
 static bool still_asks(const struct mm_area *a, uint64_t page, bool write, uint32_t ask)
 {
-	struct mm_table *table = mm_area_table(a);
+	struct mm_view v = mm_area_view(a);
 	struct decision d;
 	mm_entry *entries;
 
-	if (mm_leaf_lock(table, page, false, &entries) != 0)
+	if (mm_leaf_lock(v.table, page, false, &entries) != 0)
 		return false;
-	d = decide(a, table, page, entries ? entries[page % MM_LEAF_ENTRIES] : 0, write);
-	mm_leaf_unlock(table, page);
+	d = decide(a, &v, page, entries ? entries[page % MM_LEAF_ENTRIES] : 0, write);
+	mm_leaf_unlock(v.table, page);
 	return d.verdict == ASK && d.ask == ask;
 }
 
@@ -224,6 +241,7 @@ static enum mm_outcome ask_handler(struct mm_space *space, const struct mm_area 
 	uint64_t size = (uint64_t)1 << mm_area_type(a)->page_shift, began = mach_now();
 	struct mm_fault f = {.addr = access->addr,
 			     .page = access->addr & ~(size - 1),
+			     .size = size,
 			     .flags = ask,
 			     .kernel = access->kernel,
 			     .trap = access->trap};
@@ -261,26 +279,144 @@ static enum mm_outcome ask_handler(struct mm_space *space, const struct mm_area 
 	return outcome;
 }
 
+/* ---- Fetching from the type's own store -------------------------------------------------------
+ *
+ * The type's function may be the program's own code, so it runs with no lock but the store's, into
+ * a page of ours; then everything is looked up again.
+ */
+
+struct fetching {
+	struct mm_space *space;
+	uint64_t addr;
+	uf_ref table;
+	bool write;
+};
+
+/* The area and page to fetch for, if they still are what they were. Space and leaf locked then. */
+static struct mm_area *still_fetches(const struct fetching *f, uint64_t *page, mm_entry **entries)
+{
+	struct mm_area *a = mm_area_find(f->space, f->addr);
+	struct mm_view v;
+	struct decision d;
+
+	if (!a || a->table != f->table)
+		return NULL;
+	v = mm_area_view(a);
+	*page = mm_area_page(a, f->addr);
+	if (mm_leaf_lock(v.table, *page, true, entries) != 0)
+		return NULL;
+	d = decide(a, &v, *page, (*entries)[*page % MM_LEAF_ENTRIES], f->write);
+	if (d.verdict == FETCH)
+		return a;
+	mm_leaf_unlock(v.table, *page);
+	return NULL;
+}
+
+/* What was fetched goes into its frame. */
+static int install_fetched(const struct fetching *f, const void *contents)
+{
+	mm_entry *entries, *e;
+	struct mm_area *a;
+	uint64_t page;
+	long n = 0;
+
+	mach_read_lock(&f->space->lock);
+	a = still_fetches(f, &page, &entries);
+	if (a) {
+		struct mm_view v = mm_area_view(a);
+
+		e = &entries[page % MM_LEAF_ENTRIES];
+		n = mach_frames_write(&v.span, page, 1, contents);
+		if (n == 1) {
+			*e = mm_make_present(page, *e & (MM_WP | MM_RWP | MM_SOFTDIRTY));
+			mm_account(f->space, v.table, 1);
+			mm_stat_add(f->space->stats, MM_STAT_BACK, 1);
+		}
+		mm_leaf_unlock(v.table, page);
+	}
+	mach_read_unlock(&f->space->lock);
+	return n < 0 ? (int)n : 0;
+}
+
+/* The store is locked. */
+static int fetch_page(const struct fetching *f)
+{
+	struct mach_entry nest;
+	mm_entry *entries;
+	struct mm_area *a;
+	struct mm_view v;
+	uint64_t page;
+	void *contents;
+	int err;
+
+	mach_read_lock(&f->space->lock);
+	a = still_fetches(f, &page, &entries);
+	if (a) {
+		v = mm_area_view(a);
+		mm_table_pin(v.table);
+		mm_leaf_unlock(v.table, page);
+	}
+	mach_read_unlock(&f->space->lock);
+	if (!a)
+		return 0;
+	contents = arena_alloc(UF_PAGE_SIZE);
+	err = contents ? 0 : -ENOMEM;
+	if (!err) {
+		mach_nest_begin(&nest);
+		err = mm_types[v.table->type]->fetch(&v, page, contents);
+		mach_nest_end(&nest);
+	}
+	if (!err)
+		err = install_fetched(f, contents);
+	arena_free(contents, UF_PAGE_SIZE);
+	mm_table_unpin(f->space, v.table);
+	return err;
+}
+
+static int fetch(struct mm_space *space, uint64_t addr, uf_ref table, bool write)
+{
+	struct fetching f = {.space = space, .addr = addr, .table = table, .write = write};
+	int err = mm_store_enter(space, table);
+
+	if (err)
+		return err;
+	err = fetch_page(&f);
+	mm_store_leave(space, table);
+	return err;
+}
+
+/* ---- The fault ------------------------------------------------------------------------------- */
+
 enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 {
 	enum mm_outcome outcome = MM_RETRY;
-	struct decision d = {OPEN, 0};
+	struct decision d;
 	struct mm_area *a;
 	uint64_t page;
+	uf_ref table;
 	int err;
 
-	mach_read_lock(&space->lock);
-	a = mm_area_find(space, access->addr);
-	if (!a || !allowed(a, access)) {
+	do {
+		d.verdict = OPEN;
+		mach_read_lock(&space->lock);
+		a = mm_area_find(space, access->addr);
+		if (!a || !allowed(a, access)) {
+			mach_read_unlock(&space->lock);
+			return a ? MM_SIGSEGV : MM_UNMANAGED;
+		}
+		page = mm_area_page(a, access->addr) & ~(mm_area_group(a) - 1);
+		table = a->table;
+		err = resolve_locally(space, a, page, access->write, &d);
+		if (!err && d.verdict == ASK) {
+			outcome = ask_handler(space, a, access, page, d.ask);
+			break;
+		}
 		mach_read_unlock(&space->lock);
-		return a ? MM_SIGSEGV : MM_UNMANAGED;
-	}
-	page = mm_area_page(a, access->addr);
-	err = resolve_locally(space, a, page, access->write, &d);
-	if (!err && d.verdict == ASK)
-		outcome = ask_handler(space, a, access, page, d.ask);
-	else
-		mach_read_unlock(&space->lock);
+		if (!err && d.verdict == FETCH)
+			err = fetch(space, access->addr, table, access->write);
+		if (!err && d.verdict == ROOM)
+			err = mm_reclaim(space, access->addr, 1);
+	} while (!err && d.verdict == ROOM);
 	if (err || d.verdict == POISONED)
 		outcome = MM_SIGBUS;
 	if (outcome == MM_SIGBUS)
@@ -292,15 +428,16 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 static bool make_page_ready(struct mm_space *space, const struct mm_area *a, uint64_t page,
 			    bool write)
 {
-	struct mm_table *table = mm_area_table(a);
+	struct mm_view v = mm_area_view(a);
 	struct decision d;
 	mm_entry *entries;
 
-	if (mm_leaf_lock(table, page, false, &entries) != 0)
+	if (mm_leaf_lock(v.table, page, false, &entries) != 0)
 		return true;
-	d = decide(a, table, page, entries ? entries[page % MM_LEAF_ENTRIES] : 0, write);
-	(void)show_present(space, a, page, write, entries, &d);
-	mm_leaf_unlock(table, page);
+	d = with_room(space, &v,
+		      decide(a, &v, page, entries ? entries[page % MM_LEAF_ENTRIES] : 0, write));
+	(void)show_present(space, a, &v, page, write, entries, &d);
+	mm_leaf_unlock(v.table, page);
 	switch (d.verdict) {
 	case OPEN:
 	case POISONED:
@@ -310,6 +447,8 @@ static bool make_page_ready(struct mm_space *space, const struct mm_area *a, uin
 	case POPULATE:
 	case LIFT:
 	case DRAW:
+	case FETCH:
+	case ROOM:
 		return false;
 	}
 	return true;
@@ -324,12 +463,14 @@ bool mm_make_ready(struct mm_space *space, uint64_t start, uint64_t len, bool wr
 	mach_read_lock(&space->lock);
 	while (access.addr < end) {
 		struct mm_area *a = mm_area_at(space, mm_area_index(space, access.addr));
+		uint64_t size;
 
 		if (!a)
 			break;
-		access.addr = mm_max(access.addr, a->start);
+		size = mm_area_page_size(a);
+		access.addr = mm_max(access.addr & ~(size - 1), a->start);
 		for (; access.addr < mm_min(a->end, end) && allowed(a, &access);
-		     access.addr += UF_PAGE_SIZE)
+		     access.addr += size)
 			ready &= make_page_ready(space, a, mm_area_page(a, access.addr), write);
 		access.addr = a->end;
 	}

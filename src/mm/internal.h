@@ -5,6 +5,7 @@
 #define UF_MM_INTERNAL_H
 
 #include "mm/mm.h"
+#include "mm/reclaim.h"
 
 extern const struct mm_handler_ops *mm_handler;
 
@@ -51,6 +52,18 @@ static inline uint64_t mm_area_addr(const struct mm_area *a, uint64_t page)
 }
 
 struct mach_span mm_area_span(const struct mm_area *a);
+struct mm_view mm_area_view(const struct mm_area *a);
+
+/* Base pages in a page of the area's type, and its size in bytes. */
+static inline uint64_t mm_area_group(const struct mm_area *a)
+{
+	return (uint64_t)1 << (mm_area_type(a)->page_shift - UF_PAGE_SHIFT);
+}
+
+static inline uint64_t mm_area_page_size(const struct mm_area *a)
+{
+	return (uint64_t)1 << mm_area_type(a)->page_shift;
+}
 
 /* Would the kernel have these two neighbours as one VMA? */
 bool mm_area_same(const struct mm_area *a, const struct mm_area *b);
@@ -88,11 +101,60 @@ int mm_area_reserve(struct mm_space *space, uint32_t n);
 struct mm_table *mm_table_new(uint64_t npages, uint32_t type);
 void mm_table_free(struct mm_table *table);
 
+/*
+ * Keep a table from being freed although the space is let go of: pinned with the space locked and an
+ * area there; unpinned without locks.
+ */
+void mm_table_pin(struct mm_table *table);
+void mm_table_unpin(struct mm_space *space, struct mm_table *table);
+/* Nothing shows the table any more: it and its map go, as soon as nobody has it pinned. */
+void mm_table_retire(struct mm_table *table);
+
+/*
+ * What serialises fetch and writeback of the table's type: taken before all other locks, and held
+ * while the type's own code runs.
+ */
+static inline struct mach_lock *mm_store_lock(struct mm_space *space, uf_ref table)
+{
+	return &space->store_lock[table % MM_STORE_LOCKS];
+}
+
+/* Does a limit hold for the table's pages, and how many more may be in memory under it? */
+static inline bool mm_limited(const struct mm_space *space, const struct mm_table *table)
+{
+	return (mm_types[table->type]->flags & MM_TYPE_RECLAIM) &&
+	       (table->limit ||
+		atomic_load_explicit(&space->limit, memory_order_relaxed) != 0);
+}
+
+static inline uint64_t mm_room(const struct mm_space *space, const struct mm_table *table)
+{
+	uint64_t room = UINT64_MAX, most, have;
+
+	if (!mm_limited(space, table))
+		return room;
+	most = atomic_load_explicit(&space->limit, memory_order_relaxed);
+	have = atomic_load_explicit(&space->resident, memory_order_relaxed);
+	if (most)
+		room = most > have ? most - have : 0;
+	have = atomic_load_explicit(&table->resident, memory_order_relaxed);
+	if (table->limit)
+		room = mm_min(room, table->limit > have ? table->limit - have : 0);
+	return room;
+}
+
 /* Protection marks and their markers go; poison stays. Nothing is opened: a touch does that. */
 void mm_clear_marks(const struct mm_area *a);
 
 /* Make exactly [start, end) of one host mapping an area without a handler. -EINVAL, -ENOMEM. */
 int mm_take_over(struct mm_space *space, uint64_t start, uint64_t end);
+
+/*
+ * Memory of the program that was never registered becomes an area, as much as addr needs and a bit
+ * around it; nothing to do when it is one. Write lock held. -ENOENT: nothing there; -EINVAL: not of a
+ * kind that can, or [addr, addr + len) is not all in one mapping; -ENOMEM.
+ */
+int mm_take_over_around(struct mm_space *space, uint64_t addr, uint64_t len);
 
 /* ---- Leaves: table.c. Space locked. -----------------------------------------------------------
  */
@@ -115,8 +177,11 @@ static inline uint64_t mm_leaf_run(uint64_t page, uint64_t n)
 /* What the TLB may let through for a present entry of this area; 0: nothing. */
 uint32_t mm_entry_prot(const struct mm_area *a, mm_entry e);
 
-/* Open pages [page, page + n) that are present with one and the same protection. Leaf locked. */
-int mm_open(const struct mm_area *a, uint64_t page, uint64_t n, uint32_t prot);
+/*
+ * Open pages [page, page + n) that are present with one and the same protection; e is the entry of
+ * the first. Leaf locked. -ENOMEM: they stay closed, and open when they are touched.
+ */
+int mm_open(const struct mm_area *a, uint64_t page, uint64_t n, mm_entry *e);
 
 /*
  * A page that is opened or drawn in takes those of its neighbours along that can be had in the same
@@ -124,21 +189,32 @@ int mm_open(const struct mm_area *a, uint64_t page, uint64_t n, uint32_t prot);
  */
 #define MM_AROUND 16
 
-/* Swap entry to present entry: bring its contents in. Leaf locked. -ENOMEM. */
+/*
+ * Swap entry to present entry: bring its contents in, from wherever but the type's own store. Leaf
+ * locked. -ENOMEM, -EIO.
+ */
 int mm_draw(struct mm_space *space, const struct mm_area *a, uint64_t page, mm_entry *entries);
+
+/* Is this swap entry's page to be fetched with mm_fetch, not drawn? */
+static inline bool mm_in_type_store(mm_entry e)
+{
+	return mm_kind(e) == MM_SWAP && mm_value(e) == MM_SLOT_TYPE;
+}
 
 /* ---- Zap: zap.c -------------------------------------------------------------------------------
  */
 
 struct mm_zap {
 	bool keep_markers; /* protection marks survive as markers (file-backed memory) */
+	bool keep_private; /* only pages that are the file's, not private copies of them */
 	bool unmapped; /* the range does not show the area any more: its addresses are others' */
 };
 
 /*
  * Empty the entries of [start, end) of the area: TLB closed, frames given back. Write lock held.
  */
-void mm_zap(struct mm_area *a, uint64_t start, uint64_t end, const struct mm_zap *how);
+void mm_zap(struct mm_space *space, struct mm_area *a, uint64_t start, uint64_t end,
+	    const struct mm_zap *how);
 
 /* Note the highest use of host mappings, and of bookkeeping, so far. space.c. */
 void mm_note_mappings(struct mm_space *space);

@@ -199,29 +199,144 @@ int mm_mlock(struct mm_space *space, uint64_t start, uint64_t len, bool lock, bo
 	return err == -EFAULT ? -ENOMEM : err;
 }
 
+/* ---- Files that change under their mappings --------------------------------------------------- */
+
+struct file_range {
+	uint64_t dev, ino, first, end; /* pages of the file; end: one past the last */
+};
+
+/* The part of the area that shows the range; false when it shows nothing of it. */
+static bool shown(const struct mm_area *a, const struct file_range *r, uint64_t *start,
+		  uint64_t *end)
+{
+	const struct mm_table *table = mm_area_table(a);
+	uint64_t first = table->file_page + a->pgoff;
+	uint64_t last = first + ((a->end - a->start) >> UF_PAGE_SHIFT);
+
+	if (table->ino == 0 || table->dev != r->dev || table->ino != r->ino || first >= r->end ||
+	    last <= r->first)
+		return false;
+	*start = a->start + ((mm_max(first, r->first) - first) << UF_PAGE_SHIFT);
+	*end = a->start + ((mm_min(last, r->end) - first) << UF_PAGE_SHIFT);
+	return true;
+}
+
+/* As mm_file_change, the space locked for writing. */
+static int file_change(struct mm_space *space, uint64_t dev, uint64_t ino, uint64_t first,
+				 uint64_t npages, bool private_too, int (*change)(void *arg),
+				 void *arg)
+{
+	struct file_range r = {dev, ino, first,
+			       npages > UINT64_MAX - first ? UINT64_MAX : first + npages};
+	const struct mm_zap how = {.keep_private = !private_too};
+	uint64_t start, end;
+	struct mm_area *a;
+	int err;
+
+	for (uint32_t i = 0; (a = mm_area_at(space, i)) != NULL; i++) {
+		struct mach_span span = mm_area_span(a);
+
+		if (shown(a, &r, &start, &end))
+			mach_tlb_limit(&span, mm_area_page(a, start),
+				       (end - start) >> UF_PAGE_SHIFT, 0);
+	}
+	err = change(arg);
+	for (uint32_t i = 0; !err && (a = mm_area_at(space, i)) != NULL; i++)
+		if (shown(a, &r, &start, &end))
+			mm_zap(space, a, start, end, &how);
+	return err;
+}
+
+int mm_file_change(struct mm_space *space, uint64_t dev, uint64_t ino, uint64_t first,
+		   uint64_t npages, bool private_too, int (*change)(void *arg), void *arg)
+{
+	int err;
+
+	mach_write_lock(&space->lock);
+	err = file_change(space, dev, ino, first, npages, private_too, change, arg);
+	mach_write_unlock(&space->lock);
+	return err;
+}
+
+bool mm_file_managed(struct mm_space *space, uint64_t dev, uint64_t ino)
+{
+	const struct file_range whole = {dev, ino, 0, UINT64_MAX};
+	uint64_t start, end;
+	bool found = false;
+	struct mm_area *a;
+
+	if (!space || !atomic_load_explicit(&space->active, memory_order_acquire))
+		return false;
+	mach_read_lock(&space->lock);
+	for (uint32_t i = 0; !found && (a = mm_area_at(space, i)) != NULL; i++)
+		found = shown(a, &whole, &start, &end);
+	mach_read_unlock(&space->lock);
+	return found;
+}
+
+/* MADV_REMOVE, as a change of the file. */
+struct punching {
+	struct mm_view view;
+	int (*punch)(const struct mm_view *v, uint64_t page, uint64_t n);
+	uint64_t page, n;
+};
+
+static int punch(void *arg)
+{
+	const struct punching *p = arg;
+
+	return p->punch(&p->view, p->page, p->n);
+}
+
+/* ---- Advice ---------------------------------------------------------------------------------- */
+
 static bool sends_remove(int advice)
 {
 	return advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED || advice == MADV_FREE ||
 	       advice == MADV_REMOVE;
 }
 
-/* What the advice does to one area's part of the range, write lock held. */
-static int advise_area(struct mm_area *a, uint64_t start, uint64_t end, int advice)
+/* The whole of what the advice takes out of the file goes from all who show it. */
+static int remove_pages(struct mm_space *space, const struct mm_area *a, uint64_t start, uint64_t end)
 {
+	struct punching p = {.view = mm_area_view(a),
+			     .punch = mm_area_type(a)->punch,
+			     .page = mm_area_page(a, start),
+			     .n = (end - start) >> UF_PAGE_SHIFT};
+
+	if ((a->flags & MM_AREA_LOCKED) || !p.punch)
+		return -EINVAL;
+	if (!(a->flags & MM_AREA_SHARED) || !(a->prot & UF_PROT_WRITE))
+		return -EACCES;
+	return file_change(space, p.view.table->dev, p.view.table->ino,
+				     p.view.table->file_page + p.page, p.n, false, punch, &p);
+}
+
+/* What the advice does to one area's part of the range, write lock held. */
+static int advise_area(struct mm_space *space, struct mm_area *a, uint64_t start, uint64_t end,
+		       int advice)
+{
+	const struct mm_type *type = mm_area_type(a);
+	const struct mm_zap how = {.keep_markers = type->flags & MM_TYPE_MARK_EMPTY};
+
+	if ((start | end) & (mm_area_page_size(a) - 1))
+		return -EINVAL;
 	switch (advice) {
 	case MADV_DONTNEED:
 		if (a->flags & MM_AREA_LOCKED)
 			return -EINVAL;
-		mm_zap(a, start, end, &(struct mm_zap){.keep_markers = false});
+		mm_zap(space, a, start, end, &how);
 		return 0;
 	case MADV_DONTNEED_LOCKED:
-		mm_zap(a, start, end, &(struct mm_zap){.keep_markers = false});
+		mm_zap(space, a, start, end, &how);
 		return 0;
 	case MADV_FREE:
 		/* A hint: the pages may go at any time, and never doing so is such a time. */
-		return a->flags & MM_AREA_LOCKED ? -EINVAL : 0;
+		return (a->flags & MM_AREA_LOCKED) || mm_area_table(a)->map.kind != MACH_MAP_FRAMES
+			       ? -EINVAL
+			       : 0;
 	case MADV_REMOVE:
-		return -EINVAL; /* needs a shared mapping of a file */
+		return remove_pages(space, a, start, end);
 	default:
 		return 0;
 	}
@@ -251,11 +366,31 @@ static int advise_range(struct mm_space *space, uint64_t start, uint64_t end, in
 			a = mm_area_find(space, start);
 			if (!a)
 				break;
-			err = advise_area(a, start, mm_min(a->end, to), advice);
+			err = advise_area(space, a, start, mm_min(a->end, to), advice);
 		}
 		mach_write_unlock(&space->lock);
 		start = to;
 	}
+	return err;
+}
+
+/* Mappings in place are the host's to advise; what is in frames of ours it need not hear of. */
+static int advise_host(struct mm_space *space, uint64_t start, uint64_t end, int advice)
+{
+	struct mm_area *a;
+	int err = 0;
+
+	mach_read_lock(&space->lock);
+	for (uint32_t i = mm_area_index(space, start);
+	     !err && (a = mm_area_at(space, i)) != NULL && a->start < end; i++) {
+		uint64_t from = mm_max(a->start, start), to = mm_min(a->end, end);
+		struct mm_view v = mm_area_view(a);
+
+		if (v.table->map.kind != MACH_MAP_FRAMES)
+			err = mach_file_advise(&v.span, mm_area_page(a, from),
+					       (to - from) >> UF_PAGE_SHIFT, advice);
+	}
+	mach_read_unlock(&space->lock);
 	return err;
 }
 
@@ -272,23 +407,26 @@ int mm_madvise(struct mm_space *space, uint64_t start, uint64_t len, int advice)
 		return populate_range(space, start, start + len,
 				      advice == MADV_POPULATE_WRITE ? POPULATE_WRITE
 								    : POPULATE_READ);
-	case MADV_NORMAL:
-	case MADV_RANDOM:
-	case MADV_SEQUENTIAL:
-	case MADV_WILLNEED:
 	case MADV_DONTFORK:
 	case MADV_DOFORK:
 	case MADV_MERGEABLE:
 	case MADV_UNMERGEABLE:
-	case MADV_HUGEPAGE:
-	case MADV_NOHUGEPAGE:
 	case MADV_DONTDUMP:
 	case MADV_DODUMP:
 	case MADV_WIPEONFORK:
 	case MADV_KEEPONFORK:
+		return 0;
+	case MADV_NORMAL:
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
+	case MADV_WILLNEED:
+	case MADV_HUGEPAGE:
+	case MADV_NOHUGEPAGE:
 	case MADV_COLD:
-	case MADV_PAGEOUT:
 	case MADV_COLLAPSE:
+		return advise_host(space, start, start + len, advice);
+	case MADV_PAGEOUT:
+		mm_pageout(space, start, len);
 		return 0;
 	default:
 		return -EINVAL;

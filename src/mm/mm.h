@@ -11,6 +11,7 @@
  *
  * Lock order (take from top to bottom; never upwards):
  *
+ *   store lock             one fetch or writeback of a table's type at a time
  *   space->lock            read: faults, fills; write: whatever changes areas or long ranges
  *     ├── context lock     (src/uffd) queues of waiters and events of one userfaultfd
  *     └── leaf lock        entries of 512 pages, and the TLB state that goes with them
@@ -31,6 +32,7 @@
 #include "mm/type.h"
 
 #define MM_LEAF_ENTRIES 512
+#define MM_STORE_LOCKS	16
 
 struct mm_leaf {
 	mm_entry entry[MM_LEAF_ENTRIES];
@@ -47,8 +49,20 @@ struct mm_table {
 	uint64_t nslots;
 	uint64_t live; /* pages that areas still cover */
 	uint32_t type; /* index in mm_types */
-	uint32_t pad;
+	_Atomic uint32_t pins; /* who uses it without holding the space */
+	uint64_t dev, ino;	   /* the file that in-place maps show; 0: none */
+	uint64_t file_page;	   /* its page that page 0 shows */
+	_Atomic uint64_t resident; /* pages in memory that count against a limit */
+	uint64_t limit;		   /* most of them, 0: no limit of its own */
+	_Atomic uf_ref marks;	   /* reclaim.c's own, 0 until it has been here */
+	uint64_t owner;		   /* the type's own */
 };
+
+/* Base pages in a page of the type that the view shows. */
+static inline uint64_t mm_view_group(const struct mm_view *v)
+{
+	return (uint64_t)1 << (mm_types[v->table->type]->page_shift - UF_PAGE_SHIFT);
+}
 
 /* Attributes of an area beyond protection and registration. */
 #define MM_AREA_SHARED	  1u
@@ -74,9 +88,19 @@ struct mm_space {
 	_Atomic uint32_t active;  /* nonzero while there are areas */
 	_Atomic uint64_t changes; /* areas that came, went, or changed their attributes */
 	uint64_t pages;		  /* pages under management */
+	_Atomic uint32_t options; /* MM_OPTION_* */
+	_Atomic uint64_t resident; /* pages in memory that count against the limit */
+	_Atomic uint64_t limit;	   /* most of them, 0: no limit */
+	uf_ref reclaimer;	   /* reclaim.c's own, 0 until there is a limit */
+	struct mach_lock store_lock[MM_STORE_LOCKS];
+	_Atomic uint32_t store_owner[MM_STORE_LOCKS]; /* thread id, 0: nobody */
 	struct mm_stats *stats;	  /* never NULL */
 	struct mm_stats own_stats;
 };
+
+/* Beyond what any kernel does; off unless asked for. */
+#define MM_OPTION_FILE_FAULTS 1u /* regular files can be registered in every mode */
+#define MM_OPTION_MOVE_ANY    2u /* UFFDIO_MOVE between all types that can give and take a page */
 
 /* The space of this process (this simulated world). Set by mm_space_init. */
 extern struct mm_space *mm_space_self;
@@ -122,6 +146,7 @@ bool mm_make_ready(struct mm_space *space, uint64_t start, uint64_t len, bool wr
 struct mm_fault {
 	uint64_t addr;	/* exact */
 	uint64_t page;	/* masked to the type's page */
+	uint64_t size;	/* of that page */
 	uint32_t flags; /* MM_FAULT_* */
 	bool kernel;	/* as in mm_access */
 	struct mach_trap *trap;
@@ -204,6 +229,7 @@ struct mm_fill {
 	uint64_t dst, len;
 	uint64_t src; /* COPY */
 	bool wp;      /* leave it write-protected */
+	bool any;     /* the destination need not be registered, nor managed yet */
 };
 
 /*
@@ -218,7 +244,10 @@ int mm_fill(struct mm_space *space, const struct mm_fill *fill, int (*may)(uf_re
 /* UFFDIO_WRITEPROTECT and UFFDIO_RWPROTECT. mode: MM_MODE_WP or MM_MODE_RWP. -ENOENT, -ENOMEM. */
 int mm_protect(struct mm_space *space, uint64_t start, uint64_t len, uint32_t mode, bool set);
 
-/* UFFDIO_MOVE. -EINVAL, -ENOENT, -EEXIST, -EBUSY, -ENOMEM; *done bytes. */
+/*
+ * UFFDIO_MOVE. -EINVAL, -ENOENT, -EEXIST, -EBUSY, -ENOMEM; *done bytes. handler 0: the destination
+ * need not be registered, nor managed yet.
+ */
 int mm_move(struct mm_space *space, uf_ref handler, uint64_t dst, uint64_t src, uint64_t len,
 	    bool allow_holes, uint64_t *done);
 
@@ -247,6 +276,18 @@ int mm_mremap(struct mm_space *space, uint64_t old, uint64_t old_len, uint64_t n
 	      uint64_t new_addr, uint64_t *result);
 /* Sets or clears the locked mark; locking faults the pages in first. */
 int mm_mlock(struct mm_space *space, uint64_t start, uint64_t len, bool lock, bool on_fault);
+/*
+ * Pages [first, first + npages) of a file are about to change: they go away, or others come in their
+ * place. Closes what areas show of them, calls change(arg), which does it and returns 0 or a
+ * negative errno, and if it succeeded takes them out of the page tables, marks included; private
+ * copies only with private_too (truncation). change runs with the space locked and must not touch
+ * managed memory. Returns what change returned.
+ */
+int mm_file_change(struct mm_space *space, uint64_t dev, uint64_t ino, uint64_t first,
+		   uint64_t npages, bool private_too, int (*change)(void *arg), void *arg);
+/* Does any area show this file? Cheap when nothing is managed. */
+bool mm_file_managed(struct mm_space *space, uint64_t dev, uint64_t ino);
+
 /*
  * The host mapped [start, start + len) somewhere new on its own: whatever stood there is gone, and
  * areas that we thought to be there are stale. Drops them, no events.

@@ -6,9 +6,6 @@
 
 #include <errno.h>
 
-/* How much of an unmanaged source is taken over at a time, around what is asked for. */
-#define TAKE_OVER_BYTES (64ull << 20)
-
 struct moving {
 	struct mm_space *space;
 	struct mm_area *dst, *src;
@@ -16,21 +13,16 @@ struct moving {
 	bool allow_holes;
 };
 
-/* Private memory of the program that was never registered becomes an area first. */
-static int take_over_source(struct mm_space *space, uint64_t src, uint64_t len)
+/* May pages go from one of these types to the other? */
+static bool can_move(const struct mm_space *space, const struct mm_area *d, const struct mm_area *s)
 {
-	struct mach_vma vma;
-	uint64_t start, end;
+	const struct mm_type *to = mm_area_type(d), *from = mm_area_type(s);
 
-	if (mm_area_find(space, src))
-		return 0;
-	if (mach_vma_next(src, &vma) != 0 || vma.start > src)
-		return -ENOENT;
-	if (vma.end < src + len || vma.kind != MACH_VMA_ANON || vma.shared || vma.growsdown)
-		return -EINVAL;
-	start = mm_max(vma.start, src & ~(TAKE_OVER_BYTES - 1));
-	end = mm_min(vma.end, (src + len + TAKE_OVER_BYTES - 1) & ~(TAKE_OVER_BYTES - 1));
-	return mm_take_over(space, start, end);
+	if (!to->move || !from->move || to->page_shift != from->page_shift)
+		return false;
+	if (space->options & MM_OPTION_MOVE_ANY)
+		return true;
+	return to == from && (to->flags & MM_TYPE_MOVE) && !((d->flags | s->flags) & MM_AREA_SHARED);
 }
 
 static int check_move(const struct moving *m, uf_ref handler)
@@ -40,11 +32,11 @@ static int check_move(const struct moving *m, uf_ref handler)
 	if (mm_area_run_end(m->space, m->dst_addr) < m->dst_addr + m->len ||
 	    mm_area_run_end(m->space, m->src_addr) < m->src_addr + m->len)
 		return -EINVAL;
-	if (d->handler != handler || d->prot != s->prot || !(d->prot & UF_PROT_WRITE) ||
-	    ((d->flags | s->flags) & MM_AREA_SHARED) || ((d->flags ^ s->flags) & MM_AREA_LOCKED) ||
-	    mm_area_table(d)->type != mm_area_table(s)->type || !mm_area_type(d)->move)
+	if ((handler && d->handler != handler) || d->prot != s->prot ||
+	    !(d->prot & UF_PROT_WRITE) || ((d->flags ^ s->flags) & MM_AREA_LOCKED) ||
+	    !can_move(m->space, d, s))
 		return -EINVAL;
-	return 0;
+	return (m->dst_addr | m->src_addr | m->len) & (mm_area_page_size(d) - 1) ? -EINVAL : 0;
 }
 
 /* Marks that go with the page: read-write-protection does, write-protection does not. */
@@ -81,13 +73,51 @@ static uint64_t run_limit(const struct moving *m, uint64_t dpage, uint64_t spage
 	return mm_max(1, mm_min(n, distance));
 }
 
+/* How many pages from these on can go: there, not there yet, and with the same marks. */
+static uint64_t movable(const struct moving *m, const mm_entry *d, const mm_entry *s, uint64_t limit)
+{
+	struct mm_view v = mm_area_view(m->dst);
+	uint64_t dpage = mm_area_page(m->dst, m->dst_addr + m->at), n = 0;
+	long room;
+
+	while (n < limit && mm_kind(s[n]) == MM_PRESENT && mm_kind(d[n]) == MM_EMPTY &&
+	       ((s[n] ^ s[0]) & MM_RWP) == 0)
+		n++;
+	room = mm_area_type(m->dst)->alloc(&v, dpage, n);
+	return room < 0 ? 0 : mm_min(n, (uint64_t)room);
+}
+
+/* The source is there: bring it in if it stands elsewhere. *hole: it is not. */
+static int source_present(struct moving *m, uint64_t spage, mm_entry *s, bool *hole)
+{
+	int err = 0;
+
+	*hole = false;
+	switch (mm_kind(*s)) {
+	case MM_PRESENT:
+		return 0;
+	case MM_SWAP:
+		if (mm_in_type_store(*s))
+			return -EBUSY;
+		err = mm_draw(m->space, m->src, spage, s - spage % MM_LEAF_ENTRIES);
+		return err;
+	case MM_MARKER:
+		return -EFAULT;
+	case MM_EMPTY:
+		*hole = true;
+		return m->allow_holes ? 0 : -ENOENT;
+	}
+	return -EFAULT;
+}
+
 static int move_run(struct moving *m)
 {
 	uint64_t dpage = mm_area_page(m->dst, m->dst_addr + m->at);
 	uint64_t spage = mm_area_page(m->src, m->src_addr + m->at);
-	uint64_t limit = run_limit(m, dpage, spage), n = 0;
-	struct mach_span span = mm_area_span(m->src);
+	uint64_t limit = run_limit(m, dpage, spage), n;
+	struct mm_view dst = mm_area_view(m->dst), src = mm_area_view(m->src);
 	mm_entry *d, *s;
+	bool hole;
 	int err;
 
 	err = entries_at(m->dst, dpage, &d);
@@ -97,31 +127,27 @@ static int move_run(struct moving *m)
 		return err;
 	if (mm_kind(*d) != MM_EMPTY)
 		return -EEXIST;
-	if (mm_kind(*s) == MM_SWAP) {
-		err = mm_draw(m->space, m->src, spage, s - spage % MM_LEAF_ENTRIES);
-		if (err)
-			return err;
-	}
-	if (mm_kind(*s) != MM_PRESENT) {
-		if (mm_kind(*s) == MM_MARKER || !m->allow_holes)
-			return mm_kind(*s) == MM_MARKER ? -EFAULT : -ENOENT;
-		m->at += UF_PAGE_SIZE;
+	err = source_present(m, spage, s, &hole);
+	if (err)
+		return err;
+	if (hole) {
+		m->at += mm_area_page_size(m->src);
 		return 0;
 	}
-	while (n < limit && mm_kind(s[n]) == MM_PRESENT && mm_kind(d[n]) == MM_EMPTY &&
-	       ((s[n] ^ s[0]) & MM_RWP) == 0)
-		n++;
-	mach_tlb_limit(&span, spage, n, 0);
-	err = mm_area_type(m->dst)->move(mm_area_table(m->dst), dpage, mm_area_table(m->src), spage,
-					 n);
+	n = movable(m, d, s, limit);
+	if (n == 0)
+		return -EEXIST;
+	mach_tlb_limit(&src.span, spage, n, 0);
+	err = mm_area_type(m->dst)->move(&dst, dpage, &src, spage, n);
 	if (err)
 		return err;
 	for (uint64_t i = 0; i < n; i++) {
 		d[i] = moved_entry(m->dst, dpage + i, s[i]);
 		s[i] = 0;
 	}
-	mm_area_type(m->src)->remove(mm_area_table(m->src), spage, n);
-	(void)mm_open(m->dst, dpage, n, mm_entry_prot(m->dst, d[0]));
+	mm_account(m->space, src.table, -(int64_t)n);
+	mm_account(m->space, dst.table, (int64_t)n);
+	(void)mm_open(m->dst, dpage, n, d);
 	m->at += n << UF_PAGE_SHIFT;
 	return 0;
 }
@@ -134,6 +160,25 @@ static int find_both(struct moving *m)
 	return m->dst && m->src ? 0 : -ENOENT;
 }
 
+/* Both ends as areas: what is not one yet becomes one, as far as it is allowed. */
+static int prepare(struct mm_space *space, uf_ref handler, uint64_t dst, uint64_t src, uint64_t len)
+{
+	struct mach_vma vma;
+
+	if (!mm_area_find(space, dst)) {
+		int err;
+
+		if (mach_vma_next(dst, &vma) != 0 || vma.start > dst)
+			return -ENOENT;
+		err = handler ? -EINVAL : mm_take_over_around(space, dst, len);
+		if (err)
+			return err;
+	}
+	if (handler && mm_area_find(space, dst)->handler != handler)
+		return -EINVAL;
+	return mm_take_over_around(space, src, len);
+}
+
 int mm_move(struct mm_space *space, uf_ref handler, uint64_t dst, uint64_t src, uint64_t len,
 	    bool allow_holes, uint64_t *done)
 {
@@ -142,16 +187,10 @@ int mm_move(struct mm_space *space, uf_ref handler, uint64_t dst, uint64_t src, 
 			   .src_addr = src,
 			   .len = len,
 			   .allow_holes = allow_holes};
-	struct mach_vma vma;
-	int err = 0;
+	int err;
 
 	mach_write_lock(&space->lock);
-	if (!mm_area_find(space, dst))
-		err = mach_vma_next(dst, &vma) != 0 || vma.start > dst ? -ENOENT : -EINVAL;
-	if (!err && mm_area_find(space, dst)->handler != handler)
-		err = -EINVAL;
-	if (!err)
-		err = take_over_source(space, src, len);
+	err = prepare(space, handler, dst, src, len);
 	if (!err)
 		err = find_both(&m);
 	if (!err)

@@ -9,80 +9,111 @@
 #define PM_SOFT_DIRTY (1ull << 55)
 #define PM_EXCLUSIVE  (1ull << 56)
 #define PM_WP	      (1ull << 57)
+#define PM_FILE	      (1ull << 61)
 #define PM_SWAP	      (1ull << 62)
 #define PM_PRESENT    (1ull << 63)
 
 /* PAGEMAP_SCAN categories */
 #define PAGE_WPALLOWED	(1ull << 0)
 #define PAGE_WRITTEN	(1ull << 1)
+#define PAGE_FILE	(1ull << 2)
 #define PAGE_PRESENT	(1ull << 3)
 #define PAGE_SWAPPED	(1ull << 4)
+#define PAGE_HUGE	(1ull << 6)
 #define PAGE_SOFT_DIRTY (1ull << 7)
 #define PAGE_ACCESSED	(1ull << 9)
 
-static uint64_t pagemap_word(mm_entry e)
+/* What there is to be said of one page. */
+struct page_state {
+	const struct mm_area *area;
+	mm_entry entry;
+	bool file; /* the page is a file's, not one of the program's own */
+	bool huge;
+};
+
+static uint64_t pagemap_word(const struct page_state *p)
 {
-	uint64_t wp = e & MM_WP ? PM_WP : 0;
+	mm_entry e = p->entry;
+	uint64_t wp = e & MM_WP ? PM_WP : 0, file = p->file ? PM_FILE : 0;
 
 	switch (mm_kind(e)) {
 	case MM_EMPTY:
 		return 0;
 	case MM_PRESENT:
-	case MM_SWAP: /* aside is memory: to the program the page is there */
-		return PM_PRESENT | PM_EXCLUSIVE | wp | (e & MM_SOFTDIRTY ? PM_SOFT_DIRTY : 0);
+	case MM_SWAP: /* wherever it stands, to the program the page is there */
+		return PM_PRESENT | PM_EXCLUSIVE | file | wp |
+		       (e & MM_SOFTDIRTY ? PM_SOFT_DIRTY : 0);
 	case MM_MARKER:
-		return PM_SWAP | wp;
+		return p->huge ? wp : PM_SWAP | wp;
 	}
 	return 0;
 }
 
-/* The entry at addr. Space locked. -ENOENT: no area; -ENOMEM. */
-static int read_entry(struct mm_space *space, uint64_t addr, struct mm_area **a, mm_entry *e)
+/* Does the entry show the file's page? Of a private mapping the host knows who has been copied. */
+static bool shows_file(const struct mm_view *v, uint64_t page, mm_entry e)
 {
+	uint64_t bits[1] = {0};
+
+	if (mm_kind(e) != MM_PRESENT || v->table->map.kind == MACH_MAP_FRAMES || (e & MM_COPY))
+		return false;
+	if (v->table->map.kind == MACH_MAP_SHARED)
+		return true;
+	mach_pages_private(&v->span, page, 1, bits);
+	return !(bits[0] & 1);
+}
+
+/* The page at addr. Space locked. -ENOENT: no area; -ENOMEM. */
+static int read_page(struct mm_space *space, uint64_t addr, struct page_state *p)
+{
+	struct mm_area *a = mm_area_find(space, addr);
 	mm_entry *entries;
+	struct mm_view v;
 	uint64_t page;
 	int err;
 
-	*a = mm_area_find(space, addr);
-	if (!*a)
+	if (!a)
 		return -ENOENT;
-	page = mm_area_page(*a, addr);
-	err = mm_leaf_lock(mm_area_table(*a), page, false, &entries);
+	v = mm_area_view(a);
+	page = mm_area_page(a, addr);
+	err = mm_leaf_lock(v.table, page, false, &entries);
 	if (err)
 		return err;
-	*e = entries ? entries[page % MM_LEAF_ENTRIES] : 0;
-	mm_leaf_unlock(mm_area_table(*a), page);
+	p->area = a;
+	p->entry = entries ? entries[page % MM_LEAF_ENTRIES] : 0;
+	p->file = shows_file(&v, page, p->entry);
+	p->huge = mm_view_group(&v) > 1;
+	mm_leaf_unlock(v.table, page);
 	return 0;
 }
 
 int mm_pagemap(struct mm_space *space, uint64_t addr, uint64_t n, uint64_t *out)
 {
-	struct mm_area *a;
-	mm_entry e;
+	struct page_state p;
 	int err = 0;
 
 	mach_read_lock(&space->lock);
 	for (uint64_t i = 0; i < n && !err; i++) {
-		err = read_entry(space, addr + (i << UF_PAGE_SHIFT), &a, &e);
+		err = read_page(space, addr + (i << UF_PAGE_SHIFT), &p);
 		if (!err)
-			out[i] = pagemap_word(e);
+			out[i] = pagemap_word(&p);
 	}
 	mach_read_unlock(&space->lock);
 	return err;
 }
 
-static uint64_t categories(const struct mm_area *a, mm_entry e, bool wp_async)
+static uint64_t categories(const struct page_state *p, bool wp_async)
 {
-	bool rwp_area = a->modes & MM_MODE_RWP;
-	uint64_t c = wp_async ? PAGE_WPALLOWED : 0;
+	bool rwp_area = p->area->modes & MM_MODE_RWP;
+	uint64_t c = (wp_async ? PAGE_WPALLOWED : 0) | (p->file ? PAGE_FILE : 0);
+	mm_entry e = p->entry;
 
 	switch (mm_kind(e)) {
 	case MM_EMPTY:
 		/* Absent memory is not part of a working set that is measured by access. */
-		return rwp_area ? c : c | PAGE_WRITTEN;
+		return rwp_area || p->huge ? c : c | PAGE_WRITTEN;
 	case MM_PRESENT:
 	case MM_SWAP:
-		c |= PAGE_PRESENT;
+		c |= PAGE_PRESENT | (p->huge ? PAGE_HUGE : 0);
 		if (rwp_area && !(e & MM_RWP))
 			c |= PAGE_ACCESSED;
 		if (e & MM_SOFTDIRTY)
@@ -97,16 +128,15 @@ static uint64_t categories(const struct mm_area *a, mm_entry e, bool wp_async)
 
 int mm_scan_page(struct mm_space *space, uint64_t addr, struct mm_scan_page *out)
 {
-	struct mm_area *a;
-	mm_entry e;
+	struct page_state p;
 	int err;
 
 	mach_read_lock(&space->lock);
-	err = read_entry(space, addr, &a, &e);
+	err = read_page(space, addr, &p);
 	if (!err) {
-		out->wp_async = (a->modes & MM_MODE_WP) && a->handler &&
-				mm_handler->async(a->handler, MM_MODE_WP);
-		out->categories = categories(a, e, out->wp_async);
+		out->wp_async = (p.area->modes & MM_MODE_WP) && p.area->handler &&
+				mm_handler->async(p.area->handler, MM_MODE_WP);
+		out->categories = categories(&p, out->wp_async);
 	}
 	mach_read_unlock(&space->lock);
 	return err;

@@ -48,7 +48,7 @@ static int set_area(const struct mm_area *a, uint64_t start, uint64_t end, uint6
 }
 
 /* Open every run of neighbours in entries [i, i + n) of the leaf with the same protection. */
-static void open_runs(const struct mm_area *a, uint64_t base, const mm_entry *entries, uint64_t i,
+static void open_runs(const struct mm_area *a, uint64_t base, mm_entry *entries, uint64_t i,
 		      uint64_t n)
 {
 	uint64_t end = i + n, run;
@@ -58,7 +58,7 @@ static void open_runs(const struct mm_area *a, uint64_t base, const mm_entry *en
 
 		for (run = 1; i + run < end && mm_entry_prot(a, entries[i + run]) == prot; run++)
 			;
-		if (mm_open(a, base + i, run, prot) != 0)
+		if (mm_open(a, base + i, run, &entries[i]) != 0)
 			return;
 	}
 }
@@ -92,7 +92,8 @@ static bool marks_empty(const struct mm_area *a, uint64_t bit)
 {
 	if (bit != MM_WP)
 		return false;
-	return mm_area_type(a)->mark_empty || mm_handler->wp_unpopulated(a->handler);
+	return (mm_area_type(a)->flags & MM_TYPE_MARK_EMPTY) ||
+	       mm_handler->wp_unpopulated(a->handler);
 }
 
 /* Has the host something mapped in [start, end), where no area is? */
@@ -116,6 +117,8 @@ static int protect_areas(struct mm_space *space, uint64_t start, uint64_t end, u
 
 		if (!(a->modes & mode) || foreign(start, from))
 			return -ENOENT;
+		if ((from | to) & (mm_area_page_size(a) - 1))
+			return -EINVAL;
 		err = set ? set_area(a, from, to, bit, marks_empty(a, bit))
 			  : clear_area(a, from, to, bit);
 		if (err)

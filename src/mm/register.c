@@ -37,21 +37,67 @@ static bool next_piece(struct mm_space *space, uint64_t addr, uint64_t end, stru
 
 static const struct mm_type *piece_type(const struct piece *p)
 {
-	return p->area ? mm_area_type(p->area) : mm_type_for(p->vma.kind);
+	return p->area ? mm_area_type(p->area) : mm_type_for(&p->vma);
 }
 
-/* Per mapping: kind, VM_MAYWRITE, owner, in this order. */
-static int check_register(const struct piece *p, uf_ref handler, uint32_t modes)
+static bool piece_maywrite(const struct piece *p)
+{
+	if (p->area)
+		return p->area->flags & MM_AREA_MAYWRITE;
+	return !p->vma.shared || p->vma.maywrite;
+}
+
+/* Can a range of the type be registered so? */
+static bool type_serves(const struct mm_space *space, const struct mm_type *type, uf_ref handler,
+			uint32_t modes)
+{
+	if (!type || (modes & ~type->modes))
+		return false;
+	if (!(type->flags & MM_TYPE_ASYNC_ONLY) || (space->options & MM_OPTION_FILE_FAULTS))
+		return true;
+	return modes == MM_MODE_WP && mm_handler->async(handler, MM_MODE_WP);
+}
+
+/* Per mapping: kind, VM_MAYWRITE, borders of large pages, owner, in this order. */
+static int check_register(const struct mm_space *space, const struct piece *p, uf_ref handler,
+			  uint32_t modes)
 {
 	const struct mm_type *type = piece_type(p);
 
-	if (!type || (modes & ~type->modes))
+	if (!type_serves(space, type, handler, modes))
 		return -EINVAL;
-	if (!p->area)
-		return p->vma.shared && !p->vma.maywrite ? -EPERM : 0;
-	if (!(p->area->flags & MM_AREA_MAYWRITE))
+	if (!piece_maywrite(p))
 		return -EPERM;
-	return p->area->handler && p->area->handler != handler ? -EBUSY : 0;
+	if ((p->start | p->end) & (((uint64_t)1 << type->page_shift) - 1))
+		return -EINVAL;
+	return p->area && p->area->handler && p->area->handler != handler ? -EBUSY : 0;
+}
+
+/*
+ * What was mapped is present. Without memory for a leaf its pages fault once more, as they might for
+ * many reasons.
+ */
+static void enter_mapped(const struct mm_area *a)
+{
+	struct mm_view v = mm_area_view(a);
+	uint64_t page = a->pgoff, last = mm_area_page(a, a->end), n;
+
+	for (; page < last; page += n) {
+		uint64_t bits[MM_LEAF_ENTRIES / 64] = {0}, any = 0;
+		mm_entry *entries;
+
+		n = mm_leaf_run(page, last - page);
+		mm_area_type(a)->mapped(&v, page, n, bits);
+		for (unsigned i = 0; i < MM_LEAF_ENTRIES / 64; i++)
+			any |= bits[i];
+		if (!any || mm_leaf_lock(v.table, page, true, &entries) != 0)
+			continue;
+		for (uint64_t i = 0; i < n; i++)
+			if (bits[i / 64] >> (i % 64) & 1)
+				entries[(page + i) % MM_LEAF_ENTRIES] =
+					mm_make_present(page + i, MM_SOFTDIRTY);
+		mm_leaf_unlock(v.table, page);
+	}
 }
 
 /* Take over [start, end) of a host mapping as a new area without a handler. Write lock held. */
@@ -76,6 +122,9 @@ static int take_over(struct mm_space *space, const struct piece *p)
 	table = mm_table_new(pages, index);
 	if (!table)
 		return -ENOMEM;
+	table->dev = p->vma.dev;
+	table->ino = p->vma.ino;
+	table->file_page = p->vma.file_page + ((p->start - p->vma.start) >> UF_PAGE_SHIFT);
 	fields.table = arena_ref(table);
 	a = mm_area_new(space, &fields);
 	/* Last: once the range is ours, only an area can show what it contains. */
@@ -88,6 +137,8 @@ static int take_over(struct mm_space *space, const struct piece *p)
 	}
 	mm_area_link(space, a);
 	space->pages += pages;
+	if (type->mapped)
+		enter_mapped(a);
 	mm_note_mappings(space);
 	mm_note_bookkeeping(space);
 	return 0;
@@ -146,7 +197,7 @@ int mm_register(struct mm_space *space, uf_ref handler, uint64_t start, uint64_t
 	*ops_mask = ~0ull;
 	mach_write_lock(&space->lock);
 	for (addr = start; !err && next_piece(space, addr, end, &p); addr = p.end) {
-		err = check_register(&p, handler, modes);
+		err = check_register(space, &p, handler, modes);
 		if (!err)
 			*ops_mask &= mm_type_ops_mask(piece_type(&p), modes);
 		found = true;
@@ -175,6 +226,28 @@ int mm_take_over(struct mm_space *space, uint64_t start, uint64_t end)
 	    piece_type(&p) == NULL)
 		return -EINVAL;
 	return take_over(space, &p);
+}
+
+/* How much of it is taken over at a time, around what is asked for. */
+#define TAKE_OVER_BYTES (64ull << 20)
+
+int mm_take_over_around(struct mm_space *space, uint64_t addr, uint64_t len)
+{
+	const struct mm_type *type;
+	struct mach_vma vma;
+	uint64_t start, end;
+
+	if (mm_area_find(space, addr))
+		return 0;
+	if (mach_vma_next(addr, &vma) != 0 || vma.start > addr)
+		return -ENOENT;
+	type = mm_type_for(&vma);
+	if (vma.end < addr + len || vma.growsdown || !type ||
+	    (!(type->flags & MM_TYPE_MOVE) && !(space->options & MM_OPTION_MOVE_ANY)))
+		return -EINVAL;
+	start = mm_max(vma.start, addr & ~(TAKE_OVER_BYTES - 1));
+	end = mm_min(vma.end, (addr + len + TAKE_OVER_BYTES - 1) & ~(TAKE_OVER_BYTES - 1));
+	return mm_take_over(space, start, end);
 }
 
 void mm_clear_marks(const struct mm_area *a)
@@ -208,10 +281,12 @@ static void disown(struct mm_area *a)
 
 static int check_unregister(const struct piece *p, uf_ref handler)
 {
-	if (!p->area)
-		return p->vma.kind == MACH_VMA_FILE || p->vma.kind == MACH_VMA_SPECIAL ? -EINVAL
-										       : 0;
-	return p->area->handler && p->area->handler != handler ? -EINVAL : 0;
+	const struct mm_type *type = piece_type(p);
+
+	if (!type || (!p->area && (type->flags & MM_TYPE_ASYNC_ONLY)) ||
+	    ((p->start | p->end) & (((uint64_t)1 << type->page_shift) - 1)))
+		return -EINVAL;
+	return p->area && p->area->handler && p->area->handler != handler ? -EINVAL : 0;
 }
 
 int mm_unregister(struct mm_space *space, uf_ref handler, uint64_t start, uint64_t len)

@@ -20,13 +20,16 @@ struct remap {
 	struct mm_told remap_told, unmap_told;
 };
 
-/* A new, empty table at [start, end) with the attributes of `like`. Write lock held. */
-static int add_fresh(struct mm_space *space, const struct mm_area *like, uint64_t start,
-		     uint64_t end)
+/*
+ * A new, empty table at [start, end) with the attributes of `like`, and of a file what `like` shows
+ * from its page `first` on. Write lock held.
+ */
+static int add_fresh(struct mm_space *space, const struct mm_area *like, uint64_t first,
+		     uint64_t start, uint64_t end)
 {
 	uint64_t pages = (end - start) >> UF_PAGE_SHIFT;
+	struct mm_table *model = mm_area_table(like), *table = mm_table_new(pages, model->type);
 	struct mm_area fields = *like, *a;
-	struct mm_table *table = mm_table_new(pages, mm_area_table(like)->type);
 	int err = -ENOMEM;
 
 	if (!table)
@@ -35,9 +38,13 @@ static int add_fresh(struct mm_space *space, const struct mm_area *like, uint64_
 	fields.end = end;
 	fields.pgoff = 0;
 	fields.table = arena_ref(table);
+	table->dev = model->dev;
+	table->ino = model->ino;
+	table->file_page = model->file_page + first;
+	table->owner = model->owner;
 	a = mm_area_new(space, &fields);
 	if (a)
-		err = mach_map_fresh(&table->map, start, pages, like->prot);
+		err = mm_area_type(like)->extend(table, model, first, start, end);
 	if (err) {
 		arena_free(a, sizeof(*a));
 		mm_table_free(table);
@@ -46,6 +53,12 @@ static int add_fresh(struct mm_space *space, const struct mm_area *like, uint64_
 	mm_area_link(space, a);
 	space->pages += pages;
 	return 0;
+}
+
+/* The page that follows the old range, in the numbers of the table of its first area. */
+static uint64_t page_behind(const struct remap *r)
+{
+	return r->like.pgoff + (r->old_len >> UF_PAGE_SHIFT);
 }
 
 /* Without the REMAP event the moved range is registered with nobody. */
@@ -96,11 +109,12 @@ static int move_areas(struct remap *r)
 	int err = shift_areas(r->space, r->old, r->new, r->old_len, r->keep, &done);
 
 	if (!err && r->keep)
-		err = add_fresh(r->space, &r->like, r->old, end);
+		err = add_fresh(r->space, &r->like, r->like.pgoff, r->old, end);
 	if (!stays)
 		like.handler = like.modes = 0;
 	if (!err && r->new_len > r->old_len)
-		err = add_fresh(r->space, &like, r->new + r->old_len, r->new + r->new_len);
+		err = add_fresh(r->space, &like, page_behind(r), r->new + r->old_len,
+				r->new + r->new_len);
 	if (err) {
 		if (shift_areas(r->space, r->new, r->old, done, false, &back) == 0)
 			(void)mach_munmap(r->new, r->new_len);
@@ -146,6 +160,23 @@ static int clear_way(struct remap *r)
 	return err;
 }
 
+/* A free range for the new place, aligned for the pages that go there. */
+static int reserve(struct remap *r)
+{
+	uint64_t size = mm_area_page_size(&r->like), slack = size - UF_PAGE_SIZE, got, end;
+	int err = mach_reserve(0, r->new_len + slack, &got);
+
+	if (err)
+		return err;
+	end = got + r->new_len + slack;
+	r->new = (got + size - 1) & ~(size - 1);
+	if (r->new > got)
+		(void)mach_munmap(got, r->new - got);
+	if (end > r->new + r->new_len)
+		(void)mach_munmap(r->new + r->new_len, end - r->new - r->new_len);
+	return 0;
+}
+
 static int do_move(struct remap *r, bool fixed)
 {
 	struct mm_space *space = r->space;
@@ -156,7 +187,7 @@ static int do_move(struct remap *r, bool fixed)
 	if (!err && fixed)
 		err = mm_area_split_range(space, r->new, r->new + r->new_len);
 	if (!err)
-		err = fixed ? clear_way(r) : mach_reserve(0, r->new_len, &r->new);
+		err = fixed ? clear_way(r) : reserve(r);
 	return err ? err : move_areas(r);
 }
 
@@ -177,7 +208,7 @@ static int grow_in_place(struct remap *r)
 		mach_munmap(got, more);
 		return -ENOMEM;
 	}
-	err = add_fresh(r->space, &r->like, end, end + more);
+	err = add_fresh(r->space, &r->like, page_behind(r), end, end + more);
 	if (err)
 		(void)mach_munmap(end, more);
 	return err;
@@ -201,6 +232,14 @@ static int check_args(uint64_t old, uint64_t old_len, uint64_t new_len, int flag
 	return 0;
 }
 
+/* Large pages: lengths count in whole ones, addresses must. */
+static bool aligned(struct remap *r, uint64_t size, int flags)
+{
+	r->old_len = (r->old_len + size - 1) & ~(size - 1);
+	r->new_len = (r->new_len + size - 1) & ~(size - 1);
+	return !((r->old | (flags & MREMAP_FIXED ? r->new : 0)) & (size - 1));
+}
+
 static int remap_locked(struct remap *r, int flags)
 {
 	struct mm_space *space = r->space;
@@ -209,6 +248,8 @@ static int remap_locked(struct remap *r, int flags)
 
 	if (!a || mm_area_run_end(space, r->old) < r->old + r->old_len)
 		return -EFAULT;
+	if (!aligned(r, mm_area_page_size(a), flags))
+		return -EINVAL;
 	err = mm_area_split_range(space, r->old, r->old + r->old_len);
 	if (err)
 		return err;

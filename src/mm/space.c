@@ -71,11 +71,25 @@ struct mach_span mm_area_span(const struct mm_area *a)
 	};
 }
 
+struct mm_view mm_area_view(const struct mm_area *a)
+{
+	return (struct mm_view){.table = mm_area_table(a), .span = mm_area_span(a)};
+}
+
+/* Which page of its file the area shows at this address of its. */
+static uint64_t file_page(const struct mm_area *a, uint64_t addr)
+{
+	return mm_area_table(a)->file_page + mm_area_page(a, addr);
+}
+
 bool mm_area_same(const struct mm_area *a, const struct mm_area *b)
 {
+	const struct mm_table *ta = mm_area_table(a), *tb = mm_area_table(b);
+
 	return a->end == b->start && a->prot == b->prot && a->flags == b->flags &&
-	       a->modes == b->modes && a->handler == b->handler &&
-	       mm_area_table(a)->type == mm_area_table(b)->type;
+	       a->modes == b->modes && a->handler == b->handler && ta->type == tb->type &&
+	       ta->dev == tb->dev && ta->ino == tb->ino && ta->owner == tb->owner &&
+	       (ta->ino == 0 || file_page(a, a->end) == file_page(b, b->start));
 }
 
 uint64_t mm_area_run_end(const struct mm_space *space, uint64_t addr)
@@ -178,6 +192,8 @@ int mm_area_split(struct mm_space *space, uint64_t addr)
 
 	if (!a || a->start == addr)
 		return 0;
+	if (addr & (mm_area_page_size(a) - 1))
+		return -EINVAL;
 	tail = *a;
 	tail.start = addr;
 	tail.pgoff = mm_area_page(a, addr);
@@ -225,13 +241,11 @@ void mm_area_remove_range(struct mm_space *space, uint64_t start, uint64_t end)
 		struct mm_table *table = mm_area_table(a);
 		uint64_t pages = (a->end - a->start) >> UF_PAGE_SHIFT;
 
-		mm_zap(a, a->start, a->end, &(struct mm_zap){.unmapped = true});
+		mm_zap(space, a, a->start, a->end, &(struct mm_zap){.unmapped = true});
 		space->pages -= pages;
 		table->live -= pages;
-		if (table->live == 0) {
-			mach_map_destroy(&table->map);
-			mm_table_free(table);
-		}
+		if (table->live == 0)
+			mm_table_retire(table);
 		n++;
 	}
 	if (n)

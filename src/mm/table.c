@@ -30,10 +30,40 @@ void mm_table_free(struct mm_table *table)
 {
 	struct mm_leaf_slot *slots = arena_at(table->slots);
 
+	mm_reclaim_forget(table);
 	for (uint64_t i = 0; i < table->nslots; i++)
 		arena_free(arena_at(slots[i].leaf), sizeof(struct mm_leaf));
 	arena_free(slots, table->nslots * sizeof(*slots));
 	arena_free(table, sizeof(*table));
+}
+
+void mm_table_pin(struct mm_table *table)
+{
+	atomic_fetch_add(&table->pins, 1);
+}
+
+static void destroy(struct mm_table *table)
+{
+	mach_map_destroy(&table->map);
+	mm_table_free(table);
+}
+
+/* With the space locked whoever retires it is kept out: one of the two sees the other's news. */
+void mm_table_unpin(struct mm_space *space, struct mm_table *table)
+{
+	bool last;
+
+	mach_read_lock(&space->lock);
+	last = atomic_fetch_sub(&table->pins, 1) == 1 && table->live == 0;
+	mach_read_unlock(&space->lock);
+	if (last)
+		destroy(table);
+}
+
+void mm_table_retire(struct mm_table *table)
+{
+	if (atomic_load(&table->pins) == 0)
+		destroy(table);
 }
 
 static struct mm_leaf_slot *slot_of(struct mm_table *table, uint64_t page)
@@ -52,7 +82,7 @@ static void enter_aside(struct mm_table *table, uint64_t first, struct mm_leaf *
 	mach_aside_query(&table->map, first, n, bits);
 	for (uint64_t i = 0; i < n; i++)
 		if (bits[i / 64] >> (i % 64) & 1)
-			leaf->entry[i] = mm_make_swap(first + i, MM_SOFTDIRTY);
+			leaf->entry[i] = mm_make_swap(MM_SLOT_ASIDE, MM_SOFTDIRTY);
 }
 
 int mm_leaf_lock(struct mm_table *table, uint64_t page, bool make, mm_entry **entries)
@@ -103,45 +133,79 @@ uint32_t mm_entry_prot(const struct mm_area *a, mm_entry e)
 	return prot;
 }
 
-int mm_open(const struct mm_area *a, uint64_t page, uint64_t n, uint32_t prot)
+int mm_open(const struct mm_area *a, uint64_t page, uint64_t n, mm_entry *e)
 {
-	struct mach_span span = mm_area_span(a);
-	int err;
+	uint32_t prot = mm_entry_prot(a, *e);
+	struct mach_span span;
 
 	if (!prot)
 		return 0;
-	err = mach_tlb_open(&span, page, n, prot);
+	if (mm_area_type(a)->flags & MM_TYPE_RECLAIM)
+		for (uint64_t i = 0; i < n; i++)
+			e[i] = (e[i] & ~MM_BUSY) | MM_REF;
 	/* Now and then is enough: a mapping more or less between is not the point. */
 	if (page % MM_AROUND == 0)
 		mm_note_mappings(mm_space_self);
-	return err;
+	span = mm_area_span(a);
+	return mach_tlb_open(&span, page, n, prot);
+}
+
+static bool stands_aside(mm_entry e)
+{
+	return mm_kind(e) == MM_SWAP && mm_value(e) == MM_SLOT_ASIDE;
 }
 
 /*
  * Neighbours that stand aside too come along: their contents are what they are, so nobody can see
  * the difference, and they save a trap each.
  */
+static long draw_aside(struct mm_space *space, const struct mm_area *a, uint64_t page,
+		       const mm_entry *entries, uint64_t *from)
+{
+	struct mm_view v = mm_area_view(a);
+	uint64_t base = page - page % MM_LEAF_ENTRIES, first = page, last = page + 1;
+	uint64_t around = mm_max(mm_area_group(a), mm_limited(space, v.table) ? 1 : MM_AROUND);
+	uint64_t lo = mm_max(a->pgoff, page - page % around);
+	uint64_t hi = mm_min(mm_area_page(a, a->end), page - page % around + around);
+	long n;
+
+	while (first > lo && stands_aside(entries[first - 1 - base]))
+		first--;
+	while (last < hi && stands_aside(entries[last - base]))
+		last++;
+	n = mm_area_type(a)->alloc(&v, first, last - first);
+	if (n < (long)(last - first))
+		return n < 0 ? n : -ENOMEM;
+	mach_aside_draw(&v.table->map, first, (uint64_t)n);
+	*from = first;
+	return n;
+}
+
+static long draw_swap(const struct mm_area *a, uint64_t page, mm_entry e, uint64_t *from)
+{
+	struct mach_span span = mm_area_span(a);
+	int err = mach_swap_in(&span, page, mm_value(e));
+
+	*from = page;
+	return err ? err : 1;
+}
+
 int mm_draw(struct mm_space *space, const struct mm_area *a, uint64_t page, mm_entry *entries)
 {
-	struct mm_table *table = mm_area_table(a);
-	uint64_t base = page - page % MM_LEAF_ENTRIES, first = page, last = page + 1;
-	uint64_t lo = mm_max(a->pgoff, page - page % MM_AROUND);
-	uint64_t hi = mm_min(mm_area_page(a, a->end), page - page % MM_AROUND + MM_AROUND);
+	uint64_t base = page - page % MM_LEAF_ENTRIES, first = page;
+	bool aside = stands_aside(entries[page - base]);
+	long n;
 
-	while (first > lo && mm_kind(entries[first - 1 - base]) == MM_SWAP)
-		first--;
-	while (last < hi && mm_kind(entries[last - base]) == MM_SWAP)
-		last++;
-	for (uint64_t p = first; p < last; p++) {
-		int err = mm_area_type(a)->alloc(table, p);
-
-		if (err)
-			return err;
-	}
-	mach_aside_draw(&table->map, first, last - first);
-	for (uint64_t i = first - base; i < last - base; i++)
+	if (aside)
+		n = draw_aside(space, a, page, entries, &first);
+	else
+		n = draw_swap(a, page, entries[page - base], &first);
+	if (n < 0)
+		return (int)n;
+	for (uint64_t i = first - base; i < first - base + (uint64_t)n; i++)
 		entries[i] =
 			mm_make_present(base + i, entries[i] & (MM_WP | MM_RWP | MM_SOFTDIRTY));
-	mm_stat_add(space->stats, MM_STAT_DRAWN, last - first);
+	mm_account(space, mm_area_table(a), n);
+	mm_stat_add(space->stats, aside ? MM_STAT_DRAWN : MM_STAT_BACK, (uint64_t)n);
 	return 0;
 }

@@ -5,10 +5,10 @@
 
 #include <userfault/abi.h>
 
-const struct mm_type *mm_type_for(enum mach_vma_kind kind)
+const struct mm_type *mm_type_for(const struct mach_vma *vma)
 {
 	for (unsigned i = 0; i < mm_types_count; i++)
-		if (mm_types[i]->kind == kind)
+		if (mm_types[i]->kinds & 1u << vma->kind && mm_types[i]->page_shift == vma->page_shift)
 			return mm_types[i];
 	return NULL;
 }
@@ -33,28 +33,33 @@ uint64_t mm_type_ops_mask(const struct mm_type *type, uint32_t modes)
 	return mask;
 }
 
-bool mm_default_lookup_none(struct mm_table *table, uint64_t page)
+int mm_default_lookup_none(const struct mm_view *v, uint64_t page)
 {
-	(void)table;
-	(void)page;
-	return false;
-}
-
-int mm_default_insert_none(struct mm_table *table, uint64_t page)
-{
-	(void)table;
+	(void)v;
 	(void)page;
 	return 0;
 }
 
-void mm_default_zero(struct mm_table *table, uint64_t page, uint64_t n)
+int mm_default_insert_none(const struct mm_view *v, uint64_t page, uint64_t n)
 {
-	mach_frames_zero(&table->map, page, n);
+	(void)v;
+	(void)page;
+	(void)n;
+	return 0;
 }
 
-int mm_default_move_copy(struct mm_table *dst, uint64_t dpage, struct mm_table *src, uint64_t spage,
-			 uint64_t n)
+int mm_default_zero(const struct mm_view *v, uint64_t page, uint64_t n)
 {
-	mach_frames_move(&dst->map, dpage, &src->map, spage, n);
-	return 0;
+	return mach_frames_zero(&v->span, page, n);
+}
+
+int mm_default_move_copy(const struct mm_view *dst, uint64_t dpage, const struct mm_view *src,
+			 uint64_t spage, uint64_t n)
+{
+	return mach_frames_move(&dst->span, dpage, &src->span, spage, n);
+}
+
+void mm_default_remove(const struct mm_view *v, uint64_t page, uint64_t n)
+{
+	mach_frames_drop(&v->span, page, n);
 }

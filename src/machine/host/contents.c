@@ -40,3 +40,9 @@ void *mach_frame(struct mach_map *map, uint64_t page)
 {
 	return frames_pointer(map, page);
 }
+
+/* Memory of ours is read like the program's. */
+long mach_frames_write(const struct mach_span *span, uint64_t page, uint64_t n, const void *buf)
+{
+	return mach_frames_copy(span, page, n, (uint64_t)buf);
+}

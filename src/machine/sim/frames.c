@@ -139,7 +139,17 @@ static bool read_source(struct sim_frame *f, uint64_t n, uint64_t src)
 	return true;
 }
 
-static int copy_granule(const struct mach_span *span, uint64_t page, uint64_t src)
+static void take_source(struct sim_frame *f, uint64_t n, const char *buf)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		memcpy(f[i].word, buf + i * UF_PAGE_SIZE, sizeof(f[i].word));
+		if (i % STRIDE == 0)
+			sim_point();
+	}
+}
+
+/* From the program's memory at src or, if buf is not NULL, from there. */
+static int copy_granule(const struct mach_span *span, uint64_t page, uint64_t src, const char *buf)
 {
 	struct sim_map *m = sim_map_of(span->map);
 	int err = check_fill(m, page);
@@ -150,7 +160,9 @@ static int copy_granule(const struct mach_span *span, uint64_t page, uint64_t sr
 	if (err)
 		return err;
 	f = begin_fill(m, page);
-	if (sim_chance(sim_config.stutter) || !read_source(f, m->granule, src)) {
+	if (buf) {
+		take_source(f, m->granule, buf);
+	} else if (sim_chance(sim_config.stutter) || !read_source(f, m->granule, src)) {
 		undo_fill(m, f);
 		return -EFAULT;
 	}
@@ -158,7 +170,8 @@ static int copy_granule(const struct mach_span *span, uint64_t page, uint64_t sr
 	return end_fill(m, page, f);
 }
 
-long mach_frames_copy(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
+static long fill_from(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src,
+		      const char *buf)
 {
 	struct sim_map *m = sim_closed_pages(span, page, n);
 	uint64_t done;
@@ -166,11 +179,22 @@ long mach_frames_copy(const struct mach_span *span, uint64_t page, uint64_t n, u
 
 	sim_point();
 	for (done = 0; done < n; done += m->granule) {
-		err = copy_granule(span, page + done, src + done * UF_PAGE_SIZE);
+		err = copy_granule(span, page + done, src + done * UF_PAGE_SIZE,
+				   buf ? buf + done * UF_PAGE_SIZE : NULL);
 		if (err)
 			break;
 	}
 	return done ? (long)done : err;
+}
+
+long mach_frames_copy(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
+{
+	return fill_from(span, page, n, src, NULL);
+}
+
+long mach_frames_write(const struct mach_span *span, uint64_t page, uint64_t n, const void *buf)
+{
+	return fill_from(span, page, n, 0, buf);
 }
 
 int mach_frames_zero(const struct mach_span *span, uint64_t page, uint64_t n)
