@@ -4,6 +4,7 @@
  * that a fault in one can be explained. Everything else of ours begins anew.
  */
 #include "machine/host/internal.h"
+#include "machine/host/swap.h"
 
 #define CLOSED_MAX ((uint32_t)1 << 20)
 
@@ -85,6 +86,7 @@ void host_after_fork_child(void)
 	host_close_all_hidden();
 	host_arena_map(host.arena_addr, host.arena_len);
 	frames_after_fork();
+	swap_after_fork();
 	pagemap_after_fork();
 	vma_after_fork();
 	wait_after_fork();

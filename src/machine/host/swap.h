@@ -1,0 +1,49 @@
+/*
+ * swap.h - the swap store of the host machine: where pages go that leave memory (mach_swap_*).
+ *
+ * Either a file without a name, whole pages in it, or memory, pages compressed in it.
+ */
+#ifndef UF_HOST_SWAP_H
+#define UF_HOST_SWAP_H
+
+#include "machine/machine.h"
+
+/*
+ * How pages are made smaller. The machine is freestanding, so whoever has a library for it brings
+ * this along. Called in the trap handler: no memory beyond the context, which is used by one thread
+ * at a time.
+ */
+struct host_swap_codec {
+	size_t context_size;
+	/* Make a context in context_size bytes of zeroes, aligned to a page. */
+	bool (*start)(void *context);
+	/* One page into at most cap bytes; how many, or 0: it does not fit. */
+	size_t (*compress)(void *context, void *dst, size_t cap, const void *page);
+	/* The page out of exactly len bytes. */
+	bool (*decompress)(void *context, void *page, const void *src, size_t len);
+};
+
+struct host_swap_config {
+	/*
+	 * The directory that holds the file, or a file that is not there yet. NULL: in memory.
+	 */
+	const char *path;
+	const struct host_swap_codec *codec; /* NULL: pages are kept as they are */
+	uint64_t size;			     /* most bytes that it takes; 0: as much as there is */
+	_Atomic uint64_t *peak;		     /* kept at the most bytes in use; NULL: not wanted */
+	bool tell;			     /* say on stderr, once, when it is full */
+};
+
+/*
+ * Once in a process, and again in a forked child, whose store begins empty. On failure a negative
+ * errno, and *why says in one sentence what is wrong; pages then do not leave.
+ */
+int host_swap_init(const struct host_swap_config *config, const char **why);
+
+/* In the child of a fork: the store is its parent's no more. */
+void swap_after_fork(void);
+
+/* Bytes in use, without what is kept for use. */
+uint64_t host_swap_used(void);
+
+#endif
