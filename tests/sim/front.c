@@ -6,6 +6,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "mm/internal.h"
+#include "mm/reclaim.h"
+
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
@@ -70,6 +73,7 @@ void front_stop(void)
 	sim_left(&left);
 	CHECK_EQ(left.maps, 0);
 	CHECK_EQ(left.notifies, 0);
+	CHECK_EQ(left.slots, 0);
 	sim_stop();
 }
 
@@ -378,6 +382,27 @@ int front_mremap(uint64_t from, uint64_t from_len, uint64_t to_len, int flags, u
 	return err;
 }
 
+void front_pageout(uint64_t addr, uint64_t len)
+{
+	struct mach_entry e;
+
+	mach_enter(&e);
+	mm_pageout(mm_space_self, addr, len);
+	mach_leave(&e);
+}
+
+int front_limit(uint64_t addr, uint64_t pages)
+{
+	struct mach_entry e;
+	int err;
+
+	mach_enter(&e);
+	err = addr ? mm_limit_area(mm_space_self, addr, PAGES(pages))
+		   : mm_limit_space(mm_space_self, PAGES(pages));
+	mach_leave(&e);
+	return err;
+}
+
 /* ---- Looking -------------------------------------------------------------------------------- */
 
 bool front_pagemap(uint64_t addr, uint64_t *word)
@@ -400,6 +425,28 @@ bool front_scan(uint64_t addr, struct mm_scan_page *page)
 	err = mm_scan_page(mm_space_self, addr, page);
 	mach_leave(&e);
 	return !err;
+}
+
+const uint64_t *front_contents(uint64_t addr)
+{
+	const uint64_t *words = sim_peek(addr);
+	mm_entry *entries, entry = 0;
+	struct mach_entry e;
+	struct mm_area *a;
+	uint64_t page;
+
+	mach_enter(&e);
+	a = mm_area_find(mm_space_self, addr);
+	if (a && !words) {
+		page = mm_area_page(a, addr);
+		mm_leaf_peek(mm_area_table(a), page, &entries);
+		entry = entries ? entries[page % MM_LEAF_ENTRIES] : 0;
+		mm_leaf_unlock(mm_area_table(a), page);
+	}
+	mach_leave(&e);
+	if (mm_kind(entry) == MM_SWAP && mm_value(entry) >= MACH_SWAP_FIRST)
+		words = sim_swap_peek(mm_value(entry));
+	return words;
 }
 
 static void check_tlb(const struct mm_area_info *area)

@@ -89,6 +89,15 @@ int front_populate(uint64_t addr, uint64_t len, bool write);
 int front_mremap(uint64_t from, uint64_t from_len, uint64_t to_len, int flags, uint64_t to,
 		 uint64_t *result);
 
+/* MADV_PAGEOUT, and a limit on all memory together, or of what stands at addr. */
+void front_pageout(uint64_t addr, uint64_t len);
+int front_limit(uint64_t addr, uint64_t pages);
+/*
+ * The contents of a page, wherever they are; NULL: it has none. When nobody holds a lock; valid
+ * until the next scheduling point.
+ */
+const uint64_t *front_contents(uint64_t addr);
+
 /* The pagemap word of a managed page; false when the page is not managed. */
 bool front_pagemap(uint64_t addr, uint64_t *word);
 bool front_scan(uint64_t addr, struct mm_scan_page *page);

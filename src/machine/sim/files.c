@@ -235,6 +235,20 @@ void sim_file_unmap(struct sim_page *p)
 	p->file = NULL;
 }
 
+bool sim_file_mapped(uint64_t addr)
+{
+	struct sim_page *p = sim_page_must(addr);
+
+	return sim_in_place(p) && *place_of(p).mapped;
+}
+
+bool sim_file_copied(uint64_t addr)
+{
+	struct sim_page *p = sim_page_must(addr);
+
+	return sim_in_place(p) && *place_of(p).copy;
+}
+
 void sim_page_show_file(struct sim_page *p, const struct mach_vma *like, struct sim_file *file,
 			uint64_t file_page)
 {
@@ -314,7 +328,7 @@ void sim_file_must_be_closed(const struct sim_file *file, uint64_t page, uint64_
 		sim_page_lock(p);
 		open = p->kind == SIM_MANAGED && p->tlb && p->map->file == file &&
 		       p->map->file_page + p->index - page < n &&
-		       !p->map->copy[p->index / p->map->granule];
+		       (file->granule > 1 || !p->map->copy[p->index]);
 		sim_page_unlock(p);
 		if (open)
 			sim_fail("page %#llx shows page %llu of a file, which goes, and is open",
@@ -386,6 +400,7 @@ int sim_file_punch(struct sim_file *file, uint64_t page, uint64_t n)
 	sim_files_lock();
 	free_pages(file, page, n);
 	sim_files_unlock();
-	unmap_pages(file, page, n, false);
+	/* Private copies of huge pages go too, as on the kernel. */
+	unmap_pages(file, page, n, file->granule > 1);
 	return 0;
 }

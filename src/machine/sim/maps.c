@@ -111,7 +111,7 @@ static void show(struct sim_page *p, struct sim_map *m, uint64_t index, uint32_t
 	p->kind = SIM_MANAGED;
 	p->map = m;
 	p->index = index;
-	p->tlb = tlb;
+	sim_page_set_tlb(p, tlb);
 	sim_page_unlock(p);
 	m->where[index] = sim_page_addr(p);
 }
@@ -342,7 +342,7 @@ int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint3
 			sim_fail("page %llu is opened before it is complete",
 				 (unsigned long long)i);
 		sim_page_lock(p);
-		p->tlb |= prot;
+		sim_page_set_tlb(p, p->tlb | prot);
 		sim_page_unlock(p);
 	}
 	sim_maybe_evict();
@@ -358,7 +358,7 @@ void mach_tlb_limit(const struct mach_span *span, uint64_t page, uint64_t n, uin
 		struct sim_page *p = sim_span_page(span, i);
 
 		sim_page_lock(p);
-		p->tlb &= prot;
+		sim_page_set_tlb(p, p->tlb & prot);
 		sim_page_unlock(p);
 	}
 	sim_point();
@@ -366,10 +366,6 @@ void mach_tlb_limit(const struct mach_span *span, uint64_t page, uint64_t n, uin
 
 void mach_usage(uint64_t *mappings, uint64_t *budget)
 {
-	uint64_t n = 0;
-
-	for (uint64_t i = 0; i < sim_config.pages; i++)
-		n += sim_tlb(SIM_BASE + i * UF_PAGE_SIZE) != 0;
-	*mappings = n;
+	*mappings = atomic_load(&sim_open_pages);
 	*budget = sim_config.pages;
 }

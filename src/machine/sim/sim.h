@@ -187,8 +187,13 @@ int sim_file_punch(struct sim_file *file, uint64_t page, uint64_t n);
 /* Its contents, NULL for a hole. Valid until the next scheduling point. */
 const uint64_t *sim_file_peek(struct sim_file *file, uint64_t page);
 
-/* Of slots of the swap store in use. */
+/* Slots of the swap store in use, and what one of them holds. Valid until the next point. */
 uint64_t sim_swap_used(void);
+const uint64_t *sim_swap_peek(uint64_t slot);
+
+/* Has the host a page of the file in its table for this page? Is it a private copy? */
+bool sim_file_mapped(uint64_t addr);
+bool sim_file_copied(uint64_t addr);
 
 /* What the TLB lets through now, for any page (native: its protection, hole: 0). */
 uint32_t sim_tlb(uint64_t addr);

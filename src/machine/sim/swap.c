@@ -67,6 +67,11 @@ static struct sim_frame *take_slot(uint64_t slot, bool put_back)
 	return f;
 }
 
+const uint64_t *sim_swap_peek(uint64_t slot)
+{
+	return take_slot(slot, true)->word;
+}
+
 int mach_swap_out(const struct mach_span *span, uint64_t page, uint64_t *slot)
 {
 	struct sim_frame *from = sim_closed_frame(span, page), *f;

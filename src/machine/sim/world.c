@@ -9,6 +9,7 @@
 #define TASK_SIZE 0x7ffffffff000ull
 
 struct sim_page *sim_pages;
+_Atomic uint64_t sim_open_pages;
 
 uint64_t mach_task_size(void)
 {
@@ -47,6 +48,13 @@ void sim_page_unlock(struct sim_page *p)
 	atomic_store_explicit(&p->lock, 0, memory_order_release);
 }
 
+void sim_page_set_tlb(struct sim_page *p, uint32_t tlb)
+{
+	if (!p->tlb != !tlb)
+		atomic_fetch_add(&sim_open_pages, tlb ? 1 : (uint64_t)-1);
+	p->tlb = tlb;
+}
+
 struct sim_frame *sim_frames_new(uint64_t n)
 {
 	struct sim_frame *f = calloc(n, sizeof(*f));
@@ -71,7 +79,7 @@ static void page_clear(struct sim_page *p, bool leaves)
 	free(p->native);
 	p->native = NULL;
 	p->map = NULL;
-	p->tlb = 0;
+	sim_page_set_tlb(p, 0);
 	p->kind = SIM_HOLE;
 	sim_page_unlock(p);
 }
@@ -235,7 +243,7 @@ static void evict_page(struct sim_page *p)
 {
 	sim_page_lock(p);
 	if (p->kind == SIM_MANAGED)
-		p->tlb &= (uint32_t)sim_random(2) ? 0 : UF_PROT_READ | UF_PROT_EXEC;
+		sim_page_set_tlb(p, sim_random(2) ? 0 : p->tlb & ~UF_PROT_WRITE);
 	sim_page_unlock(p);
 }
 
@@ -244,7 +252,7 @@ void sim_evict_all(void)
 	for (uint64_t i = 0; i < sim_config.pages; i++) {
 		sim_page_lock(&sim_pages[i]);
 		if (sim_pages[i].kind == SIM_MANAGED)
-			sim_pages[i].tlb = 0;
+			sim_page_set_tlb(&sim_pages[i], 0);
 		sim_page_unlock(&sim_pages[i]);
 	}
 }

@@ -72,6 +72,10 @@ struct sim_page *sim_page_at(uint64_t addr);
 struct sim_page *sim_page_must(uint64_t addr);
 uint64_t sim_page_addr(const struct sim_page *p);
 
+/* Let through so much; how many pages are let through at all. The page is locked. */
+void sim_page_set_tlb(struct sim_page *p, uint32_t tlb);
+extern _Atomic uint64_t sim_open_pages;
+
 /* A page's own lock: an access and a shootdown exclude each other. Nothing is scheduled inside. */
 void sim_page_lock(struct sim_page *p);
 void sim_page_unlock(struct sim_page *p);
