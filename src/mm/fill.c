@@ -157,10 +157,12 @@ static int fill_run(struct mm_space *space, struct filling *f, const struct mm_a
 	int err;
 
 	room = mm_leaf_run(page, (end - addr) >> UF_PAGE_SHIFT);
-	room = mm_min(room, mm_room(space, v.table)) & ~(mm_view_group(&v) - 1);
+	/* A mark takes no room. */
+	if (f->fill->source != MM_SOURCE_POISON)
+		room = mm_min(room, mm_room(space, v.table)) & ~(mm_view_group(&v) - 1);
 	if (f->bounced)
 		room = mm_min(room, mm_view_group(&v));
-	if (room == 0 && f->fill->source != MM_SOURCE_POISON) {
+	if (room == 0) {
 		f->need_room = true;
 		return -ENOMEM;
 	}
