@@ -35,10 +35,10 @@ static bool shape_taken(void *arg)
 	return arg ? now != 0 : now < 0;
 }
 
-/* Only a world that was told to be short of memory may say that it is. */
+/* Only a world that was told to be short of memory, or of swap, may say that it is. */
 static int checked(int err)
 {
-	if (err == -ENOMEM && !schedule.tight)
+	if (err == -ENOMEM && !schedule.tight && !schedule.scarce)
 		sim_fail("no memory, where there is enough");
 	return err;
 }
@@ -288,13 +288,13 @@ void do_access(uint64_t page, bool write)
 	}
 	model_access_end(&a);
 	schedule_say(write ? "store" : "load", page, word, outcome);
-	if (kernel && outcome != SIM_OK && (a.could_bus || schedule.tight))
+	if (kernel && outcome != SIM_OK && (a.could_bus || schedule.tight || schedule.scarce))
 		return;
 	if (outcome == SIM_GOT_SEGV && !a.could_segv) {
 		model_explain(page);
 		sim_fail("page %#llx: a SIGSEGV from nowhere", (unsigned long long)AT(page));
 	}
-	if (outcome == SIM_GOT_BUS && !a.could_bus && !schedule.tight) {
+	if (outcome == SIM_GOT_BUS && !a.could_bus && !schedule.tight && !schedule.scarce) {
 		model_explain(page);
 		sim_fail("page %#llx: a SIGBUS from nowhere", (unsigned long long)AT(page));
 	}
@@ -326,6 +326,23 @@ void do_zap(uint64_t page, uint64_t n)
 	CHECK(err == 0 || err == -ENOMEM);
 	end(&op, err ? 0 : n, MODEL_NO);
 	shape_end(false);
+}
+
+/* Nobody can see where a page is. */
+void do_pageout(uint64_t page, uint64_t n)
+{
+	front_pageout(AT(page), PAGES(n));
+	schedule_say("pageout", page, n, 0);
+}
+
+/* Of everything, or of what stands at the page; or of nothing any more. */
+void do_limit(uint64_t page)
+{
+	uint64_t pages = sim_random(3) ? 16 + sim_random(SPACE) : 0;
+	int err = front_limit(sim_random(2) ? AT(page) : 0, pages);
+
+	schedule_say("limit", page, pages, err);
+	CHECK(err == 0 || err == -ENOENT || checked(err) == -ENOMEM);
 }
 
 void do_mprotect(uint64_t page, uint64_t n, uint32_t prot)

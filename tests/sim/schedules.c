@@ -44,6 +44,10 @@ static uint64_t run_one(uint64_t seed)
 	};
 	uint64_t hash;
 
+	/* Enough of it, or too little, or none, or some that cannot be relied on. */
+	config.swap = seed % 6 < 3 ? 4 * WINDOW : seed % 6 == 3 ? 0 : SPACE / 4;
+	config.swap_eio = seed % 6 == 5 ? 50 : 0;
+	schedule.scarce = seed % 6 >= 3;
 	schedule.seed = seed;
 	atomic_store(&schedule.done, 0);
 	schedule.faults = schedule.events = schedule.closes = 0;

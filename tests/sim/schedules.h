@@ -28,6 +28,7 @@ struct schedule {
 	unsigned threads;
 	bool real, replay;
 	bool tight;	       /* short of memory */
+	bool scarce;	       /* a limit, and too little swap for it, or swap that fails */
 	_Atomic uint64_t done; /* steps */
 	_Atomic unsigned working;
 	_Atomic bool stop;
@@ -69,6 +70,8 @@ void do_unregister(struct slot *s, uint64_t page, uint64_t n);
 void do_access(uint64_t page, bool write);
 void do_populate(uint64_t page, uint64_t n, bool write);
 void do_zap(uint64_t page, uint64_t n);
+void do_pageout(uint64_t page, uint64_t n);
+void do_limit(uint64_t page);
 void do_mprotect(uint64_t page, uint64_t n, uint32_t prot);
 int do_map(uint64_t page, uint64_t n, uint32_t prot);
 int do_unmap(uint64_t page, uint64_t n);

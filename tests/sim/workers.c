@@ -55,7 +55,7 @@ static enum model_kind kind_of(uint64_t word)
 
 static void look_at(uint64_t page)
 {
-	const uint64_t *words = sim_peek(AT(page));
+	const uint64_t *words = front_contents(AT(page));
 	struct model_sight seen = {.mapped = sim_is_mapped(AT(page)),
 				   .managed = sim_is_managed(AT(page))};
 	struct mm_scan_page scan;
@@ -448,6 +448,11 @@ static void worker_turn(void)
 	}
 	if (sim_random(6) == 0) {
 		do_zap(page_for(s, MODEL_PRESENT, n), n);
+	} else if (sim_random(8) == 0) {
+		if (sim_random(4))
+			do_pageout(page_for(s, MODEL_PRESENT, n), n);
+		else
+			do_limit(page);
 	} else if (front_get(&s->u)) {
 		use_slot(s, page_for(s, sim_random(3) ? MODEL_PRESENT : MODEL_EMPTY, n), n);
 		front_put(&s->u);
@@ -489,6 +494,7 @@ static void main_body(void *arg)
 		do_register(&schedule.slots[i], SPACE / SLOTS * i, SPACE / SLOTS - 4);
 	atomic_store(&schedule.stop, false);
 	sim_wait_while(at_work, NULL, "waits for the workers");
+	CHECK_EQ(front_limit(0, 0), 0);
 	atomic_store(&schedule.stop, true);
 	for (unsigned i = 0; i < SLOTS; i++)
 		do_close(&schedule.slots[i]);
