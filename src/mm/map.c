@@ -221,6 +221,21 @@ static bool shown(const struct mm_area *a, const struct file_range *r, uint64_t 
 	return true;
 }
 
+/*
+ * As the kernel has it (Linux 6.18): protection marks stay, but for huge pages beyond the file's new
+ * end; private copies go when the file is truncated, those of huge pages also for a hole.
+ */
+static void file_zap(struct mm_space *space, struct mm_area *a, uint64_t start, uint64_t end,
+		     bool truncated)
+{
+	bool huge = mm_area_group(a) > 1;
+
+	mm_zap(space, a, start, end,
+	       &(struct mm_zap){.keep_markers = (mm_area_type(a)->flags & MM_TYPE_MARK_EMPTY) &&
+						!(huge && truncated),
+				.keep_private = !truncated && !huge});
+}
+
 /* As mm_file_change, the space locked for writing. */
 static int file_change(struct mm_space *space, uint64_t dev, uint64_t ino, uint64_t first,
 				 uint64_t npages, bool private_too, int (*change)(void *arg),
@@ -228,7 +243,6 @@ static int file_change(struct mm_space *space, uint64_t dev, uint64_t ino, uint6
 {
 	struct file_range r = {dev, ino, first,
 			       npages > UINT64_MAX - first ? UINT64_MAX : first + npages};
-	const struct mm_zap how = {.keep_private = !private_too};
 	uint64_t start, end;
 	struct mm_area *a;
 	int err;
@@ -243,7 +257,7 @@ static int file_change(struct mm_space *space, uint64_t dev, uint64_t ino, uint6
 	err = change(arg);
 	for (uint32_t i = 0; !err && (a = mm_area_at(space, i)) != NULL; i++)
 		if (shown(a, &r, &start, &end))
-			mm_zap(space, a, start, end, &how);
+			file_zap(space, a, start, end, private_too);
 	return err;
 }
 

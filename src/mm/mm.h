@@ -279,8 +279,8 @@ int mm_mlock(struct mm_space *space, uint64_t start, uint64_t len, bool lock, bo
 /*
  * Pages [first, first + npages) of a file are about to change: they go away, or others come in their
  * place. Closes what areas show of them, calls change(arg), which does it and returns 0 or a
- * negative errno, and if it succeeded takes them out of the page tables, marks included; private
- * copies only with private_too (truncation). change runs with the space locked and must not touch
+ * negative errno, and if it succeeded takes them out of the page tables; private copies with
+ * private_too (truncation), of huge pages always. change runs with the space locked and must not touch
  * managed memory. Returns what change returned.
  */
 int mm_file_change(struct mm_space *space, uint64_t dev, uint64_t ino, uint64_t first,

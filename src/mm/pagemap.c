@@ -104,7 +104,8 @@ int mm_pagemap(struct mm_space *space, uint64_t addr, uint64_t n, uint64_t *out)
 static uint64_t categories(const struct page_state *p, bool wp_async)
 {
 	bool rwp_area = p->area->modes & MM_MODE_RWP;
-	uint64_t c = (wp_async ? PAGE_WPALLOWED : 0) | (p->file ? PAGE_FILE : 0);
+	uint64_t c = (wp_async ? PAGE_WPALLOWED : 0) | (p->file ? PAGE_FILE : 0) |
+		     (p->huge ? PAGE_HUGE : 0);
 	mm_entry e = p->entry;
 
 	switch (mm_kind(e)) {
@@ -113,7 +114,7 @@ static uint64_t categories(const struct page_state *p, bool wp_async)
 		return rwp_area || p->huge ? c : c | PAGE_WRITTEN;
 	case MM_PRESENT:
 	case MM_SWAP:
-		c |= PAGE_PRESENT | (p->huge ? PAGE_HUGE : 0);
+		c |= PAGE_PRESENT;
 		if (rwp_area && !(e & MM_RWP))
 			c |= PAGE_ACCESSED;
 		if (e & MM_SOFTDIRTY)
