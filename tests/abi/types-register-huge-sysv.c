@@ -25,5 +25,8 @@ int main(void)
 	join(&t);
 	EQ(t.byte, 3);
 	CHECK(all(p, HUGE_PG, 3));
+	CHECK(quiet(fd));
+	EQ(shmdt(p), 0);
+	EQ(try_read(p, NULL), SIGSEGV);
 	return 0;
 }
