@@ -15,9 +15,10 @@ _Static_assert(UF_REGISTER_MODE_RWP == MM_MODE_RWP && UF_REGISTER_MODE_WP == MM_
 EXPORT int uf_open(int flags)
 {
 	struct file *f;
-	int fd = ufd_new(flags);
+	int fd = ufd_new(flags & ~UF_RESOLVE_BY_WRITE);
 
 	if (fd >= 0 && (f = file_get(fd))) {
+		atomic_store(&f->by_write, flags & UF_RESOLVE_BY_WRITE);
 		/* The program polls it without us. */
 		ufd_watch(f);
 		file_put(f);
@@ -60,6 +61,13 @@ EXPORT ssize_t uf_read(int fd, void *buf, size_t count)
 	if (!uffd_ready(f->ctx))
 		ufd_refresh(f, fd);
 	return ufd_read(f, buf, count);
+}
+
+EXPORT ssize_t uf_write(int fd, const void *buf, size_t count)
+{
+	FILE_REF struct file *f = get(fd);
+
+	return f ? ufd_write(f, buf, count) : -EBADF;
 }
 
 EXPORT int uf_close(int fd)

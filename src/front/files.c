@@ -120,6 +120,7 @@ static void reset(struct file *f, enum file_kind kind)
 	atomic_store(&f->foreign, false);
 	atomic_store(&f->nonblock, false);
 	atomic_store(&f->watched, false);
+	atomic_store(&f->by_write, false);
 	f->ctx = 0;
 	f->hidden = -1;
 	f->eventfd = 0;

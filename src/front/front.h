@@ -84,6 +84,7 @@ struct file {
 	_Atomic bool foreign;  /* made by the process that forked this one */
 	_Atomic bool nonblock; /* O_NONBLOCK, as the program last set it */
 	_Atomic bool watched;  /* in an epoll set, or polled behind our back */
+	_Atomic bool by_write; /* opened for write(2) to resolve faults */
 	uf_ref ctx;
 	int hidden;	  /* the machine's own duplicate of the descriptor */
 	uint32_t eventfd; /* its eventfd-id, 0: unknown */
@@ -157,6 +158,8 @@ struct file *ufd_recognise(int fd);
 /* read(2), blocking as the descriptor does. A cancellation point. */
 long ufd_read(struct file *f, void *buf, size_t count);
 long ufd_readv(struct file *f, const struct iovec *iov, int n);
+/* Structs uf_resolve in buf: bytes consumed, or what went wrong with the first. */
+long ufd_write(struct file *f, const void *buf, size_t count);
 /* ioctl(2). */
 int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg);
 unsigned ufd_poll(struct file *f);

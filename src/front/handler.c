@@ -20,6 +20,7 @@ struct uf_handler {
 	_Atomic uint32_t running;
 	uf_ref ctx;
 	uf_handler_fn fn;
+	uf_page_fn page; /* instead of fn */
 	void *arg;
 };
 
@@ -30,16 +31,21 @@ static void *name_of(struct uf_handler *h)
 	return (void *)((uintptr_t)atomic_load(&h->gen) << 16 | (uintptr_t)(h - pool));
 }
 
+static int map_page(struct uf_handler *h, const struct uf_fault *f, const void *page);
+
 static int call_back(const struct mm_fault *fault, void *name)
 {
 	struct uf_handler *h = &pool[(uintptr_t)name & 0xffff];
-	struct uf_fault f = {.address = fault->addr, .page = fault->page, .flags = fault->flags};
+	struct uf_fault f = {.address = fault->addr,
+			     .page = fault->page,
+			     .flags = fault->flags,
+			     .size = fault->size};
 	int err = 0;
 
 	atomic_fetch_add(&h->running, 1);
 	/* Gone in the meantime: the access, done again, finds ordinary memory. */
 	if (name_of(h) == name)
-		err = h->fn(&f, h->arg);
+		err = h->fn ? h->fn(&f, h->arg) : map_page(h, &f, h->page(&f, h->arg));
 	atomic_fetch_sub(&h->running, 1);
 	return err;
 }
@@ -95,15 +101,15 @@ static int context_new(struct uf_handler *h)
 	return err;
 }
 
-EXPORT int uf_handle(void *addr, size_t len, uint64_t modes, uf_handler_fn fn, void *arg,
-		     struct uf_handler **out)
+static int handle(void *addr, size_t len, uint64_t modes, uf_handler_fn fn, uf_page_fn page,
+		  void *arg, struct uf_handler **out)
 {
 	struct mach_entry entry;
 	struct uf_handler *h;
 	uint64_t ops;
 	int err;
 
-	if (!fn || !out || !valid_modes(modes) || !valid_range((uintptr_t)addr, len))
+	if ((!fn && !page) || !out || !valid_modes(modes) || !valid_range((uintptr_t)addr, len))
 		return -EINVAL;
 	err = front_start();
 	if (err)
@@ -112,6 +118,7 @@ EXPORT int uf_handle(void *addr, size_t len, uint64_t modes, uf_handler_fn fn, v
 	if (!h)
 		return -ENOMEM;
 	h->fn = fn;
+	h->page = page;
 	h->arg = arg;
 	err = context_new(h);
 	if (err) {
@@ -128,6 +135,18 @@ EXPORT int uf_handle(void *addr, size_t len, uint64_t modes, uf_handler_fn fn, v
 	}
 	*out = h;
 	return 0;
+}
+
+EXPORT int uf_handle(void *addr, size_t len, uint64_t modes, uf_handler_fn fn, void *arg,
+		     struct uf_handler **out)
+{
+	return handle(addr, len, modes, fn, NULL, arg, out);
+}
+
+EXPORT int uf_handle_pages(void *addr, size_t len, uint64_t modes, uf_page_fn fn, void *arg,
+			   struct uf_handler **out)
+{
+	return handle(addr, len, modes, NULL, fn, arg, out);
 }
 
 EXPORT int uf_unhandle(struct uf_handler *h)
@@ -199,4 +218,28 @@ EXPORT int uf_write_protect(struct uf_handler *h, void *addr, size_t len, int se
 EXPORT int uf_rw_protect(struct uf_handler *h, void *addr, size_t len, int set)
 {
 	return protect(h, addr, len, MM_MODE_RWP, set);
+}
+
+/*
+ * What the function of uf_handle_pages answered, done by the faulting thread. That a page is there
+ * already is no error: another thread was faster.
+ */
+static int map_page(struct uf_handler *h, const struct uf_fault *f, const void *page)
+{
+	void *at = (void *)f->page;
+	ssize_t done;
+
+	if (page == UF_PAGE_ERROR)
+		return -EFAULT;
+	if (f->flags & UF_PAGEFAULT_FLAG_RWP)
+		return page == UF_PAGE_KEEP ? uf_rw_protect(h, at, f->size, 0) : -EINVAL;
+	if (f->flags & UF_PAGEFAULT_FLAG_WP)
+		return page == UF_PAGE_KEEP ? uf_write_protect(h, at, f->size, 0) : -EINVAL;
+	if (page == UF_PAGE_KEEP)
+		done = fill(h, MM_SOURCE_CONTINUE, at, NULL, f->size);
+	else if (page == UF_PAGE_ZERO)
+		done = uf_fill_zero(h, at, f->size);
+	else
+		done = uf_fill_copy(h, at, page, f->size);
+	return done < 0 && done != -EEXIST ? (int)done : 0;
 }

@@ -109,6 +109,26 @@ long io_write(struct file *f, bool positioned)
 	return -EINVAL;
 }
 
+/* A userfaultfd may have been opened for this. */
+static long io_resolve(struct file *f, const void *buf, size_t n)
+{
+	return f->kind == FILE_UFFD && atomic_load(&f->by_write) ? ufd_write(f, buf, n)
+								 : io_write(f, false);
+}
+
+static long io_resolve_iov(struct file *f, const struct iovec *iov, int n)
+{
+	long done = 0, ret = n > 0 ? 0 : io_write(f, false);
+
+	for (int i = 0; i < n && ret >= 0; i++) {
+		ret = io_resolve(f, iov[i].iov_base, iov[i].iov_len);
+		done += ret > 0 ? ret : 0;
+		if (ret >= 0 && (size_t)ret < iov[i].iov_len)
+			break;
+	}
+	return done ? done : ret;
+}
+
 static bool is_fd_ioctl(unsigned long cmd)
 {
 	return cmd == FIONBIO || cmd == FIOCLEX || cmd == FIONCLEX;
@@ -302,7 +322,7 @@ EXPORT ssize_t write(int fd, const void *buf, size_t n)
 	FILE_REF struct file *f = file_get(fd);
 
 	if (unlikely(f != NULL))
-		return sys_errno(io_write(f, false));
+		return sys_errno(io_resolve(f, buf, n));
 	return likely(!transfer_concerns(buf, n, false)) ? REAL(write)(fd, buf, n)
 							 : out_one(fd, buf, n);
 }
@@ -312,7 +332,7 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 	FILE_REF struct file *f = file_get(fd);
 
 	if (unlikely(f != NULL))
-		return sys_errno(io_write(f, false));
+		return sys_errno(io_resolve_iov(f, iov, n));
 	return likely(!transfer_concerns_iov(iov, n, false)) ? REAL(writev)(fd, iov, n)
 							     : out_many(fd, iov, n, -1);
 }

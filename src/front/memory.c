@@ -5,6 +5,7 @@
  * on a range with nothing managed in it goes to the kernel as it is, errors included.
  */
 #include "front/front.h"
+#include "front/types.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -108,6 +109,10 @@ long mem_mmap(uint64_t addr, size_t len, int prot, int flags, int fd, uint64_t o
 	long ret;
 
 	if ((flags & MAP_FIXED) && front_managing() && round_range(addr, &size)) {
+		/* What a file cannot be mapped over stays as it is. */
+		ret = flags & MAP_ANONYMOUS ? types_discard(addr, size) : 0;
+		if (ret)
+			return ret;
 		mach_enter(&entry);
 		ret = mm_mmap_fixed(mm_space_self, addr, size, prot, flags, fd, off);
 		mach_leave(&entry);
@@ -128,6 +133,9 @@ int mem_munmap(uint64_t addr, size_t len)
 	/* Whatever is managed now: another thread may be registering just this. */
 	if (!front_managing() || !round_range(addr, &size))
 		return (int)SYS(SYS_munmap, addr, len);
+	err = types_discard(addr, size);
+	if (err)
+		return err;
 	mach_enter(&entry);
 	err = mm_munmap(mm_space_self, addr, size);
 	mach_leave(&entry);
@@ -142,6 +150,8 @@ static long remap_managed(uint64_t old, uint64_t old_len, uint64_t new_len, int 
 	uint64_t end, result = 0;
 	int err = -EFAULT;
 
+	if (new_len < old_len && types_discard(old + new_len, old_len - new_len) != 0)
+		return -ENOMEM;
 	mach_enter(&entry);
 	if (mm_piece(mm_space_self, old, old + old_len, &end) && end == old + old_len)
 		err = mm_mremap(mm_space_self, old, old_len, new_len, flags, new_addr, &result);
@@ -214,10 +224,14 @@ int mem_madvise(uint64_t addr, size_t len, int advice)
 	struct piece_call call = {
 		.mm = advise_mm, .host = advise_host, .value = advice, .go_on = true};
 	uint64_t size = len;
+	int err;
 
 	if (!concerns_mm(addr, &size))
 		return (int)SYS(SYS_madvise, addr, len, advice);
-	return each_piece(&call, addr, size);
+	err = each_piece(&call, addr, size);
+	if (!err && (advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED))
+		err = types_discard(addr, size);
+	return err;
 }
 
 /* Does the pidfd name this process? */

@@ -4,6 +4,7 @@
  * Until then a process has nothing of Userfault but its code: no descriptor, no handler, no memory.
  */
 #include "front/front.h"
+#include "front/types.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -215,6 +216,7 @@ void front_started_child(void)
 {
 	if (atomic_load(&front_live)) {
 		host_after_fork_child();
+		types_child();
 		atomic_store(&front_live, false);
 	}
 	if (atomic_load(&state) != FAILED)

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include <userfault/abi.h>
+#include <userfault/userfault.h>
 
 #define SPIN_NS	       150000
 #define SPIN_FIRST_NS  20000 /* before the first look at who else wants the CPU */
@@ -319,6 +319,57 @@ long ufd_readv(struct file *f, const struct iovec *iov, int n)
 		done += part;
 	}
 	return got;
+}
+
+/* One of them, by the ioctl that does the same. */
+static int resolve(uf_ref ctx, const struct uf_resolve *r)
+{
+	struct uf_copy copy = {.dst = r->dst, .src = r->src, .len = r->len};
+	struct uf_zeropage zero = {.range = {r->dst, r->len}};
+	struct uf_move move = {.dst = r->dst, .src = r->src, .len = r->len};
+	uint64_t wake = r->mode & UF_RESOLVE_DONTWAKE;
+
+	switch (r->mode & ~UF_RESOLVE_DONTWAKE) {
+	case UF_RESOLVE_COPY | UF_RESOLVE_WP:
+	case UF_RESOLVE_COPY:
+		copy.mode = (wake ? UF_COPY_MODE_DONTWAKE : 0) |
+			    (r->mode & UF_RESOLVE_WP ? UF_COPY_MODE_WP : 0);
+		return uffd_ioctl(ctx, UF_IO_COPY, (uintptr_t)&copy);
+	case UF_RESOLVE_ZERO:
+		zero.mode = wake ? UF_ZEROPAGE_MODE_DONTWAKE : 0;
+		return r->src ? -EINVAL : uffd_ioctl(ctx, UF_IO_ZEROPAGE, (uintptr_t)&zero);
+	case UF_RESOLVE_MOVE:
+		move.mode = wake ? UF_MOVE_MODE_DONTWAKE : 0;
+		return uffd_ioctl(ctx, UF_IO_MOVE, (uintptr_t)&move);
+	default:
+		return -EINVAL;
+	}
+}
+
+/* Entered once for all of them: the ioctls inside are spared that. */
+long ufd_write(struct file *f, const void *buf, size_t count)
+{
+	struct mach_entry entry, nest;
+	struct uf_resolve r;
+	size_t done = 0;
+	int err = 0;
+
+	if (atomic_load(&f->foreign))
+		return -ESRCH;
+	if (count < sizeof(r))
+		return -EINVAL;
+	mach_enter(&entry);
+	mach_nest_begin(&nest);
+	while (!err && count - done >= sizeof(r)) {
+		err = mach_copy_in(&r, (uintptr_t)buf + done, sizeof(r));
+		if (!err)
+			err = resolve(f->ctx, &r);
+		if (!err)
+			done += sizeof(r);
+	}
+	mach_nest_end(&nest);
+	mach_leave(&entry);
+	return done ? (long)done : err;
 }
 
 static void note_range(uint64_t arg)

@@ -143,7 +143,9 @@ static int empty_next(struct mm_space *space, uf_ref table, uint64_t start, uint
 		*from = a->start;
 		*to = a->end;
 		*place = place_at(a, a->start);
-		mm_zap(space, a, a->start, a->end, &(struct mm_zap){.keep_markers = false});
+		mm_zap(space, a, a->start, a->end,
+		       &(struct mm_zap){.keep_markers =
+						mm_area_type(a)->flags & MM_TYPE_MARK_EMPTY});
 	}
 	mach_write_unlock(&space->lock);
 	return err;

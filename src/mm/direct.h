@@ -8,9 +8,9 @@
 #include "mm/mm.h"
 
 /*
- * Make [start, start + len), private anonymous memory that nobody has touched, an area of this type,
- * whatever the host calls it. owner becomes the table's. -EINVAL: the range is something else;
- * -ENOMEM.
+ * Make [start, start + len), private anonymous memory that nobody has touched, an area of this
+ * type, whatever the host calls it. owner becomes the table's. -EINVAL: the range is something
+ * else; -ENOMEM.
  */
 int mm_manage(struct mm_space *space, const struct mm_type *type, uint64_t owner, uint64_t start,
 	      uint64_t len);
@@ -27,9 +27,9 @@ int mm_place(struct mm_space *space, const struct mm_type *type, uint64_t addr,
 bool mm_owned(struct mm_space *space, const struct mm_type *type, uint64_t owner);
 
 /*
- * Empty the pages of this type in [start, start + len), wherever they are, and have drop, the program's
- * code, forget what it saved of them: no fetch or writeback comes between. No locks held. -ENOMEM;
- * -EDEADLK: asked for by such a function itself.
+ * Empty the pages of this type in [start, start + len), wherever they are, and have drop, the
+ * program's code, forget what it saved of them: no fetch or writeback comes between. No locks held.
+ * -ENOMEM; -EDEADLK: asked for by such a function itself.
  */
 int mm_discard(struct mm_space *space, const struct mm_type *type, uint64_t start, uint64_t len,
 	       void (*drop)(const struct mm_place *first, uint64_t n));

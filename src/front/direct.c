@@ -1,0 +1,141 @@
+/*
+ * direct.c - the library's calls that need no descriptor and no handler: filling and moving pages
+ * anywhere, limits, options.
+ */
+#include <userfault/userfault.h>
+
+#include "front/front.h"
+#include "mm/direct.h"
+#include "mm/reclaim.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+_Static_assert(UF_FILE_FAULTS == MM_OPTION_FILE_FAULTS && UF_MOVE_ANY == MM_OPTION_MOVE_ANY,
+	       "options");
+
+static bool valid_range(uint64_t addr, uint64_t len)
+{
+	return !((addr | len) & ~UF_PAGE_MASK) && len && addr < mach_task_size() &&
+	       len <= mach_task_size() - addr;
+}
+
+EXPORT int uf_configure(unsigned flags)
+{
+	int err;
+
+	if (flags & ~(UF_FILE_FAULTS | UF_MOVE_ANY))
+		return -EINVAL;
+	err = front_start();
+	if (!err)
+		atomic_store(&mm_space_self->options, flags);
+	return err;
+}
+
+/* Registration is not looked at, so no change of mappings that a userfaultfd waits for is, either.
+ */
+static int always(uf_ref ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+/* More than the range may have come under management: what surrounds it in its mapping. */
+static void note_area(uint64_t addr)
+{
+	struct mm_area_info info;
+	uint32_t i;
+
+	for (i = 0; mm_area_info(mm_space_self, i, &info) == 0; i++)
+		if (info.end > addr && info.start <= addr)
+			mem_note_managed(info.start, info.end - info.start);
+}
+
+EXPORT ssize_t uf_mcopy_atomic(void *dst, const void *src, size_t len)
+{
+	struct mm_fill fill = {.source = MM_SOURCE_COPY,
+			       .dst = (uintptr_t)dst,
+			       .src = (uintptr_t)src,
+			       .len = len,
+			       .any = true};
+	struct mach_entry entry;
+	uint64_t done = 0;
+	bool known;
+	int err;
+
+	if (!valid_range(fill.dst, len))
+		return -EINVAL;
+	if (fill.src >= mach_task_size() || len > mach_task_size() - fill.src)
+		return -EFAULT;
+	err = front_start();
+	if (err)
+		return err;
+	mach_enter(&entry);
+	known = mm_managed(mm_space_self, fill.dst, len);
+	err = mm_fill(mm_space_self, &fill, always, 0, &done);
+	if (!known)
+		note_area(fill.dst);
+	if (done)
+		mm_wake(mm_space_self, fill.dst, done);
+	mach_leave(&entry);
+	return done ? (ssize_t)done : err;
+}
+
+EXPORT ssize_t uf_remap_pages(void *dst, void *src, size_t len)
+{
+	uint64_t to = (uintptr_t)dst, from = (uintptr_t)src, done = 0;
+	struct mach_entry entry;
+	bool known;
+	int err;
+
+	if (!valid_range(to, len) || !valid_range(from, len))
+		return -EINVAL;
+	err = front_start();
+	if (err)
+		return err;
+	mach_enter(&entry);
+	known = mm_managed(mm_space_self, to, len) && mm_managed(mm_space_self, from, len);
+	err = mm_move(mm_space_self, 0, to, from, len, false, &done);
+	if (!known) {
+		note_area(to);
+		note_area(from);
+	}
+	if (done)
+		mm_wake(mm_space_self, to, done);
+	mach_leave(&entry);
+	return done ? (ssize_t)done : err;
+}
+
+/* Does one mapping show all of [addr, addr + len)? Its limit is the mapping's. */
+static int one_mapping(uint64_t addr, uint64_t len)
+{
+	struct mm_area_info info;
+	uint32_t i;
+
+	for (i = 0; mm_area_info(mm_space_self, i, &info) == 0; i++) {
+		if (info.end > addr && info.start <= addr)
+			return info.end >= addr + len ? 0 : -EINVAL;
+	}
+	return -ENOENT;
+}
+
+EXPORT int uf_limit(void *addr, size_t len, uint64_t bytes)
+{
+	uint64_t at = (uintptr_t)addr;
+	struct mach_entry entry;
+	int err;
+
+	if ((at || len) && !valid_range(at, len))
+		return -EINVAL;
+	err = front_start();
+	if (err)
+		return err;
+	mach_enter(&entry);
+	if (len == 0)
+		err = mm_limit_space(mm_space_self, bytes);
+	else
+		err = one_mapping(at, len);
+	if (!err && len)
+		err = mm_limit_area(mm_space_self, at, bytes);
+	mach_leave(&entry);
+	return err;
+}
