@@ -2,6 +2,7 @@
  * fault.c - a trapped access, from the page table's word to what is done about it.
  */
 #include "mm/internal.h"
+#include "mm/record.h"
 
 #include <errno.h>
 
@@ -421,6 +422,7 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 		outcome = MM_SIGBUS;
 	if (outcome == MM_SIGBUS)
 		mm_stat_add(space->stats, MM_STAT_SIGBUS, 1);
+	mm_record_fault(access);
 	return outcome;
 }
 

@@ -23,12 +23,12 @@ enum mm_stat {
 	MM_STAT_BUDGET,	  /* and how many they may use */
 	MM_STAT_PAGES,	  /* pages under management: highest seen */
 	MM_STAT_META,	  /* bytes of bookkeeping for them at that time */
+	MM_STAT_HUGE_EMULATED, /* huge pages of 2 MiB that are ordinary memory: most mapped */
 	MM_STAT_OUT,	  /* pages that left memory */
 	MM_STAT_BACK,	  /* pages that came back from the swap store or their type's own */
 	MM_STAT_REFUSED,  /* times that there was no room under a limit and none could be made */
 	MM_STAT_RESIDENT, /* pages in memory that count against a limit: highest seen */
 	MM_STAT_SWAP,	  /* bytes in the swap store: highest seen */
-	MM_STAT_HUGE,	  /* huge pages that ordinary memory stands in for */
 	MM_STAT_MAX,
 };
 
