@@ -55,6 +55,8 @@ void front_start(struct sim_config *config)
 	base_use = arena_used();
 	mach_leave(&e);
 	sim_lock_class(&mm_space_self->lock, sizeof(mm_space_self->lock), SIM_LOCK_TOP);
+	sim_lock_class(mm_space_self->store_lock, sizeof(mm_space_self->store_lock),
+		       SIM_LOCK_OUTER);
 	uffd_init(NULL);
 }
 

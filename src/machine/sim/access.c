@@ -83,7 +83,7 @@ static enum sim_outcome trapped(uint64_t addr, bool write, bool kernel)
 
 	if (sim_current->trapped)
 		sim_fail("a trap inside of the trap handler at %#llx", (unsigned long long)addr);
-	if (sim_current->nheld)
+	if (sim_holds_lock())
 		sim_fail("a trap with a lock held at %#llx", (unsigned long long)addr);
 	if (sim_in_atomic())
 		sim_fail("a trap where none may be at %#llx", (unsigned long long)addr);
@@ -184,7 +184,7 @@ static int copy_user(uint64_t addr, void *buf, size_t len, bool write)
 {
 	char *at = buf;
 
-	if (sim_current->nheld)
+	if (sim_holds_lock())
 		sim_fail("program memory is accessed with a lock held");
 	if (sim_current->trapped)
 		sim_fail("program memory is accessed inside of the trap handler");
@@ -225,7 +225,7 @@ int mach_copy_out(uint64_t dst, const void *src, size_t len)
 
 void mach_nest_begin(struct mach_entry *e)
 {
-	if (sim_current->nheld)
+	if (sim_holds_lock())
 		sim_fail("a callback is called with a lock held");
 	e->saved[0] = sim_current->trapped;
 	e->saved[1] = sim_current->id;

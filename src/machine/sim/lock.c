@@ -93,8 +93,10 @@ static void check_plain_order(const void *held, const void *taken)
 
 static void check_order(const struct sim_held *held, const void *lock, enum sim_lock_class cls)
 {
-	bool bad = held->cls == SIM_LOCK_INNER || cls == SIM_LOCK_TOP;
+	bool bad = held->cls == SIM_LOCK_INNER || cls == SIM_LOCK_TOP || cls == SIM_LOCK_OUTER;
 
+	if (held->cls == SIM_LOCK_OUTER)
+		return;
 	if (held->cls == SIM_LOCK_ALONE || cls == SIM_LOCK_ALONE)
 		bad |= held->cls != SIM_LOCK_TOP && cls != SIM_LOCK_INNER;
 	if (bad)
@@ -126,6 +128,10 @@ static void taken(const void *lock, enum sim_lock_class cls, bool shared)
 	struct sim_thread *me = sim_current;
 
 	me->held[me->nheld++] = (struct sim_held){lock, cls, shared};
+	if (cls == SIM_LOCK_OUTER) {
+		me->nouter++;
+		return;
+	}
 	/* Relaxed: a count must not order what the locks do not. */
 	atomic_fetch_add_explicit(&sim_locks_held, 1, memory_order_relaxed);
 }
@@ -133,6 +139,7 @@ static void taken(const void *lock, enum sim_lock_class cls, bool shared)
 static void released(const void *lock, bool shared)
 {
 	struct sim_thread *me = sim_current;
+	bool outer;
 	unsigned i;
 
 	for (i = 0; i < me->nheld; i++)
@@ -140,8 +147,13 @@ static void released(const void *lock, bool shared)
 			break;
 	if (i == me->nheld)
 		sim_fail("a lock is given back by who does not hold it: %+lld", offset(lock));
+	outer = me->held[i].cls == SIM_LOCK_OUTER;
 	memmove(&me->held[i], &me->held[i + 1], (me->nheld - i - 1) * sizeof(me->held[0]));
 	me->nheld--;
+	if (outer) {
+		me->nouter--;
+		return;
+	}
 	atomic_fetch_sub_explicit(&sim_locks_held, 1, memory_order_relaxed);
 }
 
@@ -267,7 +279,7 @@ int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
 	struct wait wait = {.waiter = w};
 
 	(void)spin_ns;
-	if (sim_current->nheld)
+	if (sim_holds_lock())
 		sim_fail("a thread waits with a lock held");
 	sim_point();
 	if (trap && sim_chance(sim_config.signal)) {

@@ -23,9 +23,9 @@ struct sim_thread {
 	bool (*blocked)(void *); /* waits while this says so; NULL: can run */
 	void *blocked_arg;
 	const char *why;
-	unsigned nest; /* mach_enter depth */
-	bool trapped;  /* inside the trap handler, where no trap is let through */
-	unsigned nheld;
+	unsigned nest;		/* mach_enter depth */
+	bool trapped;		/* inside the trap handler, where no trap is let through */
+	unsigned nheld, nouter; /* of those held, SIM_LOCK_OUTER */
 	struct sim_held held[SIM_MAX_HELD];
 	uint64_t random;
 	unsigned priority;
@@ -47,7 +47,13 @@ extern const struct sim_sched *sim_sched;
 extern struct sim_thread sim_threads[SIM_MAX_THREADS + 1]; /* [0] is the caller of sim_run */
 extern unsigned sim_nthreads;				   /* highest number in use */
 extern __thread struct sim_thread *sim_current;
-extern _Atomic unsigned sim_locks_held;
+extern _Atomic unsigned sim_locks_held; /* but for SIM_LOCK_OUTER */
+
+/* Does the running thread hold a lock with which none of the program's code may run? */
+static inline bool sim_holds_lock(void)
+{
+	return sim_current->nheld > sim_current->nouter;
+}
 
 uint64_t sim_mix(uint64_t x);
 void sim_decide(uint64_t what); /* into the hash */

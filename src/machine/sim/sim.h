@@ -121,12 +121,14 @@ bool sim_unlocked(void);
 _Noreturn void sim_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * What kind a lock is, by where it lies. TOP: taken when nothing is held. ALONE: under TOP only,
+ * What kind a lock is, by where it lies. OUTER: taken when nothing else is held, and code of the
+ * program may run with it held. TOP: taken when nothing or OUTER is held. ALONE: under TOP only,
  * and only INNER under it. Plain locks, the rest, nest in a consistent order under TOP. INNER:
  * under anything, nothing under it. The last call for an address counts. Deterministic runs only.
  */
 enum sim_lock_class {
 	SIM_LOCK_PLAIN,
+	SIM_LOCK_OUTER,
 	SIM_LOCK_TOP,
 	SIM_LOCK_ALONE,
 	SIM_LOCK_INNER
