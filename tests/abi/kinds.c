@@ -41,17 +41,23 @@ static const struct {
 	{SECRET, "memfd_secret", "no memfd_secret"},
 };
 
-/* Where a mapping of this length can be put, aligned, without a neighbour that it merges with. */
+/* An aligned stretch with a page on either side, all of it taken, nothing of it accessible. */
 static char *room(size_t len, size_t unit)
 {
 	char *p = mmap(NULL, len + 3 * unit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		       -1, 0);
 
 	CHECK(p != MAP_FAILED);
-	char *start = (char *)(((uintptr_t)p + 2 * unit - 1) & -unit);
-	EQ(munmap(p, start - p), 0);
-	EQ(munmap(start + len, p + 3 * unit - start), 0);
+	char *start = (char *)(((uintptr_t)p + 2 * unit - 1) & -unit), *end = p + len + 3 * unit;
+	munmap(p, start - unit - p);
+	munmap(start + len + unit, end - (start + len + unit));
 	return start;
+}
+
+static void drop_neighbours(char *start, size_t len, size_t unit)
+{
+	EQ(munmap(start - unit, unit), 0);
+	EQ(munmap(start + len, unit), 0);
 }
 
 static int unnamed(const char *directory)
@@ -162,6 +168,7 @@ bool memory_map(struct memory *m, unsigned kind, size_t units)
 		done = map_file(m);
 	else
 		done = map_unnamed(m);
+	drop_neighbours(m->p, m->len, m->unit);
 	if (!done) {
 		memory_unmap(m);
 		return false;
@@ -183,6 +190,14 @@ void memory_unmap(struct memory *m)
 		munmap(m->view, m->len);
 	if (m->file >= 0)
 		close(m->file);
+}
+
+char *memory_place(const struct memory *m)
+{
+	char *start = room(m->len, m->unit);
+
+	drop_neighbours(start, m->len, m->unit);
+	return start;
 }
 
 static size_t number(unsigned kind)
@@ -210,6 +225,13 @@ struct memory memory_of(unsigned kind, size_t units)
 		lacks(kind, kinds[number(kind)].lacking);
 	about = kinds[number(kind)].name;
 	return m;
+}
+
+void need_spare(unsigned kind, size_t units)
+{
+	struct memory spare = memory_of(kind, units);
+
+	memory_unmap(&spare);
 }
 
 int each(unsigned set, size_t units, void (*check)(struct memory *m))

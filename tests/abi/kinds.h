@@ -54,6 +54,10 @@ struct memory {
 /* A fresh stretch of empty memory; false where the system has none of this kind. */
 bool memory_map(struct memory *m, unsigned kind, size_t units);
 void memory_unmap(struct memory *m);
+/* A place that this memory can be moved to, taken until then. */
+char *memory_place(const struct memory *m);
+/* Skips unless there is more: what a child copies of private huge pages, nobody has reserved. */
+void need_spare(unsigned kind, size_t units);
 /*
  * Runs the check over each kind of the set, with so many pages of its size. The result is for
  * main to return; it skips at the end, by name, for a kind that the system has none of.

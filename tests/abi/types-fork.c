@@ -9,6 +9,7 @@ static void check(struct memory *m)
 	int fd = uffd_open(0), status;
 	size_t u = m->unit;
 
+	need_spare(m->kind, 3);
 	REGISTERS(fd, m, MISSING | WP);
 	DONE(copy(fd, m->p, source(m, 1, 3), u, UFFDIO_COPY_MODE_WP), u);
 	EQ(protect(fd, m->p + u, u, UFFDIO_WRITEPROTECT_MODE_WP), 0);

@@ -15,6 +15,7 @@ static void check(struct memory *m)
 	EQ((uintptr_t)p % HUGE_PG, 0);
 	CHECK(all(p, 2 * HUGE_PG, 0));
 	p[0] = p[2 * HUGE_PG - 1] = 1;
+	need_spare(m->kind, 2);
 	pid_t pid = fork();
 	CHECK(pid >= 0);
 	if (!pid) {

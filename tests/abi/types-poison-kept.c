@@ -4,7 +4,6 @@
 
 static void check(struct memory *m)
 {
-	struct memory to;
 	int fd = uffd_open(0);
 	size_t u = m->unit;
 
@@ -19,13 +18,13 @@ static void check(struct memory *m)
 	close(fd);
 	EQ(try_write(m->p, 1, NULL), SIGBUS);
 
-	CHECK(memory_map(&to, m->kind, 2));
-	EQ((long)mremap(m->p, m->len, m->len, MREMAP_MAYMOVE | MREMAP_FIXED, to.p), (long)to.p);
-	EQ(try_read(to.p, NULL), SIGBUS);
-	EQ(try_read(to.p + u, NULL), 0);
-	EQ(madvise(to.p, u, MADV_DONTNEED), 0);
-	to.p[0] = 1;
-	memory_unmap(&to);
+	char *to = memory_place(m);
+	EQ((long)mremap(m->p, m->len, m->len, MREMAP_MAYMOVE | MREMAP_FIXED, to), (long)to);
+	EQ(try_read(to, NULL), SIGBUS);
+	EQ(try_read(to + u, NULL), 0);
+	EQ(madvise(to, u, MADV_DONTNEED), 0);
+	to[0] = 1;
+	EQ(munmap(to, m->len), 0);
 	m->p = NULL;
 }
 
