@@ -26,6 +26,7 @@ enum {
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 int run_main(int argc, char **argv);
+int replay_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 
 /*
@@ -39,6 +40,39 @@ const char *nearest_word(const char *wrong, const char *const *words);
  * to. Returns STATUS_USAGE.
  */
 int bad_option(int answer, char *const *argv, const char *const *long_names, const char *help);
+
+/* ---- limits.c: sizes, and run's options about memory --------------------------------------------
+ */
+
+struct mm_policy;
+
+/* What the options say, for the program's processes. Zero: nothing was said. */
+struct limits {
+	uint64_t memory;
+	char swap[PATH_MAX]; /* "none", "zstd", or an absolute path */
+	uint64_t swap_size;
+	const char *policy;
+	const char *record_name;
+	char record[PATH_MAX]; /* that, absolute */
+};
+
+/* A number of bytes, perhaps with a unit. */
+bool parse_size(const char *text, uint64_t *bytes);
+/* Complain about one; returns STATUS_USAGE. */
+int bad_size(const char *option, const char *text);
+/* 0, or the exit status after a complaint. */
+int find_policy(const char *name, const struct mm_policy **found);
+
+/* The values of --memory-limit, --swap, --policy. As find_policy. */
+int limits_set_memory(struct limits *l, const char *text);
+int limits_set_swap(struct limits *l, const char *text);
+int limits_set_policy(struct limits *l, const char *name);
+/* All is well and the program is about to be started: what it needs is made. As find_policy. */
+int limits_begin(struct limits *l);
+/* Tell the program in the environment. Nonzero: there is no room in it (errno). */
+int limits_environment(const struct limits *l);
+/* The program has ended. */
+void limits_finish(const struct limits *l);
 
 /* ---- program.c: may PROGRAM run under the preload library? -------------------------------------
  */

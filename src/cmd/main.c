@@ -13,12 +13,13 @@ static const char help_text[] =
 	"userfaultfd where the kernel's is missing or refused.\n"
 	"\n"
 	"  userfault run [OPTION]... [--] PROGRAM [ARGUMENT]...   run PROGRAM on Userfault\n"
+	"  userfault replay [OPTION]... TRACE                     compare replacement policies\n"
 	"  userfault doctor [--json]                              say what this machine offers\n"
 	"  userfault --help | --version\n"
 	"\n"
-	"'userfault run --help' and 'userfault doctor --help' tell more.\n";
+	"'userfault run --help' and so on tell more.\n";
 
-static const char *const commands[] = {"run", "doctor", NULL};
+static const char *const commands[] = {"run", "replay", "doctor", NULL};
 
 void complain(const char *format, ...)
 {
@@ -105,8 +106,8 @@ static int wrong_command(const char *given)
 		complain("unknown command '%s'; to run a program, type 'userfault run -- %s'",
 			 given, given);
 	else
-		complain("unknown command '%s'; there are 'run' and 'doctor', see 'userfault "
-			 "--help'",
+		complain("unknown command '%s'; there are 'run', 'replay' and 'doctor', see "
+			 "'userfault --help'",
 			 given);
 	return STATUS_USAGE;
 }
@@ -144,6 +145,8 @@ int main(int argc, char **argv)
 	optind = 0; /* the C library's way to start over with another vector */
 	if (strcmp(argv[0], "run") == 0)
 		return run_main(argc, argv);
+	if (strcmp(argv[0], "replay") == 0)
+		return replay_main(argc, argv);
 	if (strcmp(argv[0], "doctor") == 0)
 		return doctor_main(argc, argv);
 	return wrong_command(argv[0]);

@@ -175,6 +175,29 @@ static void print_faults(const struct mm_stats *s)
 		n[MM_STAT_ORDINARY], n[MM_STAT_TLB], n[MM_STAT_ASYNC], n[MM_STAT_SIGBUS]);
 }
 
+/* What only some runs have is not spoken of in the others. */
+static void print_reclaim(const _Atomic uint64_t *n)
+{
+	if (n[MM_STAT_OUT] || n[MM_STAT_BACK]) {
+		line("pages out and in");
+		fprintf(stderr,
+			"%" PRIu64 " left, %" PRIu64 " came back; resident at most %" PRIu64
+			", swap at most %" PRIu64 " KiB\n",
+			n[MM_STAT_OUT], n[MM_STAT_BACK], n[MM_STAT_RESIDENT],
+			n[MM_STAT_SWAP] / 1024);
+	}
+	if (n[MM_STAT_REFUSED]) {
+		line("memory limit");
+		fprintf(stderr, "refused %" PRIu64 " time%s: nothing could leave to make room\n",
+			n[MM_STAT_REFUSED], n[MM_STAT_REFUSED] == 1 ? "" : "s");
+	}
+	if (n[MM_STAT_HUGE_EMULATED]) {
+		line("huge pages");
+		fprintf(stderr, "%" PRIu64 " emulated with ordinary memory\n",
+			n[MM_STAT_HUGE_EMULATED]);
+	}
+}
+
 static void print_memory(const struct sum *sum)
 {
 	const _Atomic uint64_t *n = sum->stats.count;
@@ -188,6 +211,7 @@ static void print_memory(const struct sum *sum)
 		fprintf(stderr, ", bookkeeping %" PRIu64 " KiB (%.1f bytes a page)",
 			n[MM_STAT_META] / 1024, (double)n[MM_STAT_META] / (double)n[MM_STAT_PAGES]);
 	fputc('\n', stderr);
+	print_reclaim(n);
 	line("host mappings");
 	fprintf(stderr, "%" PRIu64 " used of a budget of %" PRIu64 "\n", sum->mappings,
 		sum->budget);

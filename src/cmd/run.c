@@ -1,9 +1,9 @@
 /*
  * run.c - userfault run: check, prepare the environment, become PROGRAM.
  *
- * Without --stats the command execs PROGRAM, so everything about the process is PROGRAM's own. With
- * --stats it stays behind as a parent that is in nobody's way: it passes signals on, holds no
- * descriptor but stderr and the statistics, and ends as PROGRAM ended.
+ * Usually the command execs PROGRAM, so everything about the process is PROGRAM's own. With --stats
+ * or --record-faults it stays behind as a parent that is in nobody's way: it passes signals on,
+ * holds no descriptor but stderr and the statistics, and ends as PROGRAM ended.
  */
 #include "cmd.h"
 
@@ -24,6 +24,8 @@
 struct run {
 	enum host_trap_choice trap;
 	const char *profile; /* NULL: all */
+	struct limits limits;
+	bool file_faults, move_any;
 	bool stats, verbose;
 	char **program; /* PROGRAM and its arguments, NULL at the end */
 };
@@ -37,6 +39,15 @@ static const char help_text[] =
 	"  --trap=auto|guard|mprotect  how accesses are trapped (auto: the best that works here)\n"
 	"  --profile=NAME              offer what the userfaultfd of a certain kernel offers:\n"
 	"                              linux-4.11 to linux-7.2, or all (the default)\n"
+	"  --memory-limit=SIZE         keep at most so much registered memory in memory: cold "
+	"pages\n"
+	"                              leave to swap and come back when touched (K, M, G, T)\n"
+	"  --swap=WHERE[:SIZE]         a directory, a new file, 'zstd' (compressed, in memory) or\n"
+	"                              'none' (with a limit: $TMPDIR, /var/tmp)\n"
+	"  --policy=NAME               which pages leave: clock (the default), 2q, random\n"
+	"  --record-faults=FILE        record the faults, for 'userfault replay'\n"
+	"  --file-faults               regular files can be registered for all kinds of faults\n"
+	"  --move-any                  UFFDIO_MOVE between all types of memory that can\n"
 	"  --stats                     at the end, print statistics of all processes to stderr\n"
 	"  --verbose                   say on stderr what is going on\n"
 	"  --help                      this text\n"
@@ -44,7 +55,9 @@ static const char help_text[] =
 	"Exit status: PROGRAM's; or 2 for a wrong command line, 125 if Userfault cannot start\n"
 	"here, 126 if PROGRAM cannot be run on it, 127 if there is no such PROGRAM.\n";
 
-static const char *const long_names[] = {"trap", "profile", "stats", "verbose", "help", NULL};
+static const char *const long_names[] = {"trap",   "profile",	    "memory-limit", "swap",
+					 "policy", "record-faults", "file-faults",  "move-any",
+					 "stats",  "verbose",	    "help",	    NULL};
 static const char *const trap_names[] = {
 	[HOST_TRAP_AUTO] = "auto",
 	[HOST_TRAP_GUARD] = "guard",
@@ -97,9 +110,18 @@ static int set_profile(struct run *run, const char *name)
 static int parse(int argc, char **argv, struct run *run, int *status)
 {
 	static const struct option options[] = {
-		{"trap", required_argument, NULL, 't'}, {"profile", required_argument, NULL, 'p'},
-		{"stats", no_argument, NULL, 's'},	{"verbose", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},	{NULL, 0, NULL, 0},
+		{"trap", required_argument, NULL, 't'},
+		{"profile", required_argument, NULL, 'p'},
+		{"memory-limit", required_argument, NULL, 'm'},
+		{"swap", required_argument, NULL, 'w'},
+		{"policy", required_argument, NULL, 'P'},
+		{"record-faults", required_argument, NULL, 'r'},
+		{"file-faults", no_argument, NULL, 'f'},
+		{"move-any", no_argument, NULL, 'M'},
+		{"stats", no_argument, NULL, 's'},
+		{"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -111,6 +133,24 @@ static int parse(int argc, char **argv, struct run *run, int *status)
 			break;
 		case 'p':
 			*status = set_profile(run, optarg);
+			break;
+		case 'm':
+			*status = limits_set_memory(&run->limits, optarg);
+			break;
+		case 'w':
+			*status = limits_set_swap(&run->limits, optarg);
+			break;
+		case 'P':
+			*status = limits_set_policy(&run->limits, optarg);
+			break;
+		case 'r':
+			run->limits.record_name = optarg;
+			break;
+		case 'f':
+			run->file_faults = true;
+			break;
+		case 'M':
+			run->move_any = true;
 			break;
 		case 's':
 			run->stats = true;
@@ -164,6 +204,11 @@ static int prepare_environment(const struct run *run, const char *preload)
 
 	error |= setenv("USERFAULT_TRAP", trap_names[run->trap], 1);
 	error |= setenv("USERFAULT_PROFILE", run->profile ? run->profile : "all", 1);
+	error |= limits_environment(&run->limits);
+	if (run->file_faults)
+		error |= setenv("USERFAULT_FILE_FAULTS", "1", 1);
+	if (run->move_any)
+		error |= setenv("USERFAULT_MOVE_ANY", "1", 1);
 	if (run->verbose)
 		error |= setenv("USERFAULT_VERBOSE", "1", 1);
 	if (error) {
@@ -240,7 +285,7 @@ static int wait_for(pid_t child, const sigset_t *signals)
 static void let_go_of_files(const struct report *report)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int keep = report_fd(report);
+	int keep = report ? report_fd(report) : STDERR_FILENO;
 
 	if (null >= 0) {
 		dup2(null, STDIN_FILENO);
@@ -270,9 +315,9 @@ static int end_like(int status)
 	return 128 + sig;
 }
 
-static int run_and_report(const struct run *run, const char *path)
+static int run_and_stay(const struct run *run, const char *path)
 {
-	struct report *report = report_open();
+	struct report *report = run->stats ? report_open() : NULL;
 	struct sigaction default_child = {.sa_handler = SIG_DFL}, old_child;
 	sigset_t signals, old_mask;
 	pid_t parent = getpid();
@@ -280,7 +325,7 @@ static int run_and_report(const struct run *run, const char *path)
 	int started[2];
 	int status;
 
-	if (!report)
+	if (run->stats && !report)
 		return STATUS_UNABLE;
 	forwarded_signals(&signals);
 	sigprocmask(SIG_BLOCK, &signals, &old_mask);
@@ -307,11 +352,15 @@ static int run_and_report(const struct run *run, const char *path)
 
 	close(started[1]);
 	/* Closed by the exec. Without one there is nothing to report. */
-	if (read(started[0], &status, sizeof(status)) == sizeof(status))
+	if (read(started[0], &status, sizeof(status)) == sizeof(status)) {
+		limits_finish(&run->limits);
 		return status;
+	}
 	let_go_of_files(report);
 	status = wait_for(child, &signals);
-	report_print(report);
+	limits_finish(&run->limits);
+	if (report)
+		report_print(report);
 	return end_like(status);
 }
 
@@ -326,11 +375,12 @@ int run_main(int argc, char **argv)
 		return status;
 	if ((status = program_find(run.program[0], path)) ||
 	    (status = program_check(run.program[0], path)) || (status = preload_find(preload)) ||
-	    (status = check_machine(&run, &trial)) || (status = prepare_environment(&run, preload)))
+	    (status = check_machine(&run, &trial)) || (status = limits_begin(&run.limits)) ||
+	    (status = prepare_environment(&run, preload)))
 		return status;
 
 	if (run.verbose)
 		complain("running %s with %s, %s trap, profile %s", path, preload, trial.trap,
 			 run.profile ? run.profile : "all");
-	return run.stats ? run_and_report(&run, path) : become(&run, path);
+	return run.stats || run.limits.record_name ? run_and_stay(&run, path) : become(&run, path);
 }

@@ -24,5 +24,6 @@ done
 page userfault.1
 page userfault-run.1
 page userfault-doctor.1
+page userfault-replay.1
 
 finish

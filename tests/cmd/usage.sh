@@ -3,7 +3,7 @@
 
 refused 2 "did you mean 'run'" rum
 refused 2 "did you mean 'doctor'" docter --json
-refused 2 "'run' and 'doctor'" frobnicate
+refused 2 "'run', 'replay' and 'doctor'" frobnicate
 refused 2 "userfault run -- /bin/true" /bin/true
 refused 2 "unknown option --frobnicate" --frobnicate
 refused 2 "did you mean --version" --versoin
@@ -22,6 +22,32 @@ refused 2 "auto, guard and mprotect" run --trap=magic true
 refused 2 "auto, guard and mprotect" run --trap= true
 refused 2 "unknown profile 'linux-99'; there are" run --profile=linux-99 true
 refused 2 "unknown profile ''" run --profile= true
+refused 2 "'12x' is no size" run --memory-limit=12x true
+refused 2 "'' is no size" run --memory-limit= true
+refused 2 "'-1' is no size" run --memory-limit=-1 true
+refused 2 "is no size" run --memory-limit=99999999999G true
+refused 2 "is not enough for one instruction" run --memory-limit=4K true
+refused 2 "did you mean --memory-limit" run --memory-limt=4M true
+refused 2 "did you mean 'clock'" run --policy=clok true
+refused 2 "there are clock, 2q, random" run --policy=whatever true
+refused 2 "needs a directory" run --swap= true
+refused 2 "is no directory" run --swap="$0" true
+refused 2 "No such file or directory" run --swap="$dir/no/such" true
+refused 2 "no file can be made at '/proc/swap'" run --swap=/proc/swap true
+refused 2 "'many' is no size" run --swap=zstd:many true
+refused 2 "'none'" run --swap=zstd:0 true
+refused 2 "cannot be written" run --record-faults="$dir/no/such" true
+refused 2 "takes no value" run --file-faults=yes true
+refused 2 "takes no value" run --move-any=yes true
+refused 2 "TRACE is missing" replay
+refused 2 "one TRACE at a time" replay "$0" "$0"
+refused 2 "is no record of faults" replay "$0"
+refused 2 "is no record of faults" replay /dev/null
+refused 2 "No such file or directory" replay "$dir/none"
+refused 2 "did you mean '2q'" replay --policy=2k "$0"
+refused 2 "'x' is no size" replay --limit=x "$0"
+refused 2 "is not a page" replay --limit=12 "$0"
+refused 2 "unknown option --limits, did you mean --limit" replay --limits=4M "$0"
 refused 2 "takes no argument" doctor now
 refused 2 "unknown option --jsno, did you mean --json" doctor --jsno
 refused 2 "takes no value" doctor --json=yes
@@ -43,7 +69,11 @@ helps() {
 helps --help
 grep -q 'doctor' "$dir/out" || fail "$what: does not name doctor"
 helps run --help
-for word in --trap --profile --stats --verbose 'Exit status'; do
+for word in --trap --profile --memory-limit --swap --policy --record-faults --file-faults --move-any --stats --verbose 'Exit status'; do
+	grep -q -e "$word" "$dir/out" || fail "$what: does not name $word"
+done
+helps replay --help
+for word in --limit --policy TRACE 'Exit status'; do
 	grep -q -e "$word" "$dir/out" || fail "$what: does not name $word"
 done
 helps doctor --help
