@@ -39,6 +39,7 @@ static const struct {
 	{FILE_SHARED, "shared regular file", "no file system on a disk"},
 	{FILE_PRIVATE, "private regular file", "no file system on a disk"},
 	{SECRET, "memfd_secret", "no memfd_secret"},
+	{GUEST, "guest_memfd", "no guest_memfd that can be mapped"},
 };
 
 /* An aligned stretch with a page on either side, all of it taken, nothing of it accessible. */
@@ -81,6 +82,32 @@ int regular_file(void)
 	if (file < 0)
 		file = unnamed("/tmp");
 	return file < 0 ? unnamed(".") : file;
+}
+
+struct guest_file {
+	uint64_t size;
+	uint64_t flags;
+	uint64_t reserved[6];
+};
+
+#define KVM_CREATE_VM	      _IO(0xAE, 0x01)
+#define KVM_CREATE_GUEST_FILE _IOWR(0xAE, 0xd4, struct guest_file)
+
+/* Memory of a virtual machine, which can be mapped and is shared with its host. */
+static int guest_file(size_t len)
+{
+	struct guest_file arg = {.size = len, .flags = 3};
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), file = -1;
+
+	if (kvm < 0)
+		return -1;
+	int machine = ioctl(kvm, KVM_CREATE_VM, 0);
+	if (machine >= 0) {
+		file = ioctl(machine, KVM_CREATE_GUEST_FILE, &arg);
+		close(machine);
+	}
+	close(kvm);
+	return file;
 }
 
 static int open_file(unsigned kind)
@@ -143,10 +170,11 @@ static bool map_file(struct memory *m)
 {
 	int flags = m->kind & SHARED ? MAP_SHARED : MAP_PRIVATE;
 
-	m->file = open_file(m->kind);
+	m->file = m->kind == GUEST ? guest_file(m->len) : open_file(m->kind);
 	if (m->file < 0)
 		return false;
-	EQ(ftruncate(m->file, m->len), 0);
+	if (m->kind != GUEST)
+		EQ(ftruncate(m->file, m->len), 0);
 	m->view = mmap(NULL, m->len, PROT, MAP_SHARED, m->file, 0);
 	return m->view != MAP_FAILED &&
 	       mmap(m->p, m->len, PROT, flags | MAP_FIXED, m->file, 0) == m->p;
@@ -164,7 +192,7 @@ bool memory_map(struct memory *m, unsigned kind, size_t units)
 	m->file = -1;
 	if (kind == SYSV)
 		done = map_sysv(m);
-	else if (kind & (WITH_FD | REGULAR | SECRET))
+	else if (kind & (WITH_FD | REGULAR | SECRET | GUEST))
 		done = map_file(m);
 	else
 		done = map_unnamed(m);

@@ -24,6 +24,7 @@ enum {
 	FILE_SHARED = 1 << 13,
 	FILE_PRIVATE = 1 << 14,
 	SECRET = 1 << 15,
+	GUEST = 1 << 16,
 };
 
 /* All of shmem but SysV, which has operations of its own and is no shmem to REGISTER. */
@@ -31,7 +32,7 @@ enum {
 #define SHMEM_PRIVATE (MEMFD_PRIVATE | TMPFS_PRIVATE)
 #define SHMEM	      (SHMEM_SHARED | SHMEM_PRIVATE)
 #define HUGE	      (HUGE_MEMFD | HUGE_SHARED | HUGE_MEMFD_PRIVATE | HUGE_PRIVATE)
-#define SHARED	      (SHMEM_SHARED | HUGE_MEMFD | HUGE_SHARED | SYSV | FILE_SHARED | SECRET)
+#define SHARED	      (SHMEM_SHARED | HUGE_MEMFD | HUGE_SHARED | SYSV | FILE_SHARED | SECRET | GUEST)
 /* Those whose pages in the page cache a test can reach by another mapping, or by a descriptor. */
 #define VIEWED	(SHMEM | HUGE_MEMFD | HUGE_MEMFD_PRIVATE)
 #define WITH_FD (MEMFD | TMPFS | MEMFD_PRIVATE | TMPFS_PRIVATE | HUGE_MEMFD | HUGE_MEMFD_PRIVATE)
