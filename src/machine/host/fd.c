@@ -88,6 +88,15 @@ long host_read_file(const char *path, char *buf, size_t size)
 	return (long)have;
 }
 
+bool host_begins(const char *s, const char *with)
+{
+	while (*with && *s == *with) {
+		s++;
+		with++;
+	}
+	return *with == 0;
+}
+
 uint64_t host_parse_number(const char **p)
 {
 	uint64_t value = 0;
@@ -105,6 +114,19 @@ void host_put_number(char *buf, size_t *at, uint64_t value)
 	do {
 		digits[n++] = (char)('0' + value % 10);
 		value /= 10;
+	} while (value != 0);
+	while (n > 0)
+		buf[(*at)++] = digits[--n];
+}
+
+void host_put_hex(char *buf, size_t *at, uint64_t value)
+{
+	char digits[16];
+	unsigned n = 0;
+
+	do {
+		digits[n++] = "0123456789abcdef"[value % 16];
+		value /= 16;
 	} while (value != 0);
 	while (n > 0)
 		buf[(*at)++] = digits[--n];

@@ -1,7 +1,9 @@
 /*
- * fork.c - the child after fork. What the parent manages was not inherited (MADV_DONTFORK): the
- * child has holes there. They are closed, so that nothing else lands in them, and remembered, so
- * that a fault in one can be explained. Everything else of ours begins anew.
+ * fork.c - the child after fork. The frames that the parent manages were not inherited
+ * (MADV_DONTFORK): the child has holes there. They are closed, so that nothing else lands in them,
+ * and remembered, so that a fault in one can be explained. Mappings of files were, as the host
+ * does it: they are opened, and are ordinary memory from then on. Everything else of ours begins
+ * anew.
  */
 #include "machine/host/internal.h"
 #include "machine/host/swap.h"
@@ -27,23 +29,33 @@ static void make_list(void)
 		closed = (struct range *)at;
 }
 
-/* The segments of the parent, as they were at the fork; some holes may be somebody else's by now.
- */
-static void close_holes(void)
+/* Some holes may be somebody else's by now. */
+static void close_hole(uint64_t addr, uint64_t len)
 {
-	long at;
+	long at =
+		sys_mmap(addr, len, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 
+	if (at == (long)addr && closed && closed_count < CLOSED_MAX)
+		closed[closed_count++] = (struct range){addr, addr + len};
+	else if (at != (long)addr && !sys_failed(at))
+		sys_munmap((uint64_t)at, len);
+}
+
+/* The segments of the parent, as they were at the fork. */
+static void settle_segments(void)
+{
 	for (uint32_t i = 0; i < registry.count; i++) {
 		const struct host_segment *s = &registry.segments[i];
 		uint64_t len = s->npages << UF_PAGE_SHIFT;
 
-		at = sys_mmap(s->addr, len, PROT_NONE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
-			      0);
-		if (at == (long)s->addr && closed && closed_count < CLOSED_MAX)
-			closed[closed_count++] = (struct range){s->addr, s->addr + len};
-		else if (at != (long)s->addr && !sys_failed(at))
-			sys_munmap((uint64_t)at, len);
+		if (!s->in_place) {
+			close_hole(s->addr, len);
+			continue;
+		}
+		if (host.trap == &trap_guard)
+			sys_madvise(s->addr, len, MADV_GUARD_REMOVE);
+		sys_mprotect(s->addr, len, s->prot);
 	}
 }
 
@@ -81,13 +93,16 @@ void host_after_fork_child(void)
 {
 	if (!host.ready)
 		return;
-	close_holes();
+	settle_segments();
 	registry_after_fork();
 	host_close_all_hidden();
 	host_arena_map(host.arena_addr, host.arena_len);
 	frames_after_fork();
 	swap_after_fork();
 	pagemap_after_fork();
+	file_after_fork();
+	fill_after_fork();
+	notes_after_fork();
 	vma_after_fork();
 	wait_after_fork();
 	signal_after_fork();

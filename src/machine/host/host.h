@@ -85,6 +85,17 @@ int host_hide_fd(int fd);
 int host_hide_dup(int fd);
 void host_close_hidden(int fd);
 
+/*
+ * Hints about files that the program maps, by the device and inode that fstat tells. Huge: the
+ * ordinary pages of this memory file are to be taken for huge ones. File: a descriptor to fill it
+ * with, found even when the program has closed all of its own; a duplicate is kept until the file
+ * is forgotten. 0, -ENOMEM, or what is wrong with the descriptor.
+ */
+int host_note_huge(uint64_t dev, uint64_t ino);
+void host_forget_huge(uint64_t dev, uint64_t ino);
+int host_note_file(int fd);
+void host_forget_file(uint64_t dev, uint64_t ino);
+
 /* In the child after fork: managed ranges are closed for good, hidden state is made the child's. */
 void host_after_fork_child(void);
 

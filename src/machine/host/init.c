@@ -266,7 +266,8 @@ bool host_owns(uint64_t addr, uint64_t len)
 		return false;
 	if (addr < host.arena_addr + host.arena_len && host.arena_addr < addr + len)
 		return true;
-	return frames_own(addr, len) || private_own(addr, len) || aside_own(addr, len);
+	return frames_own(addr, len) || private_own(addr, len) || aside_own(addr, len) ||
+	       in_place_own(addr, len);
 }
 
 bool mach_may_ptrace(void)

@@ -77,8 +77,10 @@ void host_close_all_hidden(void);
 long host_read_file(const char *path, char *buf, size_t size);
 /* The decimal number at *p, which is moved behind it. */
 uint64_t host_parse_number(const char **p);
+bool host_begins(const char *s, const char *with);
 /* Append to buf at *at. */
 void host_put_number(char *buf, size_t *at, uint64_t value);
+void host_put_hex(char *buf, size_t *at, uint64_t value);
 
 /* ---- registry.c: which map stands where ---- */
 
@@ -89,8 +91,11 @@ void host_put_number(char *buf, size_t *at, uint64_t value);
  * changes single bytes of pages that the caller is responsible for, write for what changes other
  * pages' bytes or the number of host mappings.
  */
+struct trap_ops;
+
 struct host_map {
 	struct mach_rwlock lock;
+	const struct trap_ops *trap;
 	uint8_t *tlb; /* one TLB_ byte per page */
 	uint64_t npages, chunk;
 	uint64_t splits;	 /* places inside the map where the host protection changes */
@@ -101,6 +106,9 @@ struct host_map {
 	_Atomic uint64_t unsettled;
 	uint64_t aside_block; /* pages that become readable together */
 	_Atomic uint64_t readable[ASIDE_BLOCKS / 64];
+	uint64_t alias, alias_len; /* of a map in place: its own mapping of the file */
+	_Atomic uint32_t prot;	   /* of the span of such a map that was named last */
+	bool in_place;
 	uf_ref prev, next;
 };
 
@@ -108,6 +116,8 @@ struct host_map {
 struct host_segment {
 	uint64_t addr, npages, first;
 	uf_ref map;
+	uint8_t prot;  /* what the area allows, for a forked child that inherits it */
+	bool in_place; /* a child does inherit it */
 };
 
 /*
@@ -132,14 +142,20 @@ int registry_init(void);
 void registry_after_fork(void);
 /* With the lock held for writing. Is there room for `n` more segments? */
 bool registry_room(uint32_t n);
-void registry_add(uint64_t addr, uint64_t npages, uf_ref map, uint64_t first);
+void registry_add(const struct mach_span *span);
 void registry_remove(uint64_t addr, uint64_t npages);
 /* The index of the first segment that ends above addr. Lock held, for reading at least. */
 uint32_t registry_find(uint64_t addr);
 
-/* These take the lock themselves. new_map: NULL when the arena is full. */
-struct host_map *registry_new_map(uint64_t npages);
+/*
+ * These take the lock themselves. new_map: NULL when the arena is full; chunks are of `granule`
+ * pages at least.
+ */
+struct host_map *registry_new_map(uint64_t npages, const struct trap_ops *trap, uint64_t granule);
 void registry_drop_map(struct host_map *hm);
+
+/* The area allows span->prot now; a forked child will be allowed that. */
+void registry_note_prot(const struct mach_span *span);
 
 /* Host mappings that the managed ranges take, at most. */
 uint64_t registry_mappings(void);
@@ -185,6 +201,94 @@ void pagemap_query(uint64_t addr, uint64_t n, enum pagemap_what what, uint64_t *
 /* Has the host any page in [addr, addr + len)? */
 bool pagemap_any(uint64_t addr, uint64_t len);
 void pagemap_after_fork(void);
+
+/* ---- find.c: a descriptor for what is mapped ---- */
+
+/*
+ * A hidden descriptor of the file that the mapping at addr shows, for writing if `write` and that
+ * is possible; negative: there is no way to one. *ours: nobody else has its open file description.
+ */
+int find_descriptor(uint64_t addr, const struct mach_vma *vma, bool write, bool *ours);
+/* Is the file's memory to be taken for huge pages (host_note_huge)? */
+bool note_is_huge(uint64_t dev, uint64_t ino);
+void notes_after_fork(void);
+
+/* ---- file.c: the files that maps in place show ---- */
+
+#define HUGE_SHIFT 21
+#define HUGE_PAGES (1ull << (HUGE_SHIFT - UF_PAGE_SHIFT))
+
+struct host_file {
+	uint64_t dev, ino;
+	enum mach_vma_kind kind;
+	uint32_t shift;		  /* of the host's pages */
+	bool huge;		  /* ordinary pages that are to be taken for huge ones */
+	bool write;		  /* the descriptor was looked for to write */
+	bool ours;		  /* nobody else has the open file description */
+	int fd;			  /* -1: none found */
+	_Atomic bool makes_pages; /* pwrite does */
+	_Atomic uint32_t maps;
+	struct mach_lock lock; /* the two below */
+	uint64_t *known;       /* of huge pages: bit per page that the file has, as far as known */
+	uint64_t known_pages, known_count;
+	uf_ref next;
+};
+
+static inline struct host_file *file_of(const struct mach_map *map)
+{
+	return arena_at((uf_ref)map->file);
+}
+
+/* The record of the file that the mapping at addr shows, made if there is none. NULL: no memory. */
+struct host_file *file_get(uint64_t addr, const struct mach_vma *vma);
+struct host_file *file_hold(struct host_file *f);
+void file_put(struct host_file *f);
+void file_after_fork(void);
+
+/* How many pages of the file lie between page `from` and its end; many, when nobody knows. */
+uint64_t file_room(const struct host_file *f, uint64_t from);
+
+/*
+ * Filling and looking at the pages of 2 MiB of a file are done under a lock of these. The first
+ * gives how many of the n pages from `page` on lie in the same 2 MiB.
+ */
+uint64_t file_group(const struct mach_map *map, uint64_t page, uint64_t n);
+void file_lock(const struct mach_map *map, uint64_t page);
+void file_unlock(const struct mach_map *map, uint64_t page);
+
+/* Which of the n pages of a group the file has. The group is locked. */
+void file_look(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits);
+/* The same by the host's own pages, where those are ordinary ones. */
+void file_look_pages(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits);
+/* How many pages from `page` on the file has (there) or has not. Locked. */
+uint64_t file_run(const struct mach_span *span, uint64_t page, uint64_t n, bool there);
+/* Take pages that were made by mistake out of the file again. Locked. */
+void file_unmake(const struct mach_map *map, uint64_t page, uint64_t n);
+
+/* ---- hugetlb.c ---- */
+
+/* Has the file this huge page? As file_look. */
+bool huge_look(const struct mach_span *span, uint64_t page);
+/* Huge pages were made or have gone. */
+void huge_note(struct host_file *f, uint64_t page, uint64_t n, bool there);
+
+/* ---- fill.c: contents of maps in place ---- */
+
+/* What mach_frames_* do there. */
+long fill_copy(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src);
+int fill_zero(const struct mach_span *span, uint64_t page, uint64_t n);
+void fill_drop(const struct mach_span *span, uint64_t page, uint64_t n);
+int fill_read(const struct mach_span *span, uint64_t page, void *buf);
+/* Take pages that were read elsewhere out of the map, for good. */
+void fill_take(const struct mach_span *span, uint64_t page, uint64_t n);
+/* Descriptor of /proc/self/mem, through which closed private pages can be written; or negative. */
+int fill_memory_fd(void);
+void fill_after_fork(void);
+
+/* ---- inplace.c ---- */
+
+bool in_place_own(uint64_t addr, uint64_t len);
+void in_place_release(struct mach_map *map, struct host_map *hm);
 
 /* ---- tlb.c ---- */
 
@@ -243,6 +347,12 @@ void tlb_set_budget(uint64_t budget);
 
 /* ---- map.c ---- */
 
+/* The machine's record of a map whose kind, page_shift and trap are settled; NULL: no memory. */
+struct host_map *map_init(struct mach_map *map, uint64_t npages, const struct trap_ops *trap);
+/* Its place in the program, instead of what was there. */
+void map_register(const struct mach_map *map, uint64_t addr, uint32_t prot);
+/* Host calls that found no room get some by closing this many pages' mappings. */
+#define RETRY_SPLITS 256
 /* Does [addr, addr + len) touch a managed stretch? */
 bool map_managed(uint64_t addr, uint64_t len);
 
@@ -263,13 +373,34 @@ void wait_init(void);
 void wait_after_fork(void);
 void signal_after_fork(void);
 
-/* ---- altstack.c, fork.c, vma.c ---- */
+/* ---- vma.c ---- */
+
+/* What is known about a mapping before its kind is decided. */
+struct vma_raw {
+	uint64_t inode, offset, page_size;
+	uint32_t major, minor;
+	char name[512];
+};
+/* As mach_vma_next, but our own mappings too, and neither kind nor what follows from that. */
+int vma_raw_next(uint64_t addr, struct mach_vma *vma, struct vma_raw *r);
+
+/* The device, as stat(2) numbers it. */
+uint64_t vma_device(const struct vma_raw *r);
+
+/* What only smaps tells, of the mapping that begins at start. */
+struct smaps_fields {
+	uint64_t page_size;
+	bool maywrite, found;
+};
+int smaps_read(uint64_t start, struct smaps_fields *fields);
+void vma_after_fork(void);
+
+/* ---- altstack.c, fork.c ---- */
 
 void altstack_after_fork(void);
 /* Was addr managed in the process that this one was forked from? */
 bool fork_closed(uint64_t addr);
 /* A range is used for something new. */
 void fork_forget(uint64_t addr, uint64_t len);
-void vma_after_fork(void);
 
 #endif

@@ -1,33 +1,44 @@
 /* map.c - how a stretch of the program's memory becomes ours, moves, and goes. */
 #include "machine/host/internal.h"
 
-/* Host calls that found no room get some by closing this many pages' mappings. */
-#define RETRY_SPLITS 256
-
-static struct host_map *map_init(struct mach_map *map, uint64_t npages)
+struct host_map *map_init(struct mach_map *map, uint64_t npages, const struct trap_ops *trap)
 {
-	struct host_map *hm = registry_new_map(npages);
+	struct host_map *hm =
+		registry_new_map(npages, trap, 1ull << (map->page_shift - UF_PAGE_SHIFT));
 
-	memset(map, 0, sizeof(*map));
 	if (!hm)
 		return NULL;
-	if (frames_reserve(map, npages) != 0) {
-		registry_drop_map(hm);
-		return NULL;
-	}
+	hm->in_place = map->kind != MACH_MAP_FRAMES;
 	map->npages = npages;
 	map->id = arena_ref(hm);
 	map->tlb = arena_ref(hm->tlb);
 	map->chunk_pages = hm->chunk;
+	return hm;
+}
+
+static struct host_map *map_init_frames(struct mach_map *map, uint64_t npages)
+{
+	struct host_map *hm;
+
+	memset(map, 0, sizeof(*map));
 	map->kind = MACH_MAP_FRAMES;
 	map->page_shift = UF_PAGE_SHIFT;
+	hm = map_init(map, npages, host.trap);
+	if (hm && frames_reserve(map, npages) != 0) {
+		registry_drop_map(hm);
+		return NULL;
+	}
 	return hm;
 }
 
 static void map_fini(struct mach_map *map, struct host_map *hm)
 {
-	aside_release(map, hm);
-	frames_release(map);
+	if (hm->in_place) {
+		in_place_release(map, hm);
+	} else {
+		aside_release(map, hm);
+		frames_release(map);
+	}
 	registry_drop_map(hm);
 	memset(map, 0, sizeof(*map));
 }
@@ -52,11 +63,13 @@ static int map_over(const struct mach_map *map, uint64_t addr)
 	return 0;
 }
 
-static void register_map(const struct mach_map *map, uint64_t addr)
+void map_register(const struct mach_map *map, uint64_t addr, uint32_t prot)
 {
+	const struct mach_span span = {(struct mach_map *)map, addr, 0, map->npages, prot};
+
 	mach_write_lock(&registry.lock);
 	registry_remove(addr, map->npages);
-	registry_add(addr, map->npages, map->id, 0);
+	registry_add(&span);
 	mach_write_unlock(&registry.lock);
 	fork_forget(addr, map->npages << UF_PAGE_SHIFT);
 }
@@ -118,7 +131,7 @@ int mach_map_adopt(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_
 	err = host_arm();
 	if (err != 0)
 		return err;
-	hm = map_init(map, npages);
+	hm = map_init_frames(map, npages);
 	if (!hm)
 		return -ENOMEM;
 	sys_munlock(addr, len);
@@ -135,7 +148,7 @@ int mach_map_adopt(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_
 		map_fini(map, hm);
 		return -ENOMEM;
 	}
-	register_map(map, addr);
+	map_register(map, addr, prot);
 	return 0;
 }
 
@@ -144,10 +157,9 @@ int mach_map_fresh(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_
 	struct host_map *hm;
 	int err = host_arm();
 
-	(void)prot;
 	if (err != 0)
 		return err;
-	hm = map_init(map, npages);
+	hm = map_init_frames(map, npages);
 	if (!hm)
 		return -ENOMEM;
 	err = map_over(map, addr);
@@ -155,7 +167,7 @@ int mach_map_fresh(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_
 		map_fini(map, hm);
 		return err;
 	}
-	register_map(map, addr);
+	map_register(map, addr, prot);
 	return 0;
 }
 
@@ -186,6 +198,7 @@ static long host_move(uint64_t from, uint64_t len, uint64_t to, bool keep)
 
 int mach_map_move(const struct mach_span *from, uint64_t to, bool keep)
 {
+	const struct mach_span there = {from->map, to, from->first, from->npages, from->prot};
 	struct host_map *hm = host_map_of(from->map);
 	uint64_t len = from->npages << UF_PAGE_SHIFT;
 	long at = -ENOMEM;
@@ -199,7 +212,7 @@ int mach_map_move(const struct mach_span *from, uint64_t to, bool keep)
 	if (!sys_failed(at)) {
 		registry_remove(from->addr, from->npages);
 		registry_remove(to, from->npages);
-		registry_add(to, from->npages, from->map->id, from->first);
+		registry_add(&there);
 	}
 	mach_write_unlock(&registry.lock);
 	if (sys_failed(at))

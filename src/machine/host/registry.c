@@ -58,11 +58,16 @@ static void insert_at(uint32_t i, struct host_segment s)
 	registry.count++;
 }
 
-void registry_add(uint64_t addr, uint64_t npages, uf_ref map, uint64_t first)
+void registry_add(const struct mach_span *span)
 {
-	insert_at(
-		registry_find(addr),
-		(struct host_segment){.addr = addr, .npages = npages, .first = first, .map = map});
+	const struct host_map *hm = host_map_of(span->map);
+
+	insert_at(registry_find(span->addr), (struct host_segment){.addr = span->addr,
+								   .npages = span->npages,
+								   .first = span->first,
+								   .map = span->map->id,
+								   .prot = (uint8_t)span->prot,
+								   .in_place = hm->in_place});
 }
 
 void registry_remove(uint64_t addr, uint64_t npages)
@@ -98,17 +103,45 @@ void registry_remove(uint64_t addr, uint64_t npages)
 	registry.count -= last - from;
 }
 
-/* A map of any size has at most CHUNKS_MAX chunks, so that random faults cannot eat the budget. */
-static uint64_t chunk_pages(uint64_t npages)
+static bool prot_differs(const struct mach_span *span)
 {
-	uint64_t chunk = CHUNK_MIN;
+	uint64_t end = span->addr + (span->npages << UF_PAGE_SHIFT);
+
+	for (uint32_t i = registry_find(span->addr);
+	     i < registry.count && registry.segments[i].addr < end; i++) {
+		if (registry.segments[i].prot != span->prot)
+			return true;
+	}
+	return false;
+}
+
+void registry_note_prot(const struct mach_span *span)
+{
+	bool differs;
+
+	mach_read_lock(&registry.lock);
+	differs = prot_differs(span);
+	mach_read_unlock(&registry.lock);
+	if (!differs)
+		return;
+	mach_write_lock(&registry.lock);
+	if (registry_room(2)) {
+		registry_remove(span->addr, span->npages);
+		registry_add(span);
+	}
+	mach_write_unlock(&registry.lock);
+}
+
+/* A map of any size has at most CHUNKS_MAX chunks, so that random faults cannot eat the budget. */
+static uint64_t chunk_pages(uint64_t npages, uint64_t chunk)
+{
 
 	while (chunk * CHUNKS_MAX < npages)
 		chunk *= 2;
 	return chunk;
 }
 
-struct host_map *registry_new_map(uint64_t npages)
+struct host_map *registry_new_map(uint64_t npages, const struct trap_ops *trap, uint64_t granule)
 {
 	struct host_map *hm = arena_alloc(sizeof(*hm)), *next;
 
@@ -120,7 +153,8 @@ struct host_map *registry_new_map(uint64_t npages)
 		return NULL;
 	}
 	hm->npages = npages;
-	hm->chunk = chunk_pages(npages);
+	hm->trap = trap;
+	hm->chunk = chunk_pages(npages, granule > CHUNK_MIN ? granule : CHUNK_MIN);
 	mach_write_lock(&registry.lock);
 	hm->next = registry.maps;
 	next = arena_at(hm->next);

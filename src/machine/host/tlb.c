@@ -164,7 +164,7 @@ static uint64_t evict_piece(struct host_map *hm, uint64_t addr, uint64_t page, u
 
 	if (before <= splits_after(hm, page, n, around))
 		return 0;
-	host.trap->evict(hm, addr, page, n, around);
+	hm->trap->evict(hm, addr, page, n, around);
 	n = count_splits(hm, page, n);
 	return before > n ? before - n : 0;
 }
@@ -233,12 +233,12 @@ static int open_once(struct host_map *hm, const struct mach_span *span, uint64_t
 	int err;
 
 	mach_read_lock(&hm->lock);
-	err = host.trap->open(hm, span, page, n, prot, false);
+	err = hm->trap->open(hm, span, page, n, prot, false);
 	mach_read_unlock(&hm->lock);
 	if (err != -EAGAIN)
 		return err;
 	mach_write_lock(&hm->lock);
-	err = host.trap->open(hm, span, page, n, prot, true);
+	err = hm->trap->open(hm, span, page, n, prot, true);
 	mach_write_unlock(&hm->lock);
 	return err;
 }
@@ -253,12 +253,28 @@ static bool any_closed(const struct host_map *hm, uint64_t page, uint64_t n)
 	return false;
 }
 
+/*
+ * Areas that share a map and differ make each other look; that is rare. `limit` to what the area
+ * allows is what follows a change of that.
+ */
+static void note_prot(struct host_map *hm, const struct mach_span *span, bool changed)
+{
+	if (!hm->in_place ||
+	    (!changed && atomic_load_explicit(&hm->prot, memory_order_relaxed) == span->prot))
+		return;
+	registry_note_prot(span);
+	atomic_store_explicit(&hm->prot, span->prot, memory_order_relaxed);
+}
+
 int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot)
 {
 	struct host_map *hm = host_map_of(span->map);
-	bool populate = n >= POPULATE_PAGES && any_closed(hm, page, n) &&
-			frames_allocated(span->map, page, n);
-	int err = open_once(hm, span, page, n, prot);
+	bool populate = n >= POPULATE_PAGES && (prot & UF_PROT_READ) && any_closed(hm, page, n) &&
+			(hm->in_place || frames_allocated(span->map, page, n));
+	int err;
+
+	note_prot(hm, span, false);
+	err = open_once(hm, span, page, n, prot);
 
 	for (int tries = 0; err == -ENOMEM && tries < OPEN_TRIES; tries++) {
 		uint64_t used = registry_mappings();
@@ -278,13 +294,14 @@ void mach_tlb_limit(const struct mach_span *span, uint64_t page, uint64_t n, uin
 	struct host_map *hm = host_map_of(span->map);
 	int err;
 
+	note_prot(hm, span, prot == span->prot);
 	mach_read_lock(&hm->lock);
-	err = host.trap->limit(hm, span, page, n, prot, false);
+	err = hm->trap->limit(hm, span, page, n, prot, false);
 	mach_read_unlock(&hm->lock);
 	if (err == 0)
 		return;
 	mach_write_lock(&hm->lock);
-	err = host.trap->limit(hm, span, page, n, prot, true);
+	err = hm->trap->limit(hm, span, page, n, prot, true);
 	/* The host has no room to split: close all of the span, which needs none. */
 	if (err != 0)
 		tlb_protect_always(hm, span->addr, span->first, span->npages, PROT_NONE);

@@ -22,14 +22,8 @@ struct procmap_query {
 #define TMPFS_MAGIC_NUMBER     0x01021994
 #define HUGETLBFS_MAGIC_NUMBER 0x958458f6
 
-#define NAME_MAX_LEN 512
-
-/* What is known about a mapping before its kind is decided. */
-struct raw {
-	uint64_t inode, page_size;
-	uint32_t major, minor;
-	char name[NAME_MAX_LEN];
-};
+/* Of mappings of SysV shared memory: their inodes have numbers that others on that device have. */
+#define DEV_SYSV (1ull << 63)
 
 /* Descriptor of /proc/self/maps plus 1; 0: not opened yet; negative: cannot be. */
 static _Atomic int maps;
@@ -56,15 +50,6 @@ static int maps_fd(void)
 	return fd;
 }
 
-static bool begins(const char *s, const char *with)
-{
-	while (*with && *s == *with) {
-		s++;
-		with++;
-	}
-	return *with == 0;
-}
-
 static long magic_of(const char *path)
 {
 	struct statfs fs;
@@ -74,77 +59,119 @@ static long magic_of(const char *path)
 	return (long)fs.f_type;
 }
 
-static bool same_device(const struct raw *r, const char *path)
+uint64_t vma_device(const struct vma_raw *r)
+{
+	uint64_t dev = (uint64_t)(r->major & 0xfff) << 8 | (uint64_t)(r->major & ~0xfffu) << 32 |
+		       (r->minor & 0xff) | (uint64_t)(r->minor & ~0xffu) << 12;
+
+	return host_begins(r->name, "/SYSV") ? dev | DEV_SYSV : dev;
+}
+
+static bool same_device(const struct vma_raw *r, const char *path)
 {
 	struct stat st;
 
 	if (sys4(SYS_newfstatat, AT_FDCWD, (long)path, (long)&st, 0) != 0)
 		return false;
-	return (st.st_dev >> 8 & 0xfff) == r->major &&
-	       ((st.st_dev & 0xff) | (st.st_dev >> 12 & 0xfff00)) == r->minor;
+	return st.st_dev == vma_device(r);
 }
 
 /* A memory file of ours tells which device all unnamed shared memory has. */
-static bool unnamed_shmem(const struct raw *r)
+static bool unnamed_shmem(const struct vma_raw *r)
 {
 	struct stat st;
 
-	if (sys3(SYS_fstat, host.frames_fd, (long)&st, 0) != 0)
-		return false;
-	return (st.st_dev >> 8 & 0xfff) == r->major &&
-	       ((st.st_dev & 0xff) | (st.st_dev >> 12 & 0xfff00)) == r->minor;
+	return sys_fstat(host.frames_fd, &st) == 0 && st.st_dev == (vma_device(r) & ~DEV_SYSV);
 }
 
-static enum mach_vma_kind kind_of(const struct raw *r, bool shared)
+static enum mach_vma_kind kind_of(const struct vma_raw *r, bool shared)
 {
 	const char *name = r->name;
 	long magic;
 
 	if (r->inode == 0 && r->major == 0 && r->minor == 0) {
-		if (name[0] == 0 || begins(name, "[heap]") || begins(name, "[stack") ||
-		    begins(name, "[anon:"))
+		if (name[0] == 0 || host_begins(name, "[heap]") || host_begins(name, "[stack") ||
+		    host_begins(name, "[anon:"))
 			return MACH_VMA_ANON;
-		return begins(name, "[anon_shmem:") ? MACH_VMA_SHMEM : MACH_VMA_SPECIAL;
+		return host_begins(name, "[anon_shmem:") ? MACH_VMA_SHMEM : MACH_VMA_SPECIAL;
 	}
 	if (r->page_size > UF_PAGE_SIZE)
 		return MACH_VMA_HUGETLB;
-	if (unnamed_shmem(r) || begins(name, "[anon_shmem:"))
+	if (unnamed_shmem(r) || host_begins(name, "[anon_shmem:"))
 		return MACH_VMA_SHMEM;
-	if (begins(name, "/dev/zero") && !shared)
+	if (host_begins(name, "/dev/zero") && !shared)
 		return MACH_VMA_DEVZERO;
+	if (host_begins(name, "/secretmem"))
+		return MACH_VMA_SECRET;
+	if (host_begins(name, "anon_inode:[kvm-gmem]") || host_begins(name, "/[kvm-gmem]") ||
+	    host_begins(name, "anon_inode:[guest_memfd]") || host_begins(name, "/[guest_memfd]"))
+		return MACH_VMA_GMEM;
 	magic = magic_of(name);
 	if (magic == TMPFS_MAGIC_NUMBER || same_device(r, "/dev/shm"))
-		return begins(name, "/dev/") && !begins(name, "/dev/shm/") ? MACH_VMA_SPECIAL
-									   : MACH_VMA_SHMEM;
+		return host_begins(name, "/dev/") && !host_begins(name, "/dev/shm/")
+			       ? MACH_VMA_SPECIAL
+			       : MACH_VMA_SHMEM;
 	if (magic == HUGETLBFS_MAGIC_NUMBER)
 		return MACH_VMA_HUGETLB;
-	return begins(name, "anon_inode:") || begins(name, "/dev/") ? MACH_VMA_SPECIAL
-								    : MACH_VMA_FILE;
+	return host_begins(name, "anon_inode:") || host_begins(name, "/dev/") ? MACH_VMA_SPECIAL
+									      : MACH_VMA_FILE;
 }
 
-static void describe(const struct raw *r, struct mach_vma *vma)
+/*
+ * Can a shared mapping that is not writable now be made so? A duplicate of one of its pages tells,
+ * and nothing happens to the mapping itself; where it cannot be duplicated, smaps.
+ */
+static bool can_be_writable(const struct mach_vma *vma)
+{
+	long at = sys_mremap(vma->start, 0, UF_PAGE_SIZE, MREMAP_MAYMOVE, 0);
+	struct smaps_fields fields;
+	int err;
+
+	if (sys_failed(at))
+		return smaps_read(vma->start, &fields) != 0 || fields.maywrite;
+	err = sys_mprotect((uint64_t)at, UF_PAGE_SIZE, PROT_READ | PROT_WRITE);
+	sys_munmap((uint64_t)at, UF_PAGE_SIZE);
+	return err == 0;
+}
+
+static void describe(const struct vma_raw *r, struct mach_vma *vma)
 {
 	vma->maywrite = true;
-	vma->growsdown = begins(r->name, "[stack]");
+	vma->growsdown = host_begins(r->name, "[stack]");
+	vma->ino = r->inode;
+	vma->dev = r->inode ? vma_device(r) : 0;
+	vma->file_page = r->inode ? r->offset >> UF_PAGE_SHIFT : 0;
+	vma->page_shift = UF_PAGE_SHIFT;
 	if (map_managed(vma->start, vma->end - vma->start) ||
-	    host_owns(vma->start, vma->end - vma->start))
+	    host_owns(vma->start, vma->end - vma->start)) {
 		vma->kind = MACH_VMA_SPECIAL;
-	else
-		vma->kind = kind_of(r, vma->shared);
+		return;
+	}
+	vma->kind = kind_of(r, vma->shared);
+	if (vma->kind == MACH_VMA_HUGETLB) {
+		while (1ull << vma->page_shift < r->page_size)
+			vma->page_shift++;
+	} else if (vma->kind == MACH_VMA_SHMEM && note_is_huge(vma->dev, vma->ino)) {
+		vma->kind = MACH_VMA_HUGETLB;
+		vma->page_shift = HUGE_SHIFT;
+	}
+	if (vma->shared && !(vma->prot & UF_PROT_WRITE) && vma->kind != MACH_VMA_SPECIAL)
+		vma->maywrite = can_be_writable(vma);
 }
 
-static int query(uint64_t addr, struct mach_vma *vma)
+static int query(uint64_t addr, struct mach_vma *vma, struct vma_raw *r)
 {
-	struct raw r = {0};
 	struct procmap_query q = {
 		.size = sizeof(q),
 		.query_flags = PROCMAP_QUERY_COVERING_OR_NEXT_VMA,
 		.query_addr = addr,
-		.vma_name_size = sizeof(r.name),
-		.vma_name_addr = (uint64_t)r.name,
+		.vma_name_size = sizeof(r->name),
+		.vma_name_addr = (uint64_t)r->name,
 	};
-	int err = sys_ioctl(maps_fd(), PROCMAP_QUERY, &q);
+	int err;
 
+	r->name[0] = 0;
+	err = sys_ioctl(maps_fd(), PROCMAP_QUERY, &q);
 	if (err == -ENAMETOOLONG) {
 		q.vma_name_size = 0;
 		q.vma_name_addr = 0;
@@ -158,11 +185,11 @@ static int query(uint64_t addr, struct mach_vma *vma)
 		    ((q.vma_flags & PROCMAP_QUERY_VMA_WRITABLE) ? UF_PROT_WRITE : 0) |
 		    ((q.vma_flags & PROCMAP_QUERY_VMA_EXECUTABLE) ? UF_PROT_EXEC : 0);
 	vma->shared = q.vma_flags & PROCMAP_QUERY_VMA_SHARED;
-	r.inode = q.inode;
-	r.page_size = q.vma_page_size;
-	r.major = q.dev_major;
-	r.minor = q.dev_minor;
-	describe(&r, vma);
+	r->inode = q.inode;
+	r->offset = q.vma_offset;
+	r->page_size = q.vma_page_size;
+	r->major = q.dev_major;
+	r->minor = q.dev_minor;
 	return 0;
 }
 
@@ -183,7 +210,7 @@ static uint64_t parse_hex(const char **p)
 }
 
 /* start-end rwxp offset major:minor inode   name */
-static void parse_line(const char *p, struct raw *r, struct mach_vma *vma)
+static void parse_line(const char *p, struct vma_raw *r, struct mach_vma *vma)
 {
 	size_t n = 0;
 
@@ -195,14 +222,14 @@ static void parse_line(const char *p, struct raw *r, struct mach_vma *vma)
 		    (p[2] == 'x' ? UF_PROT_EXEC : 0);
 	vma->shared = p[3] == 's';
 	p += 5;
-	parse_hex(&p);
+	r->offset = parse_hex(&p);
 	p++;
 	r->major = (uint32_t)parse_hex(&p);
 	p++;
 	r->minor = (uint32_t)parse_hex(&p);
 	p++;
 	r->inode = host_parse_number(&p);
-	r->page_size = UF_PAGE_SIZE;
+	r->page_size = 0;
 	while (*p == ' ')
 		p++;
 	while (p[n] && n < sizeof(r->name) - 1) {
@@ -212,19 +239,25 @@ static void parse_line(const char *p, struct raw *r, struct mach_vma *vma)
 	r->name[n] = 0;
 }
 
-static int parse(uint64_t addr, struct mach_vma *vma)
+/* What is done with each line of a file; 0: go on, else that is the result. */
+struct lines {
+	int (*line)(struct lines *l, const char *text);
+	void *arg;
+	uint64_t addr;
+};
+
+static int read_lines(const char *path, struct lines *l)
 {
 	static char buf[4096], line[1024];
-	static struct raw r;
-	int fd = sys_open("/proc/self/maps", O_RDONLY | O_CLOEXEC), err = -ENOENT;
+	int fd = sys_open(path, O_RDONLY | O_CLOEXEC), ret = 0;
 	size_t n = 0;
 	long got;
 
 	if (fd < 0)
 		return fd;
 	mach_lock(&parse_lock);
-	while (err != 0 && (got = sys_read(fd, buf, sizeof(buf))) > 0) {
-		for (long i = 0; err != 0 && i < got; i++) {
+	while (ret == 0 && (got = sys_read(fd, buf, sizeof(buf))) > 0) {
+		for (long i = 0; ret == 0 && i < got; i++) {
 			if (buf[i] != '\n') {
 				if (n < sizeof(line) - 1)
 					line[n++] = buf[i];
@@ -232,28 +265,100 @@ static int parse(uint64_t addr, struct mach_vma *vma)
 			}
 			line[n] = 0;
 			n = 0;
-			parse_line(line, &r, vma);
-			err = vma->end > addr ? 0 : -ENOENT;
+			ret = l->line(l, line);
 		}
 	}
-	if (err == 0)
-		describe(&r, vma);
 	mach_unlock(&parse_lock);
 	sys_close(fd);
-	return err;
+	return ret;
 }
 
-static int host_next(uint64_t addr, struct mach_vma *vma)
+struct parsed {
+	struct mach_vma *vma;
+	struct vma_raw *raw;
+};
+
+static int maps_line(struct lines *l, const char *text)
+{
+	struct parsed *p = l->arg;
+
+	parse_line(text, p->raw, p->vma);
+	return p->vma->end > l->addr;
+}
+
+static int parse(uint64_t addr, struct mach_vma *vma, struct vma_raw *r)
+{
+	struct parsed p = {vma, r};
+	struct lines l = {maps_line, &p, addr};
+	struct smaps_fields fields;
+	int ret = read_lines("/proc/self/maps", &l);
+
+	if (ret < 0)
+		return ret;
+	if (ret == 0)
+		return -ENOENT;
+	if (r->inode != 0 && smaps_read(vma->start, &fields) == 0)
+		r->page_size = fields.page_size;
+	return 0;
+}
+
+/* Fields come after the line of their mapping; VmFlags is the last of them. */
+static int smaps_line(struct lines *l, const char *text)
+{
+	struct smaps_fields *f = l->arg;
+	const char *p = text;
+	uint64_t start;
+
+	if (host_begins(text, "KernelPageSize:")) {
+		for (p += 15; *p == ' '; p++)
+			;
+		f->page_size = host_parse_number(&p) << 10;
+		return 0;
+	}
+	if (host_begins(text, "VmFlags:")) {
+		for (p += 8; f->found && *p; p++)
+			f->maywrite |= host_begins(p, " mw");
+		return f->found;
+	}
+	start = parse_hex(&p);
+	if (*p == '-')
+		f->found = start == l->addr;
+	return 0;
+}
+
+int smaps_read(uint64_t start, struct smaps_fields *fields)
+{
+	struct lines l = {smaps_line, fields, start};
+	int ret;
+
+	memset(fields, 0, sizeof(*fields));
+	ret = read_lines("/proc/self/smaps", &l);
+	if (ret < 0)
+		return ret;
+	return ret == 0 ? -ENOENT : 0;
+}
+
+int vma_raw_next(uint64_t addr, struct mach_vma *vma, struct vma_raw *r)
 {
 	int err = -ENOTTY;
 
 	if (!atomic_load_explicit(&no_query, memory_order_relaxed))
-		err = query(addr, vma);
+		err = query(addr, vma, r);
 	if (err == 0 || err == -ENOENT)
 		return err;
 	if (err == -ENOTTY || err == -EINVAL)
 		atomic_store(&no_query, true);
-	return parse(addr, vma);
+	return parse(addr, vma, r);
+}
+
+static int host_next(uint64_t addr, struct mach_vma *vma)
+{
+	struct vma_raw r;
+	int err = vma_raw_next(addr, vma, &r);
+
+	if (err == 0)
+		describe(&r, vma);
+	return err;
 }
 
 /* What is the machine's own is no mapping to the program: to it there is a hole. */

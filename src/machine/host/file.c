@@ -1,0 +1,384 @@
+/*
+ * file.c - the files that maps in place show: one record each, how long they are, what is in them.
+ *
+ * What is in a file is asked of the host each time: others change it behind our back. Of ordinary
+ * pages the host tells by mincore on a mapping, or by SEEK_DATA, which also knows pages that are
+ * swapped out; of huge pages see hugetlb.c.
+ */
+#include <sys/sysinfo.h>
+
+#include "machine/host/internal.h"
+
+#define GROUPS 64
+
+/* Up to so many pages SEEK_DATA is no slower, whatever lies where. */
+#define SEEK_PAGES 8
+
+/* How often a page that comes from swap is looked for. */
+#define SWAP_LOOKS 64
+
+static struct mach_lock files_lock;
+static uf_ref files;
+static struct mach_lock groups[GROUPS];
+
+void file_after_fork(void)
+{
+	atomic_store(&files_lock.word, 0);
+	files = 0;
+	for (unsigned i = 0; i < GROUPS; i++)
+		atomic_store(&groups[i].word, 0);
+}
+
+/* ---- Records ---- */
+
+/* A private mapping writes only to take out again what its own copies made in the file. */
+static bool wants_write(const struct mach_vma *vma)
+{
+	if (vma->shared)
+		return vma->maywrite;
+	return vma->kind == MACH_VMA_SHMEM || vma->kind == MACH_VMA_HUGETLB;
+}
+
+/* files_lock held. */
+static struct host_file *known_file(const struct mach_vma *vma, bool write)
+{
+	struct host_file *f;
+
+	for (f = arena_at(files); f; f = arena_at(f->next)) {
+		if (f->dev == vma->dev && f->ino == vma->ino && f->write == write) {
+			atomic_fetch_add(&f->maps, 1);
+			return f;
+		}
+	}
+	return NULL;
+}
+
+static struct host_file *new_file(uint64_t addr, const struct mach_vma *vma, bool write)
+{
+	struct host_file *f = arena_alloc(sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->dev = vma->dev;
+	f->ino = vma->ino;
+	f->kind = vma->kind;
+	f->write = write;
+	f->huge = vma->kind == MACH_VMA_HUGETLB && note_is_huge(vma->dev, vma->ino);
+	f->shift = f->huge ? UF_PAGE_SHIFT : vma->page_shift;
+	f->fd = find_descriptor(addr, vma, write, &f->ours);
+	atomic_store(&f->makes_pages, f->fd >= 0 && write && f->shift == UF_PAGE_SHIFT &&
+					      f->kind != MACH_VMA_GMEM &&
+					      f->kind != MACH_VMA_SECRET);
+	atomic_store(&f->maps, 1);
+	return f;
+}
+
+static void free_file(struct host_file *f)
+{
+	host_close_hidden(f->fd);
+	if (f->known)
+		arena_free(f->known, f->known_pages / 8);
+	arena_free(f, sizeof(*f));
+}
+
+struct host_file *file_get(uint64_t addr, const struct mach_vma *vma)
+{
+	bool write = wants_write(vma);
+	struct host_file *f, *fresh;
+
+	mach_lock(&files_lock);
+	f = known_file(vma, write);
+	mach_unlock(&files_lock);
+	if (f)
+		return f;
+	fresh = new_file(addr, vma, write);
+	if (!fresh)
+		return NULL;
+	mach_lock(&files_lock);
+	f = known_file(vma, write);
+	if (!f) {
+		fresh->next = files;
+		files = arena_ref(fresh);
+	}
+	mach_unlock(&files_lock);
+	if (f)
+		free_file(fresh);
+	return f ? f : fresh;
+}
+
+struct host_file *file_hold(struct host_file *f)
+{
+	atomic_fetch_add(&f->maps, 1);
+	return f;
+}
+
+void file_put(struct host_file *f)
+{
+	struct host_file *prev = NULL;
+	bool last;
+
+	mach_lock(&files_lock);
+	last = atomic_fetch_sub(&f->maps, 1) == 1;
+	if (last) {
+		for (struct host_file *x = arena_at(files); x != f; x = arena_at(x->next))
+			prev = x;
+		if (prev)
+			prev->next = f->next;
+		else
+			files = f->next;
+	}
+	mach_unlock(&files_lock);
+	if (last)
+		free_file(f);
+}
+
+/* ---- Groups ---- */
+
+/* Of records that are about one file, and apart only in how it was opened, the locks are the same.
+ */
+static struct mach_lock *group_of(const struct mach_map *map, uint64_t page)
+{
+	const struct host_file *f = file_of(map);
+	uint64_t group = (map->file_page + page) / HUGE_PAGES;
+
+	return &groups[(f->dev ^ f->ino ^ group) % GROUPS];
+}
+
+uint64_t file_group(const struct mach_map *map, uint64_t page, uint64_t n)
+{
+	uint64_t room = HUGE_PAGES - (map->file_page + page) % HUGE_PAGES;
+
+	return n < room ? n : room;
+}
+
+void file_lock(const struct mach_map *map, uint64_t page)
+{
+	mach_lock(group_of(map, page));
+}
+
+void file_unlock(const struct mach_map *map, uint64_t page)
+{
+	mach_unlock(group_of(map, page));
+}
+
+/* ---- Size ---- */
+
+/* To move to the end is the cheaper question, where nobody else uses the position. */
+static uint64_t size_of(const struct host_file *f)
+{
+	struct stat st;
+	long end;
+
+	if (f->ours && f->shift == UF_PAGE_SHIFT && f->kind != MACH_VMA_GMEM) {
+		end = sys_lseek(f->fd, 0, SEEK_END);
+		if (end >= 0)
+			return (uint64_t)end;
+	}
+	return sys_fstat(f->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+uint64_t file_room(const struct host_file *f, uint64_t from)
+{
+	uint64_t pages;
+
+	if (f->fd < 0)
+		return UINT64_MAX;
+	pages = (size_of(f) + UF_PAGE_SIZE - 1) >> UF_PAGE_SHIFT;
+	return pages > from ? pages - from : 0;
+}
+
+/* ---- What is there ---- */
+
+static void set_run(uint64_t *bits, uint64_t from, uint64_t end)
+{
+	for (uint64_t i = from; i < end; i++)
+		bits[i / 64] |= 1ull << (i % 64);
+}
+
+static bool seeks(const struct host_file *f)
+{
+	return f->fd >= 0 && f->ours &&
+	       (f->kind == MACH_VMA_SHMEM || f->kind == MACH_VMA_FILE || f->huge);
+}
+
+static void look_by_seeking(const struct host_file *f, uint64_t first, uint64_t n, uint64_t *bits)
+{
+	uint64_t end = (first + n) << UF_PAGE_SHIFT, at = first << UF_PAGE_SHIFT;
+
+	while (at < end) {
+		long data = sys_lseek(f->fd, at, SEEK_DATA), hole;
+
+		if (data < 0 || (uint64_t)data >= end)
+			return;
+		hole = sys_lseek(f->fd, (uint64_t)data, SEEK_HOLE);
+		if (hole < 0 || (uint64_t)hole > end)
+			hole = (long)end;
+		set_run(bits, ((uint64_t)data >> UF_PAGE_SHIFT) - first,
+			(((uint64_t)hole + UF_PAGE_SIZE - 1) >> UF_PAGE_SHIFT) - first);
+		at = (uint64_t)hole;
+	}
+}
+
+static bool host_swaps(void)
+{
+	struct sysinfo info;
+
+	return sys1(SYS_sysinfo, (long)&info) == 0 && info.totalswap != 0;
+}
+
+static uint64_t look_by_mincore(uint64_t addr, uint64_t n, uint64_t *bits)
+{
+	uint8_t core[HUGE_PAGES];
+	uint64_t found = 0;
+
+	if (sys_mincore(addr, n << UF_PAGE_SHIFT, core) != 0)
+		return 0;
+	for (uint64_t i = 0; i < n; i++) {
+		bits[i / 64] |= (uint64_t)(core[i] & 1) << (i % 64);
+		found += core[i] & 1;
+	}
+	return found;
+}
+
+/*
+ * What stands in swap is brought where mincore sees it; nothing is made where there is a hole. It
+ * is seen when it has been read.
+ */
+static void look_in_swap(uint64_t addr, uint64_t n, uint64_t *bits)
+{
+	uint64_t before = 0, found;
+
+	sys_madvise(addr, n << UF_PAGE_SHIFT, MADV_WILLNEED);
+	for (unsigned i = 0; i < SWAP_LOOKS; i++) {
+		found = look_by_mincore(addr, n, bits);
+		if (found == n || (i > 0 && found > before))
+			return;
+		before = found;
+		sys_yield();
+	}
+}
+
+void file_look_pages(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits)
+{
+	const struct mach_map *map = span->map;
+	const struct host_file *f = file_of(map);
+	uint64_t addr = map->alias ? map->alias + (page << UF_PAGE_SHIFT)
+				   : (span->addr ? span_addr(span, page) : 0);
+
+	memset(bits, 0, (n + 63) / 64 * 8);
+	if (seeks(f) &&
+	    (n <= SEEK_PAGES || f->kind == MACH_VMA_FILE || map->alias == 0 || host_swaps()))
+		look_by_seeking(f, map->file_page + page, n, bits);
+	else if (addr != 0 && look_by_mincore(addr, n, bits) < n && host_swaps())
+		look_in_swap(addr, n, bits);
+}
+
+/* Of memory that is taken for a huge page any part makes all of it be there. */
+static void look_emulated(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits)
+{
+	uint64_t whole[HUGE_PAGES / 64] = {0}, any = 0;
+	uint64_t off = (span->map->file_page + page) % HUGE_PAGES;
+	uint64_t first = page >= off ? page - off : 0, last = first + HUGE_PAGES;
+
+	if (last > span->map->npages)
+		last = span->map->npages;
+	file_look_pages(span, first, last - first, whole);
+	for (unsigned i = 0; i < HUGE_PAGES / 64; i++)
+		any |= whole[i];
+	if (any)
+		set_run(bits, 0, n);
+}
+
+void file_look(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits)
+{
+	const struct host_file *f = file_of(span->map);
+
+	memset(bits, 0, (n + 63) / 64 * 8);
+	if (f->shift > UF_PAGE_SHIFT) {
+		if (huge_look(span, page))
+			set_run(bits, 0, n);
+	} else if (f->huge) {
+		look_emulated(span, page, n, bits);
+	} else {
+		file_look_pages(span, page, n, bits);
+	}
+}
+
+uint64_t file_run(const struct mach_span *span, uint64_t page, uint64_t n, bool there)
+{
+	uint64_t bits[HUGE_PAGES / 64], run = 0;
+
+	file_look(span, page, n, bits);
+	while (run < n && (bits[run / 64] >> (run % 64) & 1) == there)
+		run++;
+	return run;
+}
+
+/* The bits of part of a range, which begins anywhere in a word. */
+static void put_bits(uint64_t *bits, uint64_t at, const uint64_t *part, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		if (part[i / 64] >> (i % 64) & 1)
+			bits[(at + i) / 64] |= 1ull << ((at + i) % 64);
+	}
+}
+
+uint64_t mach_file_lookup(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits)
+{
+	const struct host_file *f = file_of(span->map);
+	uint64_t part[HUGE_PAGES / 64], there = 0, room;
+
+	memset(bits, 0, (n + 63) / 64 * 8);
+	for (uint64_t done = 0, run; done < n; done += run) {
+		run = file_group(span->map, page + done, n - done);
+		file_lock(span->map, page + done);
+		file_look(span, page + done, run, part);
+		file_unlock(span->map, page + done);
+		put_bits(bits, done, part, run);
+	}
+	for (unsigned i = 0; i < (n + 63) / 64; i++)
+		there += count_bits(bits[i]);
+	if (there == n)
+		return n;
+	room = file_room(f, span->map->file_page + page);
+	return room < n ? room : n;
+}
+
+/* ---- Holes ---- */
+
+void file_unmake(const struct mach_map *map, uint64_t page, uint64_t n)
+{
+	const struct host_file *f = file_of(map);
+	uint64_t off = (map->file_page + page) << UF_PAGE_SHIFT, len = n << UF_PAGE_SHIFT;
+	int err = -EBADF;
+
+	if (f->fd >= 0)
+		err = sys_fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len);
+	if (err != 0 && map->alias)
+		sys_madvise(map->alias + (page << UF_PAGE_SHIFT), len, MADV_REMOVE);
+	if (f->shift > UF_PAGE_SHIFT)
+		huge_note(file_of(map), map->file_page + page, n, false);
+}
+
+int mach_file_punch(const struct mach_span *span, uint64_t page, uint64_t n)
+{
+	struct mach_map *map = span->map;
+	int err = 0;
+
+	if (map->kind == MACH_MAP_FRAMES)
+		return -EINVAL;
+	if (map->kind == MACH_MAP_PRIVATE)
+		return -EACCES;
+	for (uint64_t done = 0, run; !err && done < n; done += run) {
+		uint64_t at = page + done;
+
+		run = file_group(map, at, n - done);
+		file_lock(map, at);
+		err = sys_madvise(map->alias + (at << UF_PAGE_SHIFT), run << UF_PAGE_SHIFT,
+				  MADV_REMOVE);
+		if (err == 0 && file_of(map)->shift > UF_PAGE_SHIFT)
+			huge_note(file_of(map), map->file_page + at, run, false);
+		file_unlock(map, at);
+	}
+	return err;
+}

@@ -1,0 +1,498 @@
+/*
+ * fill.c - contents of maps in place: making pages of a file, and private copies.
+ *
+ * A page of a file is made by pwrite, which shows it to nobody before it is complete; where that
+ * cannot be, through the alias. A private copy is made through /proc/self/mem, which writes where
+ * the program itself may not. In all of them it is the host that touches the file: that there is no
+ * room, or no such page any more, is an error and not a SIGBUS.
+ *
+ * Everything happens with the file's group locked, a piece of at most 2 MiB at a time.
+ */
+#include "machine/host/internal.h"
+
+/* From so many on pages are made in the alias first, and written then. */
+#define POPULATE_PAGES 16
+
+#define ZERO_PAGES 16
+
+static const char zeros[ZERO_PAGES * UF_PAGE_SIZE];
+
+/* Descriptor of /proc/self/mem plus 1; 0: not opened yet; negative: of no use here. */
+static _Atomic int memory;
+
+/* Hosts may be told to refuse what is needed of it: try it. */
+static int open_memory(void)
+{
+	long at = sys_mmap(0, UF_PAGE_SIZE, PROT_NONE, MAP_PRIVATE, host.frames_fd, 0);
+	int fd = host_hide_fd(sys_open("/proc/self/mem", O_RDWR | O_CLOEXEC));
+	bool works = false;
+
+	if (sys_failed(at)) {
+		host_close_hidden(fd);
+		return -ENOMEM;
+	}
+	if (fd >= 0)
+		works = sys_pwrite(fd, zeros, 1, (uint64_t)at) == 1;
+	sys_munmap((uint64_t)at, UF_PAGE_SIZE);
+	if (works)
+		return fd;
+	host_close_hidden(fd);
+	return -EACCES;
+}
+
+int fill_memory_fd(void)
+{
+	int fd = atomic_load(&memory), none = 0;
+
+	if (fd != 0)
+		return fd < 0 ? fd : fd - 1;
+	fd = open_memory();
+	if (!atomic_compare_exchange_strong(&memory, &none, fd < 0 ? fd : fd + 1)) {
+		host_close_hidden(fd);
+		return fill_memory_fd();
+	}
+	return fd;
+}
+
+void fill_after_fork(void)
+{
+	atomic_store(&memory, 0);
+}
+
+/* ---- Pages of the file, by pwrite ---- */
+
+/*
+ * The limit on file sizes counts for every write, and is a signal: every signal is blocked here, so
+ * it is taken back before the program can see it.
+ */
+static void take_back_signal(void)
+{
+	const struct timespec now = {0, 0};
+	uint64_t set = SIG_BIT(SIGXFSZ);
+	siginfo_t info;
+
+	sys_sigtimedwait(&set, &info, &now);
+}
+
+/* What is wrong with a write that cannot be done at all, here or now: -EOPNOTSUPP, another way. */
+static long write_error(struct host_file *f, long err)
+{
+	switch (err) {
+	case -EFBIG:
+		take_back_signal();
+		return -EOPNOTSUPP;
+	case -EFAULT:
+		return -EFAULT;
+	case -ENOSPC:
+	case -ENOMEM:
+	case -EDQUOT:
+		return -ENOMEM;
+	default:
+		/* Sealed, most likely, which is for good. */
+		atomic_store(&f->makes_pages, false);
+		return -EOPNOTSUPP;
+	}
+}
+
+static uint64_t granule_of(const struct mach_map *map)
+{
+	return file_of(map)->huge ? HUGE_PAGES : 1ull << (map->page_shift - UF_PAGE_SHIFT);
+}
+
+/*
+ * Of the bytes written, the pages that are whole. In the one after them the source ended, or the
+ * room: the host may have made it all the same, filled up with zeroes.
+ */
+static long keep_whole(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t bytes)
+{
+	uint64_t next = bytes >> UF_PAGE_SHIFT, whole = next - next % granule_of(span->map);
+	uint64_t bits[1];
+
+	if (next < n)
+		file_look_pages(span, page + next, 1, bits);
+	if (next < n && (bits[0] & 1))
+		next++;
+	if (whole < next)
+		file_unmake(span->map, page + whole, next - whole);
+	return whole ? (long)whole : -EFAULT;
+}
+
+static long write_pages(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
+{
+	struct host_file *f = file_of(span->map);
+	long got = sys_pwrite(f->fd, (const void *)src, n << UF_PAGE_SHIFT,
+			      (span->map->file_page + page) << UF_PAGE_SHIFT);
+
+	if (got == (long)(n << UF_PAGE_SHIFT))
+		return (long)n;
+	if (got < 0) {
+		got = write_error(f, got);
+		if (got != -EFAULT)
+			return got;
+	}
+	return keep_whole(span, page, n, got > 0 ? (uint64_t)got : 0);
+}
+
+static long write_zeros(const struct mach_span *span, uint64_t page, uint64_t n)
+{
+	struct host_file *f = file_of(span->map);
+	struct iovec iov[HUGE_PAGES / ZERO_PAGES];
+	uint64_t count = 0;
+	long got;
+
+	for (uint64_t left = n, k; left > 0; left -= k, count++) {
+		k = left < ZERO_PAGES ? left : ZERO_PAGES;
+		iov[count] = (struct iovec){(void *)zeros, k << UF_PAGE_SHIFT};
+	}
+	got = sys_pwritev(f->fd, iov, (int)count, (span->map->file_page + page) << UF_PAGE_SHIFT);
+	return got < 0 ? write_error(f, got) : got >> UF_PAGE_SHIFT;
+}
+
+/* ---- Pages of the file, through the alias ---- */
+
+/* The host makes the pages and says when it cannot. */
+static int make_pages(const struct mach_span *span, uint64_t page, uint64_t n)
+{
+	const struct mach_map *map = span->map;
+	int err = sys_madvise(map->alias + (page << UF_PAGE_SHIFT), n << UF_PAGE_SHIFT,
+			      MADV_POPULATE_WRITE);
+
+	if (err == 0)
+		return 0;
+	if (err == -EINVAL) /* before Linux 5.14 */
+		return 0;
+	return err == -ENOMEM || file_of(map)->fd >= 0 ? -ENOMEM : -EFAULT;
+}
+
+/* The same where all of the pages were made before. */
+static long whole_pages(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t bytes)
+{
+	uint64_t whole = bytes >> UF_PAGE_SHIFT;
+
+	whole -= whole % granule_of(span->map);
+	if (whole < n)
+		file_unmake(span->map, page + whole, n - whole);
+	return whole ? (long)whole : -EFAULT;
+}
+
+static long copy_to_made(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
+{
+	uint64_t addr = span->map->alias + (page << UF_PAGE_SHIFT), len = n << UF_PAGE_SHIFT;
+	int err = make_pages(span, page, n);
+
+	if (err != 0) {
+		file_unmake(span->map, page, n);
+		return err;
+	}
+	return whole_pages(span, page, n,
+			   len - cpu_copy_nofault((void *)addr, (const void *)src, len));
+}
+
+static long copy_by_host(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
+{
+	uint64_t addr = span->map->alias + (page << UF_PAGE_SHIFT), len = n << UF_PAGE_SHIFT;
+	long got = sys_process_read(sys_getpid(), (void *)addr, (const void *)src, len);
+
+	if (got == (long)len)
+		return (long)n;
+	if (got == -EPERM || got == -ENOSYS)
+		return copy_to_made(span, page, n, src);
+	if (got == -ENOMEM)
+		return -ENOMEM;
+	if (got <= 0) {
+		/* Whose fault is it? */
+		int err = make_pages(span, page, 1);
+
+		if (err != 0)
+			return err;
+	}
+	return whole_pages(span, page, n, got > 0 ? (uint64_t)got : 0);
+}
+
+static long copy_through_alias(const struct mach_span *span, uint64_t page, uint64_t n,
+			       uint64_t src)
+{
+	struct host_file *f = file_of(span->map);
+	long done;
+
+	if (n < POPULATE_PAGES)
+		return copy_by_host(span, page, n, src);
+	done = copy_to_made(span, page, n, src);
+	if (done > 0 && f->shift > UF_PAGE_SHIFT)
+		huge_note(f, span->map->file_page + page, (uint64_t)done, true);
+	return done;
+}
+
+/* ---- Shared ---- */
+
+/*
+ * Locked. With one map of the file the caller knows that there is no page; another map may just
+ * have made one.
+ */
+static long copy_shared(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
+{
+	struct host_file *f = file_of(span->map);
+	uint64_t room = file_room(f, span->map->file_page + page);
+	long done = -EOPNOTSUPP;
+
+	n = room < n ? room : n;
+	if (n == 0)
+		return -EFAULT;
+	if (atomic_load(&f->maps) > 1) {
+		n = file_run(span, page, n, false);
+		if (n == 0)
+			return -EEXIST;
+	}
+	if (atomic_load(&f->makes_pages))
+		done = write_pages(span, page, n, src);
+	return done == -EOPNOTSUPP ? copy_through_alias(span, page, n, src) : done;
+}
+
+/* Locked. How many were zeroed, all that there were none of; or a negative errno. */
+static long zero_shared(const struct mach_span *span, uint64_t page, uint64_t n)
+{
+	struct host_file *f = file_of(span->map);
+	long done = -EOPNOTSUPP;
+	int err;
+
+	if (atomic_load(&f->makes_pages))
+		done = write_zeros(span, page, n);
+	if (done != -EOPNOTSUPP)
+		return done;
+	err = make_pages(span, page, n);
+	if (err == 0 && f->shift > UF_PAGE_SHIFT)
+		huge_note(f, span->map->file_page + page, n, true);
+	return err ? err : (long)n;
+}
+
+/* Locked. What turned up meanwhile stays as it is, and so does what was zeroed before an error. */
+static int zero_group(const struct mach_span *span, uint64_t page, uint64_t n)
+{
+	const struct host_file *f = file_of(span->map);
+	bool others = atomic_load(&f->maps) > 1;
+
+	for (uint64_t done = 0, run; done < n; done += run) {
+		long got;
+
+		run = others ? file_run(span, page + done, n - done, true) : 0;
+		if (run > 0)
+			continue;
+		run = others ? file_run(span, page + done, n - done, false) : n - done;
+		got = zero_shared(span, page + done, run);
+		if (got != (long)run) {
+			file_unmake(span->map, page + done, run);
+			return got < 0 ? (int)got : -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/* ---- Private ---- */
+
+static bool was_hole(const uint64_t *before, uint64_t i)
+{
+	return !(before[i / 64] >> (i % 64) & 1);
+}
+
+static bool still_zero(const struct host_file *f, uint64_t page)
+{
+	uint64_t words[UF_PAGE_SIZE / 8] = {0}, any = 0;
+
+	if (sys_pread(f->fd, words, sizeof(words), page << UF_PAGE_SHIFT) <= 0)
+		return false;
+	for (size_t i = 0; i < UF_PAGE_SIZE / 8; i++)
+		any |= words[i];
+	return any == 0;
+}
+
+/*
+ * To copy from a hole the host makes a page of the file first, which nobody asked for: it is taken
+ * out again. Not if it has contents by now: somebody wrote to the file at this very moment.
+ */
+static void restore_holes(const struct mach_span *span, uint64_t page, uint64_t n,
+			  const uint64_t *before)
+{
+	const struct host_file *f = file_of(span->map);
+	uint64_t first = span->map->file_page + page;
+
+	if (f->fd < 0)
+		return;
+	for (uint64_t i = 0, run; i < n; i += run + 1) {
+		for (run = 0;
+		     i + run < n && was_hole(before, i + run) && still_zero(f, first + i + run);
+		     run++)
+			;
+		if (run > 0)
+			file_unmake(span->map, page + i, run);
+	}
+}
+
+static bool makes_holes_pages(const struct host_file *f)
+{
+	return f->shift == UF_PAGE_SHIFT && f->kind != MACH_VMA_FILE;
+}
+
+/* The host tells only of the first piece that it could not read; one by one shows which it is. */
+static long write_private(uint64_t addr, uint64_t n, uint64_t src)
+{
+	int fd = fill_memory_fd();
+	uint64_t done = 0;
+	long got = sys_pwrite(fd, (const void *)src, n << UF_PAGE_SHIFT, addr);
+
+	if (got == -EFAULT && n > 1) {
+		do {
+			got = sys_pwrite(fd, (const void *)(src + (done << UF_PAGE_SHIFT)),
+					 UF_PAGE_SIZE, addr + (done << UF_PAGE_SHIFT));
+			done += got == UF_PAGE_SIZE;
+		} while (done < n && got == UF_PAGE_SIZE);
+		if (done > 0)
+			return (long)done;
+	}
+	if (got >= (long)UF_PAGE_SIZE)
+		return got >> UF_PAGE_SHIFT;
+	return got == -EFAULT ? -EFAULT : -ENOMEM;
+}
+
+/* Locked. src 0: zeroes. */
+static long fill_private(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
+{
+	const struct host_file *f = file_of(span->map);
+	uint64_t addr = span_addr(span, page), before[HUGE_PAGES / 64], done = 0, left;
+	uint64_t room = file_room(f, span->map->file_page + page);
+	long got = 0;
+
+	n = room < n ? room : n;
+	if (n == 0)
+		return -EFAULT;
+	if (makes_holes_pages(f))
+		file_look_pages(span, page, n, before);
+	do {
+		uint64_t run = src || n - done < ZERO_PAGES ? n - done : ZERO_PAGES;
+
+		got = write_private(addr + (done << UF_PAGE_SHIFT), run,
+				    src ? src : (uint64_t)zeros);
+		done += got > 0 ? (uint64_t)got : 0;
+		if (got != (long)run)
+			break;
+	} while (done < n);
+	if (makes_holes_pages(f))
+		restore_holes(span, page, done, before);
+	left = done % granule_of(span->map);
+	if (left != 0) {
+		done -= left;
+		sys_madvise(addr + (done << UF_PAGE_SHIFT), granule_of(span->map) << UF_PAGE_SHIFT,
+			    MADV_DONTNEED);
+	}
+	return done ? (long)done : (got < 0 ? got : -EFAULT);
+}
+
+/* ---- What mach_frames_* do ---- */
+
+long fill_copy(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
+{
+	bool shared = span->map->kind == MACH_MAP_SHARED;
+	uint64_t done = 0;
+	long got = 0;
+
+	while (done < n) {
+		uint64_t run = file_group(span->map, page + done, n - done);
+		uint64_t from = src + (done << UF_PAGE_SHIFT);
+
+		file_lock(span->map, page + done);
+		got = shared ? copy_shared(span, page + done, run, from)
+			     : fill_private(span, page + done, run, from);
+		file_unlock(span->map, page + done);
+		if (got > 0)
+			done += (uint64_t)got;
+		if (got != (long)run)
+			break;
+	}
+	return done ? (long)done : got;
+}
+
+int fill_zero(const struct mach_span *span, uint64_t page, uint64_t n)
+{
+	bool shared = span->map->kind == MACH_MAP_SHARED;
+
+	if (file_room(file_of(span->map), span->map->file_page + page) < n)
+		return -EFAULT;
+	for (uint64_t done = 0, run; done < n; done += run) {
+		long got;
+
+		run = file_group(span->map, page + done, n - done);
+		file_lock(span->map, page + done);
+		got = shared ? zero_group(span, page + done, run)
+			     : fill_private(span, page + done, run, 0);
+		file_unlock(span->map, page + done);
+		if (got != (shared ? 0 : (long)run)) {
+			if (!shared)
+				fill_drop(span, page, done);
+			return got < 0 ? (int)got : -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+void fill_drop(const struct mach_span *span, uint64_t page, uint64_t n)
+{
+	if (span->map->kind == MACH_MAP_PRIVATE && span->addr != 0)
+		sys_madvise(span_addr(span, page), n << UF_PAGE_SHIFT, MADV_DONTNEED);
+}
+
+void fill_take(const struct mach_span *span, uint64_t page, uint64_t n)
+{
+	if (n == 0)
+		return;
+	if (span->map->kind == MACH_MAP_PRIVATE)
+		fill_drop(span, page, n);
+	else
+		file_unmake(span->map, page, n);
+}
+
+static int read_private(const struct mach_span *span, uint64_t page, void *buf)
+{
+	uint64_t bits[1] = {0};
+
+	if (span->addr == 0)
+		return -EFAULT;
+	pagemap_query(span_addr(span, page), 1, PAGEMAP_HERE, bits);
+	if (bits[0] == 0)
+		file_look(span, page, 1, bits);
+	if (!(bits[0] & 1))
+		return -EFAULT;
+	return sys_pread(fill_memory_fd(), buf, UF_PAGE_SIZE, span_addr(span, page)) == UF_PAGE_SIZE
+		       ? 0
+		       : -EFAULT;
+}
+
+/* By the descriptor, which makes no page; or else through the alias. */
+static int read_shared(const struct mach_span *span, uint64_t page, void *buf)
+{
+	const void *from = (const void *)(span->map->alias + (page << UF_PAGE_SHIFT));
+	const struct host_file *f = file_of(span->map);
+	long got = -EINVAL;
+
+	if (file_run(span, page, 1, true) == 0)
+		return -EFAULT;
+	memset(buf, 0, UF_PAGE_SIZE);
+	if (f->fd >= 0)
+		got = sys_pread(f->fd, buf, UF_PAGE_SIZE,
+				(span->map->file_page + page) << UF_PAGE_SHIFT);
+	if (got > 0)
+		return 0;
+	got = sys_process_read(sys_getpid(), buf, from, UF_PAGE_SIZE);
+	if (got == -EPERM || got == -ENOSYS)
+		return cpu_copy_nofault(buf, from, UF_PAGE_SIZE) ? -EFAULT : 0;
+	return got == (long)UF_PAGE_SIZE ? 0 : -EFAULT;
+}
+
+int fill_read(const struct mach_span *span, uint64_t page, void *buf)
+{
+	int err;
+
+	file_lock(span->map, page);
+	err = span->map->kind == MACH_MAP_SHARED ? read_shared(span, page, buf)
+						 : read_private(span, page, buf);
+	file_unlock(span->map, page);
+	return err;
+}

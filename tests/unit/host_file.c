@@ -1,0 +1,709 @@
+/* host_file.c - maps in place: memory files, shared and private, of ordinary pages. */
+#include "host_test.h"
+
+#include <fcntl.h>
+#include <sys/ipc.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define N 1100
+
+/* ---- Memory of every sort ---- */
+
+struct sort {
+	const char *name;
+	char *(*map)(int *fd); /* N shared pages; fd: of the file, or -1 */
+};
+
+static char *map_of(int fd, int flags)
+{
+	char *p = mmap(NULL, PAGES(N), PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	CHECK(p != MAP_FAILED);
+	return p;
+}
+
+static int memory_file(void)
+{
+	int fd = memfd_create("host-file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)PAGES(N)) == 0);
+	return fd;
+}
+
+static char *map_memfd(int *fd)
+{
+	*fd = memory_file();
+	return map_of(*fd, MAP_SHARED);
+}
+
+static char *map_closed_memfd(int *fd)
+{
+	char *p = map_memfd(fd);
+
+	close(*fd);
+	*fd = -1;
+	return p;
+}
+
+static char *map_anon(int *fd)
+{
+	*fd = -1;
+	return map_of(-1, MAP_SHARED | MAP_ANONYMOUS);
+}
+
+static char *map_zero(int *fd)
+{
+	int zero = open("/dev/zero", O_RDWR);
+	char *p = map_of(zero, MAP_SHARED);
+
+	close(zero);
+	*fd = -1;
+	return p;
+}
+
+static char *map_sysv(int *fd)
+{
+	int id = shmget(IPC_PRIVATE, PAGES(N), IPC_CREAT | 0600);
+	char *p = id < 0 ? (char *)-1 : shmat(id, NULL, 0);
+
+	CHECK(p != (char *)-1 && shmctl(id, IPC_RMID, NULL) == 0);
+	*fd = -1;
+	return p;
+}
+
+static char *map_tmpfs(int *fd)
+{
+	char name[] = "/dev/shm/host-file-XXXXXX";
+
+	*fd = mkstemp(name);
+	CHECK(*fd >= 0 && unlink(name) == 0 && ftruncate(*fd, (off_t)PAGES(N)) == 0);
+	return map_of(*fd, MAP_SHARED);
+}
+
+static const struct sort sorts[] = {
+	{"memfd", map_memfd},	 {"closed memfd", map_closed_memfd},
+	{"anonymous", map_anon}, {"/dev/zero", map_zero},
+	{"SysV", map_sysv},	 {"tmpfs", map_tmpfs},
+};
+#define SORTS (sizeof(sorts) / sizeof(sorts[0]))
+
+/* The map begins in the middle of the host's mapping. */
+static void adopt(struct managed *m, char *p, uint64_t n)
+{
+	struct mach_vma vma;
+
+	CHECK(mach_vma_next((uint64_t)p, &vma) == 0 && vma.start <= (uint64_t)p);
+	CHECK(mach_map_adopt_file(&m->map, (uint64_t)p, n, &vma) == 0);
+	m->p = p;
+	m->span = (struct mach_span){&m->map, (uint64_t)p, 0, n, vma.prot};
+}
+
+static bool bit(const uint64_t *bits, uint64_t i)
+{
+	return bits[i / 64] >> (i % 64) & 1;
+}
+
+static bool file_has(struct managed *m, uint64_t page)
+{
+	uint64_t bits[8];
+
+	CHECK(mach_file_lookup(&m->span, page, 1, bits) == 1);
+	return bits[0] & 1;
+}
+
+static long copy(struct managed *m, uint64_t page, uint64_t n, const void *src)
+{
+	struct mach_entry e;
+	long got;
+
+	mach_enter(&e);
+	got = mach_frames_copy(&m->span, page, n, (uint64_t)src);
+	mach_leave(&e);
+	return got;
+}
+
+static bool is_all(const char *p, char value, uint64_t pages)
+{
+	for (uint64_t i = 0; i < PAGES(pages); i++) {
+		if (p[i] != value)
+			return false;
+	}
+	return true;
+}
+
+static void release(struct managed *m)
+{
+	CHECK(mach_munmap((uint64_t)m->p, PAGES(m->map.npages)) == 0);
+	mach_map_destroy(&m->map);
+}
+
+static void shared_of_every_sort(void)
+{
+	char *src, buf[UF_PAGE_SIZE];
+
+	test_start();
+	src = test_map(600);
+	memset(src, 's', PAGES(600));
+	for (unsigned s = 0; s < SORTS; s++) {
+		uint64_t bits[8], used, most;
+		struct managed m;
+		int fd;
+		char *p = sorts[s].map(&fd);
+
+		fprintf(stderr, "%s\n", sorts[s].name);
+		for (uint64_t i = 0; i < N; i += 7)
+			memset(p + PAGES(i), 'o', UF_PAGE_SIZE);
+		adopt(&m, p + PAGES(10), N - 10);
+		CHECK(m.map.kind == MACH_MAP_SHARED && m.map.alias != 0);
+		CHECK(host_owns(m.map.alias, PAGES(N - 10)));
+		CHECK(READS(p) && !READS(m.p) && !READS(m.p + PAGES(N - 11)));
+		mach_pages_mapped(&m.span, 3, 512, bits);
+		for (uint64_t i = 0; i < 512; i++)
+			CHECK(bit(bits, i) == ((i + 13) % 7 == 0));
+		CHECK(mach_file_lookup(&m.span, 3, 512, bits) == 512);
+		for (uint64_t i = 0; i < 512; i++)
+			CHECK(bit(bits, i) == ((i + 13) % 7 == 0));
+		for (uint64_t i = 0; i < 30; i++)
+			CHECK(file_has(&m, i) == ((i + 10) % 7 == 0));
+		/* What was there is shown again. */
+		CHECK(test_open(&m, 4, 1, UF_PROT_READ) == 0);
+		CHECK(m.p[PAGES(4)] == 'o' && !WRITES(m.p + PAGES(4)) && !READS(m.p + PAGES(5)));
+		/* One page, unaligned, and many. */
+		CHECK(!file_has(&m, 5) && copy(&m, 5, 1, src) == 1 && file_has(&m, 5));
+		CHECK(copy(&m, 6, 1, src + 100) == 1);
+		CHECK(test_open(&m, 5, 2, RW) == 0 && is_all(m.p + PAGES(5), 's', 2));
+		if (fd >= 0) {
+			CHECK(pread(fd, buf, UF_PAGE_SIZE, (off_t)PAGES(15)) == (long)sizeof(buf));
+			CHECK(is_all(buf, 's', 1));
+		}
+		CHECK(mach_file_punch(&m.span, 100, 600) == 0 && !file_has(&m, 102));
+		CHECK(copy(&m, 100, 600, src) == 600);
+		CHECK(test_open(&m, 100, 600, RW) == 0 && is_all(m.p + PAGES(100), 's', 600));
+		memset(m.p + PAGES(100), 'w', UF_PAGE_SIZE);
+		CHECK(mach_frames_read(&m.span, 100, buf) == 0 && is_all(buf, 'w', 1));
+		test_limit(&m, 100, 600, 0);
+		CHECK(!READS(m.p + PAGES(100)) && !READS(m.p + PAGES(699)));
+		mach_frames_drop(&m.span, 100, 600);
+		CHECK(file_has(&m, 100));
+		CHECK(mach_file_punch(&m.span, 100, 600) == 0 && !file_has(&m, 100));
+		CHECK(mach_frames_read(&m.span, 100, buf) == -EFAULT && !file_has(&m, 100));
+		CHECK(mach_frames_zero(&m.span, 100, 600) == 0 && file_has(&m, 699));
+		CHECK(test_open(&m, 100, 600, RW) == 0 && is_all(m.p + PAGES(100), 0, 600));
+		mach_pages_private(&m.span, 100, 512, bits);
+		CHECK(!bit(bits, 0));
+		release(&m);
+		CHECK(is_all(p, 'o', 1));
+		munmap(p, PAGES(10));
+		if (fd >= 0)
+			close(fd);
+		mach_usage(&used, &most);
+		CHECK(used == 0);
+	}
+}
+
+/* A source that ends leaves nothing behind it. */
+static void sources_that_end(void)
+{
+	char *src, *p;
+	int fd;
+
+	test_start();
+	src = test_map(40);
+	memset(src, 'S', PAGES(40));
+	CHECK(munmap(src + PAGES(30), PAGES(10)) == 0);
+	CHECK(!READS(src + PAGES(30)));
+	for (unsigned pass = 0; pass < 3; pass++) {
+		struct rlimit none = {0, RLIM_INFINITY}, all = {RLIM_INFINITY, RLIM_INFINITY};
+		struct managed m;
+
+		p = map_memfd(&fd);
+		if (pass == 2) {
+			munmap(p, PAGES(N));
+			p = map_of(fd, MAP_PRIVATE);
+		}
+		adopt(&m, p, N);
+		/* Then not by pwrite, and no signal either. */
+		CHECK(setrlimit(RLIMIT_FSIZE, pass == 1 ? &none : &all) == 0);
+		for (uint64_t n = 2; n < 30; n += 17) {
+			const char *from = src + PAGES(30 - n);
+
+			CHECK(copy(&m, 100, n + 1, from) == (long)n);
+			CHECK(file_has(&m, 100 + n - 1) == (pass < 2) && !file_has(&m, 100 + n));
+			CHECK(copy(&m, 200, n, from + 100) == (long)n - 1);
+			CHECK(!file_has(&m, 200 + n - 1));
+			CHECK(copy(&m, 300, 1, src + PAGES(30)) == -EFAULT);
+			CHECK(copy(&m, 300, 1, src + PAGES(29) + 8) == -EFAULT);
+			CHECK(copy(&m, 300, 20, src + PAGES(29) + 8) == -EFAULT);
+			CHECK(!file_has(&m, 300));
+			CHECK(test_open(&m, 100, n, RW) == 0 && is_all(m.p + PAGES(100), 'S', n));
+			test_limit(&m, 100, n, 0);
+			mach_frames_drop(&m.span, 100, 250);
+			CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+					(off_t)PAGES(N)) == 0);
+		}
+		CHECK(setrlimit(RLIMIT_FSIZE, &all) == 0);
+		release(&m);
+		close(fd);
+	}
+}
+
+static void end_of_the_file(void)
+{
+	static const int flags[] = {MAP_SHARED, MAP_PRIVATE};
+	char *src;
+
+	test_start();
+	src = test_map(N);
+	memset(src, 'e', PAGES(N));
+	for (unsigned i = 0; i < 2; i++) {
+		int fd = memory_file();
+		uint64_t bits[8];
+		struct managed m;
+		struct stat st;
+
+		adopt(&m, map_of(fd, flags[i]), N);
+		CHECK(ftruncate(fd, (off_t)PAGES(50) + 1) == 0);
+		CHECK(mach_file_lookup(&m.span, 0, 512, bits) == 51);
+		CHECK(mach_file_lookup(&m.span, 51, 1, bits) == 0);
+		CHECK(mach_file_lookup(&m.span, 50, 1, bits) == 1 && !bit(bits, 0));
+		CHECK(copy(&m, 51, 1, src) == -EFAULT && copy(&m, 600, 100, src) == -EFAULT);
+		CHECK(copy(&m, 40, 20, src) == 11);
+		CHECK(mach_frames_zero(&m.span, 51, 1) == -EFAULT);
+		CHECK(mach_frames_zero(&m.span, 30, 30) == -EFAULT);
+		CHECK(mach_frames_zero(&m.span, 30, 10) == 0);
+		CHECK(fstat(fd, &st) == 0 && (flags[i] == MAP_PRIVATE) == (st.st_blocks == 0));
+		CHECK(flags[i] == MAP_PRIVATE || st.st_size > (off_t)PAGES(50));
+		CHECK(st.st_size <= (off_t)PAGES(51));
+		/* It grows again. */
+		CHECK(ftruncate(fd, (off_t)PAGES(N)) == 0);
+		CHECK(copy(&m, 51, 1, src) == 1 && test_open(&m, 51, 1, RW) == 0);
+		CHECK(is_all(m.p + PAGES(51), 'e', 1));
+		release(&m);
+		close(fd);
+	}
+}
+
+/* ---- Files that refuse ---- */
+
+static void no_room_in_tmpfs(void)
+{
+	char dir[] = "/tmp/host-file-XXXXXX", name[64];
+	struct managed m;
+	char *src, *p;
+	int fd, done;
+
+	if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) {
+		printf("  not tested: no mount namespace for us here\n");
+		return;
+	}
+	CHECK(mkdtemp(dir) && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	CHECK(mount("none", dir, "tmpfs", 0, "size=256k") == 0);
+	snprintf(name, sizeof(name), "%s/file", dir);
+	fd = open(name, O_RDWR | O_CREAT, 0600);
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)PAGES(N)) == 0);
+	test_start();
+	src = test_map(N);
+	memset(src, 'f', PAGES(N));
+	for (unsigned pass = 0; pass < 3; pass++) {
+		struct rlimit none = {0, RLIM_INFINITY}, all = {RLIM_INFINITY, RLIM_INFINITY};
+		long got;
+
+		p = map_of(fd, pass == 2 ? MAP_PRIVATE : MAP_SHARED);
+		adopt(&m, p, N);
+		CHECK(setrlimit(RLIMIT_FSIZE, pass == 1 ? &none : &all) == 0);
+		for (done = 0; (got = copy(&m, (uint64_t)done, 1, src)) == 1 && done < 200; done++)
+			;
+		CHECK(setrlimit(RLIMIT_FSIZE, &all) == 0);
+		if (pass == 2) {
+			/* The copies are the mapping's own, and nothing stays in the file. */
+			CHECK(done == 200 && !file_has(&m, 0) && !file_has(&m, 199));
+		} else {
+			CHECK(got == -ENOMEM && done > 40 && done <= 64);
+			CHECK(copy(&m, 500, 40, src) == -ENOMEM);
+			CHECK(mach_frames_zero(&m.span, 600, 40) == -ENOMEM);
+		}
+		CHECK(test_open(&m, 0, (uint64_t)done, RW) == 0);
+		CHECK(is_all(m.p, 'f', (uint64_t)done));
+		release(&m);
+		CHECK(ftruncate(fd, 0) == 0 && ftruncate(fd, (off_t)PAGES(N)) == 0);
+	}
+	CHECK(umount2(dir, MNT_DETACH) == 0 && rmdir(dir) == 0);
+}
+
+static void sealed_files(void)
+{
+	int fd = memory_file(), ro;
+	char *p = map_of(fd, MAP_SHARED), path[64];
+	struct mach_vma vma;
+	struct managed m;
+	char *src;
+
+	test_start();
+	src = test_map(20);
+	memset(src, 'l', PAGES(20));
+	/* Mappings that there are may be written, new ones and write(2) not. */
+	CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_GROW) == 0);
+	adopt(&m, p, N);
+	CHECK(copy(&m, 0, 1, src) == 1 && copy(&m, 1, 20, src) == 20);
+	CHECK(test_open(&m, 0, 21, RW) == 0 && is_all(p, 'l', 21));
+	CHECK(mach_file_punch(&m.span, 0, 1) == -EPERM);
+	release(&m);
+	/* None of these can ever be written. */
+	p = mmap(NULL, PAGES(N), PROT_READ, MAP_SHARED, fd, 0);
+	CHECK(p != MAP_FAILED && mach_vma_next((uint64_t)p, &vma) == 0);
+	CHECK(vma.shared && !vma.maywrite && vma.kind == MACH_VMA_SHMEM);
+	CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) == 0);
+	CHECK(mach_vma_next((uint64_t)p, &vma) == 0 && !vma.maywrite);
+	close(fd);
+	fd = memory_file();
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	ro = open(path, O_RDONLY);
+	p = mmap(NULL, PAGES(N), PROT_READ, MAP_SHARED, ro, 0);
+	CHECK(p != MAP_FAILED && mach_vma_next((uint64_t)p, &vma) == 0 && !vma.maywrite);
+	/* This one can, but is not. */
+	p = mmap(NULL, PAGES(N), PROT_READ, MAP_SHARED, fd, 0);
+	CHECK(p != MAP_FAILED && mach_vma_next((uint64_t)p, &vma) == 0 && vma.maywrite);
+	p = mmap(NULL, PAGES(N), PROT_READ, MAP_PRIVATE, ro, 0);
+	CHECK(p != MAP_FAILED && mach_vma_next((uint64_t)p, &vma) == 0 && vma.maywrite);
+}
+
+/* ---- Private ---- */
+
+static void private_copies(void)
+{
+	char *src, *view, *p, buf[UF_PAGE_SIZE];
+	uint64_t bits[8];
+	struct managed m;
+	int fd = memory_file();
+
+	test_start();
+	src = test_map(600);
+	memset(src, 'c', PAGES(600));
+	view = map_of(fd, MAP_SHARED);
+	for (uint64_t i = 0; i < N; i += 3)
+		memset(view + PAGES(i), 'f', UF_PAGE_SIZE);
+	p = map_of(fd, MAP_PRIVATE);
+	p[PAGES(3)] = 'p';
+	CHECK(p[PAGES(6)] == 'f');
+	adopt(&m, p, N);
+	CHECK(m.map.kind == MACH_MAP_PRIVATE && m.map.alias == 0 && !READS(p + PAGES(3)));
+	mach_pages_private(&m.span, 0, 512, bits);
+	for (uint64_t i = 0; i < 512; i++)
+		CHECK(bit(bits, i) == (i == 3));
+	mach_pages_mapped(&m.span, 0, 64, bits);
+	CHECK(bit(bits, 3) && bit(bits, 6));
+	CHECK(mach_file_lookup(&m.span, 0, 512, bits) == 512);
+	for (uint64_t i = 0; i < 512; i++)
+		CHECK(bit(bits, i) == (i % 3 == 0));
+	/* Over pages of the file and over holes; neither changes. */
+	CHECK(copy(&m, 100, 1, src) == 1 && copy(&m, 102, 1, src) == 1);
+	CHECK(copy(&m, 400, 600, src) == 600);
+	CHECK(test_open(&m, 100, 1, RW) == 0 && is_all(p + PAGES(100), 'c', 1));
+	CHECK(test_open(&m, 400, 600, RW) == 0 && is_all(p + PAGES(400), 'c', 600));
+	CHECK(is_all(view + PAGES(102), 'f', 1) && view[PAGES(402)] == 'f');
+	CHECK(!file_has(&m, 100) && !file_has(&m, 401) && file_has(&m, 102));
+	mach_pages_private(&m.span, 400, 512, bits);
+	for (uint64_t i = 0; i < 512; i++)
+		CHECK(bit(bits, i));
+	CHECK(mach_frames_read(&m.span, 401, buf) == 0 && is_all(buf, 'c', 1));
+	/* The file again. */
+	test_limit(&m, 402, 2, 0);
+	mach_frames_drop(&m.span, 402, 2);
+	CHECK(test_open(&m, 402, 1, RW) == 0 && is_all(p + PAGES(402), 'f', 1));
+	CHECK(!file_has(&m, 403) && mach_frames_read(&m.span, 403, buf) == -EFAULT);
+	/* A write to what is shown so copies. */
+	p[PAGES(402)] = 'P';
+	CHECK(view[PAGES(402)] == 'f' && p[PAGES(402) + 1] == 'f');
+	CHECK(mach_frames_zero(&m.span, 200, 40) == 0 && test_open(&m, 200, 40, RW) == 0);
+	CHECK(is_all(p + PAGES(200), 0, 40) && !file_has(&m, 200) && view[PAGES(201)] == 'f');
+	CHECK(mach_file_punch(&m.span, 201, 1) == -EACCES);
+	CHECK(p[PAGES(100)] == 'c' && !READS(p + PAGES(99)));
+	release(&m);
+}
+
+/* ---- Regular files ---- */
+
+static void regular_files(void)
+{
+	char name[] = "/var/tmp/host-file-XXXXXX", *src, *p;
+	int fd = mkstemp(name);
+	struct mach_vma vma;
+	struct managed m;
+	uint64_t bits[8];
+
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)PAGES(N)) == 0);
+	test_start();
+	src = test_map(100);
+	memset(src, 'r', PAGES(100));
+	CHECK(pwrite(fd, src, PAGES(2), (off_t)PAGES(8)) == (long)PAGES(2));
+	p = map_of(fd, MAP_SHARED);
+	CHECK(mach_vma_next((uint64_t)p, &vma) == 0);
+	if (vma.kind == MACH_VMA_SHMEM) {
+		printf("  not tested: %s is no regular file system\n", name);
+		return;
+	}
+	CHECK(vma.kind == MACH_VMA_FILE && vma.ino != 0 && vma.maywrite);
+	close(fd);
+	adopt(&m, p, N);
+	CHECK(mach_file_lookup(&m.span, 0, 512, bits) == 512);
+	for (uint64_t i = 0; i < 16; i++)
+		CHECK(bit(bits, i) == (i == 8 || i == 9));
+	CHECK(copy(&m, 64, 64, src) == 64 && test_open(&m, 64, 64, RW) == 0);
+	CHECK(is_all(p + PAGES(64), 'r', 64) && file_has(&m, 127) && !file_has(&m, 128));
+	release(&m);
+	fd = open(name, O_RDONLY);
+	p = mmap(NULL, PAGES(N), PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	CHECK(p != MAP_FAILED);
+	adopt(&m, p, N);
+	CHECK(copy(&m, 8, 1, src + 1) == 1 && copy(&m, 300, 2, src) == 2);
+	CHECK(test_open(&m, 8, 2, RW) == 0 && is_all(p + PAGES(8), 'r', 2));
+	CHECK(!file_has(&m, 300) && file_has(&m, 8));
+	release(&m);
+	CHECK(unlink(name) == 0);
+}
+
+/* ---- Two views ---- */
+
+static struct managed left, right;
+static _Atomic bool stop;
+
+/* Whatever page the other one has, it has all of it. */
+static void *viewer(void *arg)
+{
+	uint64_t seen = 0;
+
+	(void)arg;
+	while (!stop) {
+		for (uint64_t page = 0; page < N; page++) {
+			char buf[UF_PAGE_SIZE];
+			struct mach_entry e;
+			bool there;
+
+			mach_enter(&e);
+			there = file_has(&right, page);
+			mach_leave(&e);
+			if (!there || mach_frames_read(&right.span, page, buf) != 0)
+				continue;
+			CHECK(is_all(buf, (char)(page | 1), 1));
+			seen++;
+		}
+	}
+	return (void *)seen;
+}
+
+static void pages_are_complete(void)
+{
+	struct rlimit none = {0, RLIM_INFINITY}, all = {RLIM_INFINITY, RLIM_INFINITY};
+	int fd = memory_file();
+	pthread_t thread;
+	char *src;
+	void *seen;
+
+	test_start();
+	src = test_map(20);
+	adopt(&left, map_of(fd, MAP_SHARED), N);
+	adopt(&right, map_of(fd, MAP_SHARED), N);
+	CHECK(pthread_create(&thread, NULL, viewer, NULL) == 0);
+	for (unsigned round = 0; round < 30; round++) {
+		CHECK(setrlimit(RLIMIT_FSIZE, round % 2 ? &none : &all) == 0);
+		for (uint64_t page = 0; page < N; page++) {
+			memset(src, (int)(page | 1), PAGES(20));
+			CHECK(copy(&left, page, 1, src) == 1);
+			CHECK(copy(&right, page, 1, src) == -EEXIST);
+			CHECK(mach_frames_zero(&right.span, page, 1) == 0);
+		}
+		CHECK(mach_file_punch(&left.span, 0, N) == 0);
+	}
+	stop = true;
+	CHECK(pthread_join(thread, &seen) == 0 && seen != NULL);
+}
+
+/* ---- Writers that do not know ---- */
+
+#define WRITER_PAGES 64
+
+static struct managed shared;
+static struct mach_rwlock space;
+
+static enum mm_outcome open_on_touch(const struct mm_access *access)
+{
+	uint64_t page;
+
+	mach_read_lock(&space);
+	page = (access->addr - (uint64_t)shared.p) >> UF_PAGE_SHIFT;
+	if (shared.span.npages != 0 && page < WRITER_PAGES)
+		CHECK(mach_tlb_open(&shared.span, page, 1, RW) == 0);
+	mach_read_unlock(&space);
+	return MM_RETRY;
+}
+
+/* Counts up in every page of its own; what it wrote last must always be there. */
+static void *writer(void *arg)
+{
+	uint64_t me = (uint64_t)arg, rounds = 0;
+
+	while (!stop) {
+		for (uint64_t i = me; i < WRITER_PAGES; i += 2) {
+			_Atomic uint64_t *word = (void *)(shared.p + PAGES(i) + 64 * me);
+
+			CHECK(atomic_load(word) == rounds);
+			atomic_store(word, rounds + 1);
+		}
+		rounds++;
+	}
+	return (void *)rounds;
+}
+
+static void no_write_is_lost_in(int flags)
+{
+	struct mach_entry e;
+	pthread_t thread[2];
+	void *rounds;
+	int fd = memory_file();
+
+	stop = false;
+	shared.span.npages = 0;
+	shared.p = map_of(fd, flags);
+	for (uint64_t i = 0; i < 2; i++)
+		CHECK(pthread_create(&thread[i], NULL, writer, (void *)i) == 0);
+	for (unsigned round = 0; round < 300; round++) {
+		uint64_t bits[8];
+		struct managed m;
+
+		sched_yield();
+		mach_enter(&e);
+		mach_write_lock(&space);
+		adopt(&m, shared.p, WRITER_PAGES);
+		mach_pages_mapped(&m.span, 0, WRITER_PAGES, bits);
+		shared = m;
+		mach_write_unlock(&space);
+		mach_leave(&e);
+		sched_yield();
+		/* Given back as the child of a fork has it, under the writers. */
+		mach_enter(&e);
+		mach_write_lock(&space);
+		CHECK(mach_tlb_open(&shared.span, 0, WRITER_PAGES, RW) == 0);
+		shared.span.npages = 0;
+		mach_write_lock(&registry.lock);
+		registry_remove((uint64_t)shared.p, WRITER_PAGES);
+		mach_write_unlock(&registry.lock);
+		mach_map_destroy(&shared.map);
+		mach_write_unlock(&space);
+		mach_leave(&e);
+	}
+	stop = true;
+	for (int i = 0; i < 2; i++)
+		CHECK(pthread_join(thread[i], &rounds) == 0 && rounds != NULL);
+	close(fd);
+}
+
+static void no_write_is_lost(void)
+{
+	test_start();
+	test_fault = open_on_touch;
+	CHECK(host_arm() == 0);
+	no_write_is_lost_in(MAP_SHARED);
+	no_write_is_lost_in(MAP_PRIVATE);
+}
+
+/* ---- Without a descriptor ---- */
+
+/* Nobody may open a mapping's file then, so there is only the mapping. */
+static void without_descriptor(void)
+{
+	char *src, *p, buf[UF_PAGE_SIZE];
+	struct host_file *f;
+	struct managed m;
+	struct stat st;
+	int fd;
+
+	CHECK(geteuid() != 0 || setresuid(65534, 65534, 65534) == 0);
+	CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);
+	test_start();
+	src = test_map(40);
+	memset(src, 'd', PAGES(40));
+	p = map_anon(&fd);
+	p[PAGES(7)] = 'a';
+	adopt(&m, p, N);
+	f = arena_at((uf_ref)m.map.file);
+	CHECK(f->fd < 0 && file_has(&m, 7) && !file_has(&m, 8));
+	CHECK(copy(&m, 8, 1, src + 5) == 1 && copy(&m, 20, 30, src) == 30);
+	CHECK(test_open(&m, 7, 2, RW) == 0 && p[PAGES(7)] == 'a' && is_all(p + PAGES(8), 'd', 1));
+	CHECK(test_open(&m, 20, 30, RW) == 0 && is_all(p + PAGES(20), 'd', 30));
+	CHECK(mach_frames_read(&m.span, 8, buf) == 0 && is_all(buf, 'd', 1));
+	CHECK(mach_frames_zero(&m.span, 60, 20) == 0 && file_has(&m, 79) && !file_has(&m, 80));
+	munmap(src + PAGES(20), PAGES(20));
+	CHECK(!READS(src + PAGES(20)));
+	CHECK(copy(&m, 100, 5, src + PAGES(17) + 1) == 2 && !file_has(&m, 102));
+	CHECK(copy(&m, 200, 20, src + PAGES(4) + 1) == 15 && !file_has(&m, 215));
+	CHECK(copy(&m, 300, 1, src + PAGES(20)) == -EFAULT && !file_has(&m, 300));
+	release(&m);
+	/* One that was noted is found though the program has closed its own. */
+	p = map_memfd(&fd);
+	CHECK(host_note_file(fd) == 0 && fstat(fd, &st) == 0);
+	close(fd);
+	adopt(&m, p, N);
+	f = arena_at((uf_ref)m.map.file);
+	CHECK(f->fd >= 0 && copy(&m, 3, 1, src) == 1 && file_has(&m, 3));
+	release(&m);
+	host_forget_file(st.st_dev, st.st_ino);
+	p = map_closed_memfd(&fd);
+	adopt(&m, p, N);
+	f = arena_at((uf_ref)m.map.file);
+	CHECK(f->fd < 0);
+}
+
+/* The machine's descriptors and mappings are nothing to the program. */
+static void hidden_from_the_program(void)
+{
+	struct mach_vma vma;
+	struct managed m;
+	struct host_file *f;
+	struct stat st;
+	int fd, low;
+
+	test_start();
+	adopt(&m, map_memfd(&fd), N);
+	f = arena_at((uf_ref)m.map.file);
+	CHECK(f->fd >= host_fd_floor() && host_owns_fd(f->fd));
+	low = dup(fd);
+	CHECK(low < 64);
+	for (uint64_t at = 0; mach_vma_next(at, &vma) == 0; at = vma.end) {
+		CHECK(vma.start >= m.map.alias + PAGES(N) || vma.end <= m.map.alias);
+		if (vma.kind == MACH_VMA_SHMEM)
+			CHECK(!host_owns(vma.start, vma.end - vma.start));
+	}
+	CHECK(mach_vma_next((uint64_t)m.p, &vma) == 0 && vma.kind == MACH_VMA_SPECIAL);
+	CHECK(fstat(fd, &st) == 0 && vma.ino == st.st_ino && vma.dev == st.st_dev);
+	/* Its position is its own. */
+	CHECK(lseek(fd, 5, SEEK_SET) == 5 && file_has(&m, 3) == false);
+	CHECK(lseek(fd, 0, SEEK_CUR) == 5);
+	fd = f->fd;
+	release(&m);
+	CHECK(!host_owns_fd(fd) && fcntl(fd, F_GETFD) == -1);
+}
+
+static const struct test tests[] = {
+	{"shared_of_every_sort", shared_of_every_sort},
+	{"sources_that_end", sources_that_end},
+	{"end_of_the_file", end_of_the_file},
+	{"no_room_in_tmpfs", no_room_in_tmpfs},
+	{"sealed_files", sealed_files},
+	{"private_copies", private_copies},
+	{"regular_files", regular_files},
+	{"pages_are_complete", pages_are_complete},
+	{"no_write_is_lost", no_write_is_lost},
+	{"without_descriptor", without_descriptor},
+	{"hidden_from_the_program", hidden_from_the_program},
+};
+
+int main(int argc, char **argv)
+{
+	return test_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]));
+}
