@@ -40,13 +40,15 @@ static int call_back(const struct mm_fault *fault, void *name)
 			     .page = fault->page,
 			     .flags = fault->flags,
 			     .size = fault->size};
-	int err = 0;
+	int err = 0, saved = errno;
 
 	atomic_fetch_add(&h->running, 1);
 	/* Gone in the meantime: the access, done again, finds ordinary memory. */
 	if (name_of(h) == name)
 		err = h->fn ? h->fn(&f, h->arg) : map_page(h, &f, h->page(&f, h->arg));
 	atomic_fetch_sub(&h->running, 1);
+	/* The access in the middle of which this runs does not expect it to change. */
+	errno = saved;
 	return err;
 }
 

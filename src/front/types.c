@@ -40,11 +40,12 @@ static uint64_t name_of(const struct mapping *m)
 	       (m->type.flags & UF_TYPE_EMPTY ? PROGRAM_EMPTY : 0);
 }
 
-/* The mapping of that name, locked, or NULL: it is gone. */
-static struct mapping *mapping_enter(uint64_t name)
+/* The mapping of that name, locked, or NULL: it is gone. Its functions may set errno. */
+static struct mapping *mapping_enter(uint64_t name, int *saved_errno)
 {
 	struct mapping *m = &pool[(name & 0xffff) >> 1];
 
+	*saved_errno = errno;
 	atomic_fetch_add(&m->running, 1);
 	if (atomic_load(&m->used) && name_of(m) == name) {
 		mach_lock(&m->lock);
@@ -54,8 +55,9 @@ static struct mapping *mapping_enter(uint64_t name)
 	return NULL;
 }
 
-static void mapping_leave(struct mapping *m)
+static void mapping_leave(struct mapping *m, int saved_errno)
 {
+	errno = saved_errno;
 	mach_unlock(&m->lock);
 	atomic_fetch_sub(&m->running, 1);
 }
@@ -76,15 +78,15 @@ static int judge(struct mapping *m, ssize_t answer)
 
 static int do_fetch(uint64_t name, uint64_t page, void *buf)
 {
-	struct mapping *m = mapping_enter(name);
-	int err;
+	int saved, err;
+	struct mapping *m = mapping_enter(name, &saved);
 
 	if (!m)
 		return -EIO;
 	err = m->type.fetch ? judge(m, m->type.fetch(m->arg, page, buf, UF_PAGE_SIZE)) : -EIO;
 	if (!err)
 		atomic_fetch_add(&m->fetched, 1);
-	mapping_leave(m);
+	mapping_leave(m, saved);
 	return err;
 }
 
@@ -100,8 +102,8 @@ static int made_again(struct mapping *m, uint64_t page, const void *buf)
 
 static int do_writeback(uint64_t name, uint64_t page, const void *buf)
 {
-	struct mapping *m = mapping_enter(name);
-	int err;
+	int saved, err;
+	struct mapping *m = mapping_enter(name, &saved);
 
 	if (!m)
 		return -EIO;
@@ -111,20 +113,21 @@ static int do_writeback(uint64_t name, uint64_t page, const void *buf)
 		err = made_again(m, page, buf);
 	if (!err)
 		atomic_fetch_add(&m->saved, 1);
-	mapping_leave(m);
+	mapping_leave(m, saved);
 	return err;
 }
 
 static void do_drop(const struct mm_place *first, uint64_t n)
 {
-	struct mapping *m = mapping_enter(first->owner);
+	int saved;
+	struct mapping *m = mapping_enter(first->owner, &saved);
 
 	if (!m)
 		return;
 	if (m->type.drop)
 		m->type.drop(m->arg, first->page, n);
 	atomic_fetch_add(&m->dropped, n);
-	mapping_leave(m);
+	mapping_leave(m, saved);
 }
 
 int types_discard(uint64_t addr, uint64_t len)

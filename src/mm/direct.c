@@ -157,10 +157,12 @@ int mm_discard(struct mm_space *space, const struct mm_type *type, uint64_t star
 	uint64_t end = start + len, from, to = end;
 	struct mm_place place;
 	struct mach_entry nest;
+	bool any = false;
 	uf_ref table;
 	int err = 0;
 
 	for (; !err && start < end && pin_next(space, type, start, end, &table) == 0; start = to) {
+		any = true;
 		err = mm_store_enter(space, table);
 		if (!err) {
 			err = empty_next(space, table, start, end, &place, &from, &to);
@@ -178,9 +180,11 @@ int mm_discard(struct mm_space *space, const struct mm_type *type, uint64_t star
 			to = start;
 		}
 	}
-	mach_write_lock(&space->lock);
-	mm_area_merge(space, end - len, end);
-	mach_write_unlock(&space->lock);
+	if (any) {
+		mach_write_lock(&space->lock);
+		mm_area_merge(space, end - len, end);
+		mach_write_unlock(&space->lock);
+	}
 	return err;
 }
 

@@ -15,6 +15,7 @@ static int fill(const struct uf_fault *fault, void *arg)
 
 	CHECK(arg == (void *)&calls);
 	calls++;
+	errno = ENOTTY;
 	caller = pthread_self();
 	last_flags = fault->flags;
 	last_address = fault->address;
@@ -59,7 +60,9 @@ int main(void)
 	   0);
 	EQ(uf_handle((void *)area, PG, UF_REGISTER_MODE_MISSING, fill, NULL, &other), -EBUSY);
 
+	ERRNO = 0;
 	EQ(area[PG + 123], (char)((uintptr_t)area / PG + 1));
+	EQ(ERRNO, 0);
 	EQ(calls, 1);
 	EQ(last_flags, 0);
 	EQ(last_address, (uintptr_t)area + PG + 123);

@@ -39,6 +39,7 @@ static ssize_t fetch(void *arg, uint64_t page, void *buf, size_t size)
 	struct store *s = arg;
 
 	enter(s);
+	errno = ENOTTY;
 	EQ(size, PG);
 	CHECK(page < PAGES);
 	s->fetches++;
@@ -147,8 +148,10 @@ static void on_demand(void)
 	volatile char *p = make(&computed, PAGES, PROT_READ | PROT_WRITE), *q;
 	int error;
 
+	ERRNO = 0;
 	for (uint64_t i = 0; i < 8; i++)
 		EQ(p[i * 3 * PG + i], expect(i * 3, i));
+	EQ(ERRNO, 0);
 	EQ(store.fetches, 8);
 	EQ(stats_of(p).fetched, 8);
 	/* A write finds the page's contents, too. */
@@ -336,6 +339,7 @@ static void registered(void)
 {
 	volatile char *p = make(&stored, 4, PROT_READ | PROT_WRITE);
 
+	EQ(uf_handle((void *)p, 4 * PG, UF_REGISTER_MODE_MINOR, on_fault, NULL, &handler), -EINVAL);
 	/* No page of it is ever missing. */
 	EQ(uf_handle((void *)p, 4 * PG, UF_REGISTER_MODE_MISSING | UF_REGISTER_MODE_WP, on_fault,
 		     NULL, &handler),
@@ -375,6 +379,25 @@ static void registered(void)
 	EQ(calls, 1);
 	EQ(uf_unhandle(handler), 0);
 	EQ(uf_munmap((void *)p, 4 * PG), 0);
+}
+
+/* Its pages can be given away where that is asked for; then they are made again. */
+static void moved(void)
+{
+	volatile char *p = make(&computed, 4, PROT_READ | PROT_WRITE), *to = map(4);
+
+	p[PG] = 77;
+	EQ(uf_remap_pages((void *)to, (void *)(p + PG), PG), -EINVAL);
+	EQ(uf_configure(UF_MOVE_ANY), 0);
+	EQ(uf_remap_pages((void *)to, (void *)(p + PG), PG), PG);
+	EQ(to[0], 77);
+	EQ(to[1], expect(1, 1));
+	EQ(p[PG], expect(1, 0));
+	/* And never to where a page is. */
+	EQ(uf_remap_pages((void *)p, (void *)to, PG), -EEXIST);
+	EQ(uf_configure(0), 0);
+	EQ(uf_munmap((void *)p, 4 * PG), 0);
+	EQ(uf_munmap((void *)to, 4 * PG), 0);
 }
 
 static volatile char *shared;
@@ -469,6 +492,7 @@ int main(void)
 	failures();
 	limited();
 	registered();
+	moved();
 	threads();
 	if (preload && strstr(preload, "userfault"))
 		forked();

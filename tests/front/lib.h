@@ -35,6 +35,9 @@
 	} while (0)
 #define CHECK(cond) EQ(!!(cond), 1)
 
+/* As memory that others change behind the compiler's back. */
+#define ERRNO (*(volatile int *)&errno)
+
 static inline void start(void)
 {
 	alarm(60);
