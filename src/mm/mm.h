@@ -178,6 +178,8 @@ struct mm_handler_ops {
 	bool (*refuses)(uf_ref handler);
 	/* Does WRITEPROTECT mark empty anonymous entries (WP_UNPOPULATED)? */
 	bool (*wp_unpopulated)(uf_ref handler);
+	/* The modes (MM_MODE_*) that it offers for memory of these kinds (1 << MACH_VMA_*). */
+	uint32_t (*modes)(uint32_t kinds);
 	/* Keep the handler's object alive while no lock is held. */
 	void (*hold)(uf_ref handler);
 	void (*release)(uf_ref handler);

@@ -51,7 +51,7 @@ static bool piece_maywrite(const struct piece *p)
 static bool type_serves(const struct mm_space *space, const struct mm_type *type, uf_ref handler,
 			uint32_t modes)
 {
-	if (!type || (modes & ~type->modes))
+	if (!type || (modes & ~(type->modes & mm_handler->modes(type->kinds))))
 		return false;
 	if (!(type->flags & MM_TYPE_ASYNC_ONLY) || (space->options & MM_OPTION_FILE_FAULTS))
 		return true;

@@ -189,6 +189,21 @@ static void handler_event(uf_ref ref, unsigned event, uint64_t a, uint64_t b, ui
 	handler_unchanging(ref);
 }
 
+/* Kernels learned to serve one kind of memory after the other. */
+static uint32_t handler_modes(uint32_t kinds)
+{
+	const uint32_t shmem = 1u << MACH_VMA_SHMEM, hugetlb = 1u << MACH_VMA_HUGETLB;
+	uint64_t features = uffd_profile->features;
+	uint32_t modes = uffd_profile->modes;
+
+	if ((kinds & (shmem | hugetlb)) && !(features & UF_FEATURE_WP_HUGETLBFS_SHMEM))
+		modes &= ~MM_MODE_WP;
+	if (((kinds & shmem) && !(features & UF_FEATURE_MINOR_SHMEM)) ||
+	    ((kinds & hugetlb) && !(features & UF_FEATURE_MINOR_HUGETLBFS)))
+		modes &= ~MM_MODE_MINOR;
+	return modes;
+}
+
 const struct mm_handler_ops uffd_handler_ops = {
 	.post = handler_post,
 	.cancel = handler_cancel,
@@ -197,6 +212,7 @@ const struct mm_handler_ops uffd_handler_ops = {
 	.async = handler_async,
 	.refuses = handler_refuses,
 	.wp_unpopulated = handler_wp_unpopulated,
+	.modes = handler_modes,
 	.hold = uffd_hold,
 	.release = uffd_release,
 	.wake = handler_wake,
