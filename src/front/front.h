@@ -187,6 +187,9 @@ int front_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 
 /* As the system calls of these names: a result or a negative errno. */
 long mem_mmap(uint64_t addr, size_t len, int prot, int flags, int fd, uint64_t off);
+/* The same without a look at huge pages. */
+long mem_mmap_plain(uint64_t addr, size_t len, int prot, int flags, int fd, uint64_t off);
+long mem_mremap_plain(uint64_t old, size_t old_len, size_t new_len, int flags, uint64_t new_addr);
 int mem_munmap(uint64_t addr, size_t len);
 long mem_mremap(uint64_t old, size_t old_len, size_t new_len, int flags, uint64_t new_addr);
 int mem_mprotect(uint64_t addr, size_t len, int prot);
@@ -207,6 +210,12 @@ bool mem_near_managed(const void *buf, size_t n);
 bool mem_open_iov(const struct iovec *iov, int n, bool write);
 /* That range is, or is about to be, managed. */
 void mem_note_managed(uint64_t addr, uint64_t len);
+/* The managed memory at addr; false: there is none. */
+bool mem_area_at(uint64_t addr, struct mm_area_info *info);
+/* shmat of a segment of len bytes. */
+long mem_shmat(int id, uint64_t addr, int flags, uint64_t len);
+/* The host has unmapped what stood at addr, without a word to mm. */
+void mem_unmapped_behind(uint64_t addr);
 /* The break is about to go down from `from` to `to`. */
 int mem_brk_down(uint64_t from, uint64_t to);
 /* Nothing maps what the host has locked for the future behind the program's back. */

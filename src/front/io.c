@@ -1,6 +1,7 @@
 /*
  * io.c - read, write, ioctl, close, dup, fcntl and their kin.
  */
+#include "front/huge.h"
 #include "front/transfer.h"
 
 #include <dirent.h>
@@ -14,7 +15,7 @@
 
 bool io_hidden(int fd)
 {
-	return atomic_load_explicit(&front_live, memory_order_relaxed) && host_owns_fd(fd);
+	return host_owns_fd(fd);
 }
 
 /* ---- what files of ours do ---------------------------------------------------------------------
@@ -323,6 +324,8 @@ EXPORT ssize_t write(int fd, const void *buf, size_t n)
 
 	if (unlikely(f != NULL))
 		return sys_errno(io_resolve(f, buf, n));
+	if (unlikely(huge_file(fd)))
+		return sys_errno(-EINVAL);
 	return likely(!transfer_concerns(buf, n, false)) ? REAL(write)(fd, buf, n)
 							 : out_one(fd, buf, n);
 }
@@ -333,6 +336,8 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 
 	if (unlikely(f != NULL))
 		return sys_errno(io_resolve_iov(f, iov, n));
+	if (unlikely(huge_file(fd)))
+		return sys_errno(-EINVAL);
 	return likely(!transfer_concerns_iov(iov, n, false)) ? REAL(writev)(fd, iov, n)
 							     : out_many(fd, iov, n, -1);
 }
@@ -344,6 +349,8 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
                                                                                                    \
 		if (unlikely(f != NULL))                                                           \
 			return sys_errno(io_write(f, true));                                       \
+		if (unlikely(huge_file(fd)))                                                       \
+			return sys_errno(-EINVAL);                                                 \
 		return likely(!transfer_concerns(buf, n, false)) ? REAL(name)(fd, buf, n, off)     \
 								 : out_one_at(fd, buf, n, off);    \
 	}
@@ -357,6 +364,8 @@ PWRITE(pwrite64, off64_t)
                                                                                                    \
 		if (unlikely(f != NULL))                                                           \
 			return sys_errno(io_write(f, true));                                       \
+		if (unlikely(huge_file(fd)))                                                       \
+			return sys_errno(-EINVAL);                                                 \
 		if (likely(off < 0 || !transfer_concerns_iov(iov, n, false)))                      \
 			return REAL(name)(fd, iov, n, off);                                        \
 		return out_many(fd, iov, n, off);                                                  \
@@ -433,7 +442,7 @@ static long close_all(unsigned first, unsigned last, int flags)
 		return -EINVAL;
 	if (flags & CLOSE_RANGE_CLOEXEC)
 		return SYS(SYS_close_range, first, last, flags);
-	if (atomic_load(&front_live))
+	if (atomic_load(&files_used))
 		n = hidden_between(first, last, hidden, 512);
 	file_detach_range(first, last);
 	for (i = 0; i <= n && ret == 0; i++) {

@@ -5,12 +5,14 @@
  * on a range with nothing managed in it goes to the kernel as it is, errors included.
  */
 #include "front/front.h"
+#include "front/huge.h"
 #include "front/types.h"
 
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 
 #ifndef MLOCK_ONFAULT
 #define MLOCK_ONFAULT 1
@@ -102,7 +104,7 @@ static void landed(uint64_t addr, uint64_t len)
 	mach_leave(&entry);
 }
 
-long mem_mmap(uint64_t addr, size_t len, int prot, int flags, int fd, uint64_t off)
+long mem_mmap_plain(uint64_t addr, size_t len, int prot, int flags, int fd, uint64_t off)
 {
 	struct mach_entry entry;
 	uint64_t size = len;
@@ -124,12 +126,27 @@ long mem_mmap(uint64_t addr, size_t len, int prot, int flags, int fd, uint64_t o
 	return ret;
 }
 
+long mem_mmap(uint64_t addr, size_t len, int prot, int flags, int fd, uint64_t off)
+{
+	long ret;
+
+	if (((flags & MAP_HUGETLB) || huge_in_use()) &&
+	    huge_mmap(addr, len, prot, flags, fd, off, &ret))
+		return ret;
+	return mem_mmap_plain(addr, len, prot, flags, fd, off);
+}
+
 int mem_munmap(uint64_t addr, size_t len)
 {
 	struct mach_entry entry;
 	uint64_t size = len;
 	int err;
 
+	if (huge_in_use() && round_range(addr, &size)) {
+		err = huge_unmap(addr, size);
+		if (err)
+			return err;
+	}
 	/* Whatever is managed now: another thread may be registering just this. */
 	if (!front_managing() || !round_range(addr, &size))
 		return (int)SYS(SYS_munmap, addr, len);
@@ -162,7 +179,44 @@ static long remap_managed(uint64_t old, uint64_t old_len, uint64_t new_len, int 
 	return (long)result;
 }
 
-long mem_mremap(uint64_t old, size_t old_len, size_t new_len, int flags, uint64_t new_addr)
+bool mem_area_at(uint64_t addr, struct mm_area_info *info)
+{
+	struct mach_entry entry;
+	bool found = false;
+	uint32_t i;
+
+	mach_enter(&entry);
+	for (i = 0; !found && mm_area_info(mm_space_self, i, info) == 0; i++)
+		found = info->start <= addr && addr < info->end;
+	mach_leave(&entry);
+	return found;
+}
+
+/*
+ * mremap of nothing maps shared memory a second time. The copy is an ordinary mapping, with the
+ * protection that the program gave the first.
+ */
+static long duplicate(uint64_t old, uint64_t len, int flags, uint64_t new_addr)
+{
+	struct mm_area_info info;
+	long ret;
+
+	if (!mem_area_at(old, &info) || !(info.flags & MM_AREA_SHARED))
+		return -EINVAL;
+	if ((flags & MREMAP_FIXED) && managed(new_addr, len)) {
+		ret = mem_munmap(new_addr, len);
+		if (ret)
+			return ret;
+	}
+	ret = SYS(SYS_mremap, old, 0, len, flags, new_addr);
+	if ((unsigned long)ret >= -4095ul)
+		return ret;
+	landed((uint64_t)ret, len);
+	SYS(SYS_mprotect, ret, len, info.prot);
+	return ret;
+}
+
+long mem_mremap_plain(uint64_t old, size_t old_len, size_t new_len, int flags, uint64_t new_addr)
 {
 	uint64_t from = old_len, to = new_len, page = UF_PAGE_SIZE;
 	bool fixed = flags & MREMAP_FIXED;
@@ -172,7 +226,8 @@ long mem_mremap(uint64_t old, size_t old_len, size_t new_len, int flags, uint64_
 	if (!front_managing())
 		return SYS(SYS_mremap, old, old_len, new_len, flags, new_addr);
 	if (old_len == 0 && concerns_mm(old, &page))
-		return -EINVAL;
+		return round_range(fixed ? new_addr : 0, &to) ? duplicate(old, to, flags, new_addr)
+							      : -EINVAL;
 	if (round_range(fixed ? new_addr : 0, &to)) {
 		if (concerns_mm(old, &from))
 			return remap_managed(old, from, to, flags, new_addr);
@@ -189,6 +244,15 @@ long mem_mremap(uint64_t old, size_t old_len, size_t new_len, int flags, uint64_
 	return ret;
 }
 
+long mem_mremap(uint64_t old, size_t old_len, size_t new_len, int flags, uint64_t new_addr)
+{
+	long ret;
+
+	if (huge_in_use() && huge_mremap(old, old_len, new_len, flags, new_addr, &ret))
+		return ret;
+	return mem_mremap_plain(old, old_len, new_len, flags, new_addr);
+}
+
 static int protect_mm(struct piece_call *c, uint64_t at, uint64_t len)
 {
 	return mm_mprotect(mm_space_self, at, len, (uint32_t)c->value);
@@ -203,7 +267,13 @@ int mem_mprotect(uint64_t addr, size_t len, int prot)
 {
 	struct piece_call call = {.mm = protect_mm, .host = protect_host, .value = prot};
 	uint64_t size = len;
+	int err;
 
+	if (huge_in_use() && round_range(addr, &size)) {
+		err = huge_mprotect(addr, size);
+		if (err)
+			return err;
+	}
 	if ((prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)) || !concerns_mm(addr, &size))
 		return (int)SYS(SYS_mprotect, addr, len, prot);
 	return each_piece(&call, addr, size);
@@ -226,6 +296,12 @@ int mem_madvise(uint64_t addr, size_t len, int advice)
 	uint64_t size = len;
 	int err;
 
+	if (huge_in_use() && round_range(addr, &size)) {
+		err = huge_madvise(&addr, &size, advice);
+		if (err)
+			return err < 0 ? err : 0;
+		len = size;
+	}
 	if (!concerns_mm(addr, &size))
 		return (int)SYS(SYS_madvise, addr, len, advice);
 	err = each_piece(&call, addr, size);
@@ -387,6 +463,46 @@ void mem_before_start(void)
 {
 	if (atomic_exchange(&locked_for_future, 0))
 		SYS(SYS_mlockall, MCL_CURRENT | MCL_ONFAULT);
+}
+
+/* Whatever stands at the place of the attachment goes as for mmap. */
+long mem_shmat(int id, uint64_t addr, int flags, uint64_t len)
+{
+	uint64_t size = len;
+	long ret;
+
+	if ((flags & SHM_REMAP) && addr && front_managing() && round_range(addr, &size) &&
+	    managed(addr, size)) {
+		ret = mem_mmap_plain(addr, size, PROT_NONE,
+				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+				     0);
+		if ((unsigned long)ret >= -4095ul)
+			return ret;
+	}
+	ret = SYS(SYS_shmat, id, addr, flags);
+	if (front_managing() && (unsigned long)ret < -4095ul)
+		landed((uint64_t)ret, len);
+	return ret;
+}
+
+void mem_unmapped_behind(uint64_t addr)
+{
+	uint64_t at = addr, next, gap;
+	struct mach_entry entry;
+	struct mach_vma vma;
+
+	mach_enter(&entry);
+	while (mm_piece(mm_space_self, at, mach_task_size(), &next)) {
+		gap = next;
+		if (mach_vma_next(at, &vma) == 0 && vma.start < next)
+			gap = vma.start;
+		if (gap > at)
+			mm_forget_range(mm_space_self, at, gap - at);
+		if (gap < next)
+			break;
+		at = next;
+	}
+	mach_leave(&entry);
 }
 
 int mem_brk_down(uint64_t from, uint64_t to)

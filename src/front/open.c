@@ -3,12 +3,14 @@
  *
  *   /dev/userfaultfd          a placeholder that UF_IOC_NEW works on, whatever the kernel has there
  *   /proc/self/pagemap        the real file, remembered: io.c corrects what is read from it
+ *   /proc/meminfo             where huge pages are emulated (meminfo.c)
  *   /proc/self/fdinfo/N       of a userfaultfd: a memory file with what the kernel would say
  *   /proc/self/fd/N           readlink only
  *
  * "self" may also be thread-self, self/task/TID, or our own process id.
  */
-#include "front/preload.h"
+#include "front/huge_fd.h"
+#include "front/resize.h"
 
 #include <limits.h>
 #include <stdarg.h>
@@ -77,8 +79,7 @@ static int number_in(const char *rest, const char *dir)
 	return rest && *rest == 0 ? (int)n : -1;
 }
 
-/* A path in managed memory is fetched as a system call would. Into room; 0 or -EFAULT. */
-static int fetch_path(const char *path, char *room)
+int path_fetch(const char *path, char *room)
 {
 	struct mach_entry entry;
 	uint64_t at = (uintptr_t)path;
@@ -99,24 +100,6 @@ static int fetch_path(const char *path, char *room)
 	}
 	return -ENAMETOOLONG;
 }
-
-static inline bool path_is_near(const char *path)
-{
-	return unlikely(front_managing()) && mem_near_managed(path, 1);
-}
-
-/* For the beginning of a wrapper: path may be looked at from here on. */
-#define PATH_READY(path)                                                                           \
-	do {                                                                                       \
-		if (path_is_near(path)) {                                                          \
-			char *room_ = __builtin_alloca(PATH_MAX);                                  \
-			int err_ = fetch_path(path, room_);                                        \
-                                                                                                   \
-			if (err_)                                                                  \
-				return (int)sys_errno(err_);                                       \
-			path = room_;                                                              \
-		}                                                                                  \
-	} while (0)
 
 /* ---- /dev/userfaultfd --------------------------------------------------------------------------
  */
@@ -209,12 +192,14 @@ bool open_special(int dir, const char *path, int flags, long *fd)
 	FILE_REF struct file *f = NULL;
 	const char *rest;
 
-	if (likely(!path || path[0] != '/' || (path[1] != 'p' && path[1] != 'd')))
+	if (likely(!path || path[0] != '/' || (path[1] != 'p' && path[1] != 'd' && path[1] != 's')))
 		return false;
 	if (strcmp(path, "/dev/userfaultfd") == 0) {
 		*fd = open_device(flags);
 		return true;
 	}
+	if (meminfo_open(path, flags, fd))
+		return true;
 	rest = in_own_proc(path);
 	if (!rest)
 		return false;
@@ -252,6 +237,8 @@ static mode_t mode_argument(int flags, va_list ap)
 		va_start(ap, flags);                                                               \
 		mode = mode_argument(flags, ap);                                                   \
 		va_end(ap);                                                                        \
+		if (resize_open(AT_FDCWD, path, flags, mode, &fd))                                 \
+			return (int)sys_errno(fd);                                                 \
 		return REAL(name)(path, flags, mode);                                              \
 	}
 OPEN(open)
@@ -270,6 +257,8 @@ OPEN(open64)
 		va_start(ap, flags);                                                               \
 		mode = mode_argument(flags, ap);                                                   \
 		va_end(ap);                                                                        \
+		if (resize_open(dir, path, flags, mode, &fd))                                      \
+			return (int)sys_errno(fd);                                                 \
 		return REAL(name)(dir, path, flags, mode);                                         \
 	}
 OPENAT(openat)
@@ -282,7 +271,8 @@ OPENAT(openat64)
 		long fd;                                                                           \
                                                                                                    \
 		PATH_READY(path);                                                                  \
-		if (unlikely(open_special(AT_FDCWD, path, flags, &fd)))                            \
+		if (unlikely(open_special(AT_FDCWD, path, flags, &fd)) ||                          \
+		    resize_open(AT_FDCWD, path, flags, 0, &fd))                                    \
 			return (int)sys_errno(fd);                                                 \
 		return REAL(name)(path, flags);                                                    \
 	}
@@ -295,7 +285,8 @@ OPEN_2(__open64_2)
 		long fd;                                                                           \
                                                                                                    \
 		PATH_READY(path);                                                                  \
-		if (unlikely(open_special(dir, path, flags, &fd)))                                 \
+		if (unlikely(open_special(dir, path, flags, &fd)) ||                               \
+		    resize_open(dir, path, flags, 0, &fd))                                         \
 			return (int)sys_errno(fd);                                                 \
 		return REAL(name)(dir, path, flags);                                               \
 	}
@@ -358,6 +349,7 @@ EXPORT FILE *fopen(const char *path, const char *mode)
 
 	if (unlikely(open_special(AT_FDCWD, path, flags_of(mode), &fd)))
 		return stream_of(fd, path, mode);
+	resize_stream(path, mode);
 	return REAL(fopen)(path, mode);
 }
 
@@ -367,7 +359,22 @@ EXPORT FILE *fopen64(const char *path, const char *mode)
 
 	if (unlikely(open_special(AT_FDCWD, path, flags_of(mode), &fd)))
 		return stream_of(fd, path, mode);
+	resize_stream(path, mode);
 	return REAL(fopen64)(path, mode);
+}
+
+EXPORT FILE *freopen(const char *path, const char *mode, FILE *stream)
+{
+	if (path)
+		resize_stream(path, mode);
+	return REAL(freopen)(path, mode, stream);
+}
+
+EXPORT FILE *freopen64(const char *path, const char *mode, FILE *stream)
+{
+	if (path)
+		resize_stream(path, mode);
+	return REAL(freopen64)(path, mode, stream);
 }
 
 /* ---- readlink ----------------------------------------------------------------------------------

@@ -15,6 +15,12 @@
  *   sockets.c   buffers that go to sockets
  *   process.c   fork, exec, the constructor
  *   syscall.c   syscall()
+ *   resize.c    truncation, holes
+ *   huge_fd.c   files with emulated huge pages
+ *   sysv.c      shmget and its kin
+ *   meminfo.c   /proc/meminfo, where huge pages are emulated
+ *   mincore.c   mincore
+ *   usage.c     getrusage
  *   unwind.c    cleanups of cancelled threads
  *
  * A wrapper's first line decides with one relaxed load that there is nothing for us to do, and goes
@@ -24,6 +30,7 @@
 #define UF_FRONT_PRELOAD_H
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -31,8 +38,11 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/select.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "front/front.h"
@@ -60,6 +70,8 @@ ssize_t __recv_chk(int fd, void *buf, size_t n, size_t size, int flags);
 ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t size, int flags, struct sockaddr *from,
 		       socklen_t *len);
 pid_t _Fork(void);
+int __fxstat(int version, int fd, struct stat *st);
+int __fxstat64(int version, int fd, struct stat64 *st);
 void __longjmp_chk(struct __jmp_buf_tag env[1], int value) __attribute__((noreturn));
 
 /* Every libc function that a wrapper goes on to. */
@@ -69,7 +81,7 @@ void __longjmp_chk(struct __jmp_buf_tag env[1], int value) __attribute__((noretu
 	X(preadv2) X(preadv64v2) X(__pread_chk) X(__pread64_chk) X(write) X(writev)            \
 	X(pwrite) X(pwrite64) X(pwritev) X(pwritev64) X(ioctl) X(close) X(dup) X(dup2)         \
 	X(dup3) X(fcntl) X(fcntl64) X(fclose) X(open) X(open64) X(openat) X(openat64)          \
-	X(fopen) X(fopen64) X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2)            \
+	X(fopen) X(fopen64) X(freopen) X(freopen64) X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2)            \
 	X(readlink) X(readlinkat) X(__readlink_chk) X(__readlinkat_chk) X(poll)                \
 	X(__poll_chk) X(ppoll) X(__ppoll_chk) X(select) X(pselect) X(epoll_ctl)                \
 	X(epoll_wait) X(epoll_pwait) X(epoll_pwait2) X(sbrk) X(brk) X(sigaction)               \
@@ -78,7 +90,9 @@ void __longjmp_chk(struct __jmp_buf_tag env[1], int value) __attribute__((noretu
 	X(siglongjmp) X(__longjmp_chk) X(pthread_create) X(pthread_cancel) X(clone) X(_Fork) X(execve)           \
 	X(execvpe) X(fexecve) X(execveat) X(posix_spawn) X(posix_spawnp)                       \
 	X(posix_spawnattr_setsigmask) X(pthread_attr_setsigmask_np) X(send) X(sendto)          \
-	X(recv) X(recvfrom) X(__recv_chk) X(__recvfrom_chk) X(sendmsg) X(recvmsg)
+	X(recv) X(recvfrom) X(__recv_chk) X(__recvfrom_chk) X(sendmsg) X(recvmsg)              \
+	X(posix_fallocate) X(posix_fallocate64) X(fstat) X(fstat64) X(__fxstat)                \
+	X(__fxstat64) X(fstatfs) X(fstatfs64) X(getrusage)
 /* clang-format on */
 
 enum real_id {
@@ -124,6 +138,26 @@ long io_fcntl(struct file *f, int fd, int cmd, long arg);
 
 /* A path of ours opened: a descriptor or a negative errno; false: not ours. */
 bool open_special(int dir, const char *path, int flags, long *fd);
+/* A path in managed memory is fetched as a system call would. Into room, PATH_MAX; 0 or -EFAULT. */
+int path_fetch(const char *path, char *room);
+
+static inline bool path_is_near(const char *path)
+{
+	return unlikely(front_managing()) && mem_near_managed(path, 1);
+}
+
+/* For the beginning of a wrapper: path may be looked at from here on. */
+#define PATH_READY(path)                                                                           \
+	do {                                                                                       \
+		if (path_is_near(path)) {                                                          \
+			char *room_ = __builtin_alloca(PATH_MAX);                                  \
+			int err_ = path_fetch(path, room_);                                        \
+                                                                                                   \
+			if (err_)                                                                  \
+				return (int)sys_errno(err_);                                       \
+			path = room_;                                                              \
+		}                                                                                  \
+	} while (0)
 
 /* ---- pagemap.c ---------------------------------------------------------------------------------
  */
@@ -133,6 +167,11 @@ void pagemap_correct(void *buf, size_t n, uint64_t off);
 /* PAGEMAP_SCAN on our own pagemap; the number of regions or a negative errno. */
 #define PAGEMAP_SCAN_IOCTL 0xc0606610ul
 long pagemap_scan(int fd, uint64_t arg);
+
+/* ---- mincore.c ---------------------------------------------------------------------------------
+ */
+
+long mincore_look(uint64_t addr, size_t len, uint64_t vec);
 
 /* ---- poll.c ------------------------------------------------------------------------------------
  */

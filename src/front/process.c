@@ -3,6 +3,7 @@
  *
  * Children run under Userfault too: an environment without us gets us back at exec.
  */
+#include "front/huge.h"
 #include "front/preload.h"
 
 #include <dlfcn.h>
@@ -15,7 +16,10 @@ extern char **environ;
 
 /* What every child's environment must have, as it stood at the start. */
 static const char *const kept_names[] = {
-	"USERFAULT_TRAP=", "USERFAULT_PROFILE=", "USERFAULT_STATS=", "USERFAULT_VERBOSE="};
+	"USERFAULT_TRAP=",     "USERFAULT_PROFILE=", "USERFAULT_STATS=",
+	"USERFAULT_VERBOSE=",  "USERFAULT_HUGE=",    "USERFAULT_FILE_FAULTS=",
+	"USERFAULT_MOVE_ANY=", "USERFAULT_SWAP=",    "USERFAULT_MEMORY_LIMIT=",
+	"USERFAULT_POLICY=",   "USERFAULT_RECORD="};
 #define KEPT (sizeof(kept_names) / sizeof(kept_names[0]))
 static char *kept[KEPT];
 static char own_path[PATH_MAX];
@@ -24,6 +28,7 @@ void process_forked_child(void)
 {
 	front_started_child();
 	files_child();
+	huge_child();
 	epoll_child();
 }
 

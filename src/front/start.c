@@ -4,6 +4,8 @@
  * Until then a process has nothing of Userfault but its code: no descriptor, no handler, no memory.
  */
 #include "front/front.h"
+#include "front/huge.h"
+#include "front/limits.h"
 #include "front/types.h"
 
 #include <fcntl.h>
@@ -35,6 +37,7 @@ static struct {
 	enum host_trap_choice trap;
 	char profile[32];
 	char stats[4096];
+	uint32_t options; /* MM_OPTION_* */
 	bool verbose;
 	bool many_cpus;
 } config;
@@ -47,6 +50,13 @@ static void copy_env(char *to, size_t size, const char *name)
 		strcpy(to, value);
 }
 
+static bool env_set(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && strcmp(value, "1") == 0;
+}
+
 static bool several_cpus(void)
 {
 	cpu_set_t set;
@@ -56,7 +66,7 @@ static bool several_cpus(void)
 
 void front_environment(void)
 {
-	const char *trap, *verbose;
+	const char *trap, *huge;
 
 	if (atomic_load(&environment_read))
 		return;
@@ -67,8 +77,14 @@ void front_environment(void)
 		config.trap = HOST_TRAP_MPROTECT;
 	copy_env(config.profile, sizeof(config.profile), "USERFAULT_PROFILE");
 	copy_env(config.stats, sizeof(config.stats), "USERFAULT_STATS");
-	verbose = getenv("USERFAULT_VERBOSE");
-	config.verbose = verbose && strcmp(verbose, "1") == 0;
+	config.verbose = env_set("USERFAULT_VERBOSE");
+	if (env_set("USERFAULT_FILE_FAULTS"))
+		config.options |= MM_OPTION_FILE_FAULTS;
+	if (env_set("USERFAULT_MOVE_ANY"))
+		config.options |= MM_OPTION_MOVE_ANY;
+	huge = getenv("USERFAULT_HUGE");
+	huge_always_emulated = huge && strcmp(huge, "emulate") == 0;
+	limits_environment();
 	atomic_store(&environment_read, 1);
 }
 
@@ -174,14 +190,20 @@ static int start_once(void)
 	}
 	mach_enter(&entry);
 	err = mm_space_init(open_stats());
-	if (err == 0)
+	if (err == 0) {
+		atomic_store(&mm_space_self->options, config.options);
 		uffd_init(profile);
+		huge_started();
+		err = limits_start(mm_space_self, &why);
+	}
 	mach_leave(&entry);
 	/* Before the first look at the program's memory, which may be at a bad address. */
 	if (err == 0)
 		err = host_arm();
 	if (err) {
-		why_failed = "there is no memory for an address space, or no way to take SIGSEGV";
+		why_failed = why && *why ? why
+					 : "there is no memory for an address space, or no way to "
+					   "take SIGSEGV";
 		return -ENOSYS;
 	}
 	config.many_cpus = several_cpus();

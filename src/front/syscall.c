@@ -1,7 +1,8 @@
 /*
  * syscall.c - syscall(): the calls that concern us go where libc's functions of that name go.
  */
-#include "front/preload.h"
+#include "front/huge_fd.h"
+#include "front/resize.h"
 
 #include <sched.h>
 #include <stdarg.h>
@@ -144,6 +145,51 @@ static bool call_io(const struct call *c, long *ret)
 	return false;
 }
 
+static bool call_file(const struct call *c, long *ret)
+{
+	int fd = (int)c->a;
+
+	switch (c->nr) {
+	case SYS_ftruncate:
+		*ret = resize_ftruncate(fd, c->b);
+		return true;
+	case SYS_truncate:
+		*ret = raw(truncate((const char *)c->a, c->b));
+		return true;
+	case SYS_fallocate:
+		*ret = resize_fallocate(fd, (int)c->b, c->c, c->d);
+		return true;
+	case SYS_creat:
+		*ret = raw(creat((const char *)c->a, (mode_t)c->b));
+		return true;
+	case SYS_memfd_create:
+		*ret = raw(memfd_create((const char *)c->a, (unsigned)c->b));
+		return true;
+	case SYS_fstat:
+		*ret = huge_fstat(fd, (struct stat *)c->b);
+		return true;
+	case SYS_fstatfs:
+		*ret = huge_fstatfs(fd, (struct statfs *)c->b);
+		return true;
+	case SYS_shmget:
+		*ret = huge_shmget((int)c->a, (size_t)c->b, (int)c->c);
+		return true;
+	case SYS_shmat:
+		*ret = huge_shmat((int)c->a, (uint64_t)c->b, (int)c->c);
+		return true;
+	case SYS_shmdt:
+		*ret = huge_shmdt((uint64_t)c->a);
+		return true;
+	case SYS_mincore:
+		*ret = mincore_look((uint64_t)c->a, (size_t)c->b, (uint64_t)c->c);
+		return true;
+	case SYS_getrusage:
+		*ret = raw(getrusage((int)c->a, (struct rusage *)c->b));
+		return true;
+	}
+	return false;
+}
+
 /* A kernel's mask is one word; libc's is larger. */
 static const sigset_t *widen(const void *mask, size_t size, sigset_t *set)
 {
@@ -241,7 +287,7 @@ EXPORT long syscall(long nr, ...)
 	c.f = va_arg(ap, long);
 	va_end(ap);
 	if (!call_process(&c, &ret) && !call_memory(&c, &ret) && !call_io(&c, &ret) &&
-	    !call_wait(&c, &ret))
+	    !call_file(&c, &ret) && !call_wait(&c, &ret))
 		ret = as_it_is(&c);
 	return sys_errno(ret);
 }

@@ -7,6 +7,7 @@
  * case the faulting thread waits for this very one.
  */
 #include "front/front.h"
+#include "front/huge.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -381,8 +382,11 @@ static void note_range(uint64_t arg)
 	mach_enter(&entry);
 	err = mach_copy_in(&range, arg, sizeof(range));
 	mach_leave(&entry);
-	if (!err && range.start + range.len > range.start)
-		mem_note_managed(range.start, range.len);
+	if (err || range.start + range.len <= range.start)
+		return;
+	mem_note_managed(range.start, range.len);
+	if (!(range.start & ~HUGE_MASK))
+		huge_learn(range.start, range.start + range.len);
 }
 
 int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg)
