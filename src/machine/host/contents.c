@@ -15,11 +15,6 @@ long mach_frames_copy(const struct mach_span *span, uint64_t page, uint64_t n, u
 			       : fill_copy(span, page, n, src);
 }
 
-long mach_frames_write(const struct mach_span *span, uint64_t page, uint64_t n, const void *buf)
-{
-	return mach_frames_copy(span, page, n, (uint64_t)buf);
-}
-
 /* Memory of ours is read like the program's. */
 long mach_frames_write(const struct mach_span *span, uint64_t page, uint64_t n, const void *buf)
 {

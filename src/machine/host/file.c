@@ -21,7 +21,7 @@ static struct mach_lock files_lock;
 static uf_ref files;
 static struct mach_lock groups[GROUPS];
 
-void file_after_fork(void)
+void host_file_after_fork(void)
 {
 	atomic_store(&files_lock.word, 0);
 	files = 0;
@@ -81,7 +81,7 @@ static void free_file(struct host_file *f)
 	arena_free(f, sizeof(*f));
 }
 
-struct host_file *file_get(uint64_t addr, const struct mach_vma *vma)
+struct host_file *host_file_get(uint64_t addr, const struct mach_vma *vma)
 {
 	bool write = wants_write(vma);
 	struct host_file *f, *fresh;
@@ -106,13 +106,13 @@ struct host_file *file_get(uint64_t addr, const struct mach_vma *vma)
 	return f ? f : fresh;
 }
 
-struct host_file *file_hold(struct host_file *f)
+struct host_file *host_file_hold(struct host_file *f)
 {
 	atomic_fetch_add(&f->maps, 1);
 	return f;
 }
 
-void file_put(struct host_file *f)
+void host_file_put(struct host_file *f)
 {
 	struct host_file *prev = NULL;
 	bool last;
@@ -144,19 +144,19 @@ static struct mach_lock *group_of(const struct mach_map *map, uint64_t page)
 	return &groups[(f->dev ^ f->ino ^ group) % GROUPS];
 }
 
-uint64_t file_group(const struct mach_map *map, uint64_t page, uint64_t n)
+uint64_t host_file_group(const struct mach_map *map, uint64_t page, uint64_t n)
 {
 	uint64_t room = HUGE_PAGES - (map->file_page + page) % HUGE_PAGES;
 
 	return n < room ? n : room;
 }
 
-void file_lock(const struct mach_map *map, uint64_t page)
+void host_file_lock(const struct mach_map *map, uint64_t page)
 {
 	mach_lock(group_of(map, page));
 }
 
-void file_unlock(const struct mach_map *map, uint64_t page)
+void host_file_unlock(const struct mach_map *map, uint64_t page)
 {
 	mach_unlock(group_of(map, page));
 }
@@ -177,7 +177,7 @@ static uint64_t size_of(const struct host_file *f)
 	return sys_fstat(f->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
-uint64_t file_room(const struct host_file *f, uint64_t from)
+uint64_t host_file_room(const struct host_file *f, uint64_t from)
 {
 	uint64_t pages;
 
@@ -258,7 +258,7 @@ static void look_in_swap(uint64_t addr, uint64_t n, uint64_t *bits)
 	}
 }
 
-void file_look_pages(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits)
+void host_file_look_pages(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits)
 {
 	const struct mach_map *map = span->map;
 	const struct host_file *f = file_of(map);
@@ -282,14 +282,14 @@ static void look_emulated(const struct mach_span *span, uint64_t page, uint64_t 
 
 	if (last > span->map->npages)
 		last = span->map->npages;
-	file_look_pages(span, first, last - first, whole);
+	host_file_look_pages(span, first, last - first, whole);
 	for (unsigned i = 0; i < HUGE_PAGES / 64; i++)
 		any |= whole[i];
 	if (any)
 		set_run(bits, 0, n);
 }
 
-void file_look(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits)
+void host_file_look(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits)
 {
 	const struct host_file *f = file_of(span->map);
 
@@ -300,15 +300,15 @@ void file_look(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t
 	} else if (f->huge) {
 		look_emulated(span, page, n, bits);
 	} else {
-		file_look_pages(span, page, n, bits);
+		host_file_look_pages(span, page, n, bits);
 	}
 }
 
-uint64_t file_run(const struct mach_span *span, uint64_t page, uint64_t n, bool there)
+uint64_t host_file_run(const struct mach_span *span, uint64_t page, uint64_t n, bool there)
 {
 	uint64_t bits[HUGE_PAGES / 64], run = 0;
 
-	file_look(span, page, n, bits);
+	host_file_look(span, page, n, bits);
 	while (run < n && (bits[run / 64] >> (run % 64) & 1) == there)
 		run++;
 	return run;
@@ -330,23 +330,23 @@ uint64_t mach_file_lookup(const struct mach_span *span, uint64_t page, uint64_t 
 
 	memset(bits, 0, (n + 63) / 64 * 8);
 	for (uint64_t done = 0, run; done < n; done += run) {
-		run = file_group(span->map, page + done, n - done);
-		file_lock(span->map, page + done);
-		file_look(span, page + done, run, part);
-		file_unlock(span->map, page + done);
+		run = host_file_group(span->map, page + done, n - done);
+		host_file_lock(span->map, page + done);
+		host_file_look(span, page + done, run, part);
+		host_file_unlock(span->map, page + done);
 		put_bits(bits, done, part, run);
 	}
 	for (unsigned i = 0; i < (n + 63) / 64; i++)
 		there += count_bits(bits[i]);
 	if (there == n)
 		return n;
-	room = file_room(f, span->map->file_page + page);
+	room = host_file_room(f, span->map->file_page + page);
 	return room < n ? room : n;
 }
 
 /* ---- Holes ---- */
 
-void file_unmake(const struct mach_map *map, uint64_t page, uint64_t n)
+void host_file_unmake(const struct mach_map *map, uint64_t page, uint64_t n)
 {
 	const struct host_file *f = file_of(map);
 	uint64_t off = (map->file_page + page) << UF_PAGE_SHIFT, len = n << UF_PAGE_SHIFT;
@@ -372,13 +372,13 @@ int mach_file_punch(const struct mach_span *span, uint64_t page, uint64_t n)
 	for (uint64_t done = 0, run; !err && done < n; done += run) {
 		uint64_t at = page + done;
 
-		run = file_group(map, at, n - done);
-		file_lock(map, at);
+		run = host_file_group(map, at, n - done);
+		host_file_lock(map, at);
 		err = sys_madvise(map->alias + (at << UF_PAGE_SHIFT), run << UF_PAGE_SHIFT,
 				  MADV_REMOVE);
 		if (err == 0 && file_of(map)->shift > UF_PAGE_SHIFT)
 			huge_note(file_of(map), map->file_page + at, run, false);
-		file_unlock(map, at);
+		host_file_unlock(map, at);
 	}
 	return err;
 }

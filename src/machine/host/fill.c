@@ -109,11 +109,11 @@ static long keep_whole(const struct mach_span *span, uint64_t page, uint64_t n, 
 	uint64_t bits[1];
 
 	if (next < n)
-		file_look_pages(span, page + next, 1, bits);
+		host_file_look_pages(span, page + next, 1, bits);
 	if (next < n && (bits[0] & 1))
 		next++;
 	if (whole < next)
-		file_unmake(span->map, page + whole, next - whole);
+		host_file_unmake(span->map, page + whole, next - whole);
 	return whole ? (long)whole : -EFAULT;
 }
 
@@ -171,7 +171,7 @@ static long whole_pages(const struct mach_span *span, uint64_t page, uint64_t n,
 
 	whole -= whole % granule_of(span->map);
 	if (whole < n)
-		file_unmake(span->map, page + whole, n - whole);
+		host_file_unmake(span->map, page + whole, n - whole);
 	return whole ? (long)whole : -EFAULT;
 }
 
@@ -181,7 +181,7 @@ static long copy_to_made(const struct mach_span *span, uint64_t page, uint64_t n
 	int err = make_pages(span, page, n);
 
 	if (err != 0) {
-		file_unmake(span->map, page, n);
+		host_file_unmake(span->map, page, n);
 		return err;
 	}
 	return whole_pages(span, page, n,
@@ -232,14 +232,14 @@ static long copy_through_alias(const struct mach_span *span, uint64_t page, uint
 static long copy_shared(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
 {
 	struct host_file *f = file_of(span->map);
-	uint64_t room = file_room(f, span->map->file_page + page);
+	uint64_t room = host_file_room(f, span->map->file_page + page);
 	long done = -EOPNOTSUPP;
 
 	n = room < n ? room : n;
 	if (n == 0)
 		return -EFAULT;
 	if (atomic_load(&f->maps) > 1) {
-		n = file_run(span, page, n, false);
+		n = host_file_run(span, page, n, false);
 		if (n == 0)
 			return -EEXIST;
 	}
@@ -274,13 +274,13 @@ static int zero_group(const struct mach_span *span, uint64_t page, uint64_t n)
 	for (uint64_t done = 0, run; done < n; done += run) {
 		long got;
 
-		run = others ? file_run(span, page + done, n - done, true) : 0;
+		run = others ? host_file_run(span, page + done, n - done, true) : 0;
 		if (run > 0)
 			continue;
-		run = others ? file_run(span, page + done, n - done, false) : n - done;
+		run = others ? host_file_run(span, page + done, n - done, false) : n - done;
 		got = zero_shared(span, page + done, run);
 		if (got != (long)run) {
-			file_unmake(span->map, page + done, run);
+			host_file_unmake(span->map, page + done, run);
 			return got < 0 ? (int)got : -ENOMEM;
 		}
 	}
@@ -323,7 +323,7 @@ static void restore_holes(const struct mach_span *span, uint64_t page, uint64_t 
 		     run++)
 			;
 		if (run > 0)
-			file_unmake(span->map, page + i, run);
+			host_file_unmake(span->map, page + i, run);
 	}
 }
 
@@ -358,14 +358,14 @@ static long fill_private(const struct mach_span *span, uint64_t page, uint64_t n
 {
 	const struct host_file *f = file_of(span->map);
 	uint64_t addr = span_addr(span, page), before[HUGE_PAGES / 64], done = 0, left;
-	uint64_t room = file_room(f, span->map->file_page + page);
+	uint64_t room = host_file_room(f, span->map->file_page + page);
 	long got = 0;
 
 	n = room < n ? room : n;
 	if (n == 0)
 		return -EFAULT;
 	if (makes_holes_pages(f))
-		file_look_pages(span, page, n, before);
+		host_file_look_pages(span, page, n, before);
 	do {
 		uint64_t run = src || n - done < ZERO_PAGES ? n - done : ZERO_PAGES;
 
@@ -395,13 +395,13 @@ long fill_copy(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t
 	long got = 0;
 
 	while (done < n) {
-		uint64_t run = file_group(span->map, page + done, n - done);
+		uint64_t run = host_file_group(span->map, page + done, n - done);
 		uint64_t from = src + (done << UF_PAGE_SHIFT);
 
-		file_lock(span->map, page + done);
+		host_file_lock(span->map, page + done);
 		got = shared ? copy_shared(span, page + done, run, from)
 			     : fill_private(span, page + done, run, from);
-		file_unlock(span->map, page + done);
+		host_file_unlock(span->map, page + done);
 		if (got > 0)
 			done += (uint64_t)got;
 		if (got != (long)run)
@@ -414,16 +414,16 @@ int fill_zero(const struct mach_span *span, uint64_t page, uint64_t n)
 {
 	bool shared = span->map->kind == MACH_MAP_SHARED;
 
-	if (file_room(file_of(span->map), span->map->file_page + page) < n)
+	if (host_file_room(file_of(span->map), span->map->file_page + page) < n)
 		return -EFAULT;
 	for (uint64_t done = 0, run; done < n; done += run) {
 		long got;
 
-		run = file_group(span->map, page + done, n - done);
-		file_lock(span->map, page + done);
+		run = host_file_group(span->map, page + done, n - done);
+		host_file_lock(span->map, page + done);
 		got = shared ? zero_group(span, page + done, run)
 			     : fill_private(span, page + done, run, 0);
-		file_unlock(span->map, page + done);
+		host_file_unlock(span->map, page + done);
 		if (got != (shared ? 0 : (long)run)) {
 			if (!shared)
 				fill_drop(span, page, done);
@@ -446,7 +446,7 @@ void fill_take(const struct mach_span *span, uint64_t page, uint64_t n)
 	if (span->map->kind == MACH_MAP_PRIVATE)
 		fill_drop(span, page, n);
 	else
-		file_unmake(span->map, page, n);
+		host_file_unmake(span->map, page, n);
 }
 
 static int read_private(const struct mach_span *span, uint64_t page, void *buf)
@@ -457,7 +457,7 @@ static int read_private(const struct mach_span *span, uint64_t page, void *buf)
 		return -EFAULT;
 	pagemap_query(span_addr(span, page), 1, PAGEMAP_HERE, bits);
 	if (bits[0] == 0)
-		file_look(span, page, 1, bits);
+		host_file_look(span, page, 1, bits);
 	if (!(bits[0] & 1))
 		return -EFAULT;
 	return sys_pread(fill_memory_fd(), buf, UF_PAGE_SIZE, span_addr(span, page)) == UF_PAGE_SIZE
@@ -472,7 +472,7 @@ static int read_shared(const struct mach_span *span, uint64_t page, void *buf)
 	const struct host_file *f = file_of(span->map);
 	long got = -EINVAL;
 
-	if (file_run(span, page, 1, true) == 0)
+	if (host_file_run(span, page, 1, true) == 0)
 		return -EFAULT;
 	memset(buf, 0, UF_PAGE_SIZE);
 	if (f->fd >= 0)
@@ -490,9 +490,9 @@ int fill_read(const struct mach_span *span, uint64_t page, void *buf)
 {
 	int err;
 
-	file_lock(span->map, page);
+	host_file_lock(span->map, page);
 	err = span->map->kind == MACH_MAP_SHARED ? read_shared(span, page, buf)
 						 : read_private(span, page, buf);
-	file_unlock(span->map, page);
+	host_file_unlock(span->map, page);
 	return err;
 }

@@ -100,7 +100,7 @@ void host_after_fork_child(void)
 	frames_after_fork();
 	swap_after_fork();
 	pagemap_after_fork();
-	file_after_fork();
+	host_file_after_fork();
 	fill_after_fork();
 	notes_after_fork();
 	vma_after_fork();

@@ -94,7 +94,7 @@ void in_place_release(struct mach_map *map, struct host_map *hm)
 		hm->alias = 0;
 		atomic_fetch_sub(&registry.asides, 1);
 	}
-	file_put(file_of(map));
+	host_file_put(file_of(map));
 }
 
 /* ---- Maps ---- */
@@ -121,7 +121,7 @@ static struct host_map *init_in_place(struct mach_map *map, uint64_t npages, str
 	map->file_page = file_page;
 	hm = map_init(map, npages, trap_for(map));
 	if (!hm)
-		file_put(f);
+		host_file_put(f);
 	return hm;
 }
 
@@ -157,7 +157,7 @@ int mach_map_adopt_file(struct mach_map *map, uint64_t addr, uint64_t npages,
 		return err;
 	if (!fillable(vma))
 		return -EINVAL;
-	f = file_get(addr, vma);
+	f = host_file_get(addr, vma);
 	if (!f)
 		return -ENOMEM;
 	hm = init_in_place(map, npages, f, vma->shared,
@@ -280,8 +280,8 @@ int mach_map_extend(struct mach_map *map, const struct mach_map *like, uint64_t 
 
 	if (like->kind == MACH_MAP_FRAMES)
 		return mach_map_fresh(map, addr, npages, prot);
-	hm = init_in_place(map, npages, file_hold(file_of(like)), like->kind == MACH_MAP_SHARED,
-			   like->file_page + first);
+	hm = init_in_place(map, npages, host_file_hold(file_of(like)),
+			   like->kind == MACH_MAP_SHARED, like->file_page + first);
 	if (!hm)
 		return -ENOMEM;
 	err = place_mapping(map, like, first, addr);

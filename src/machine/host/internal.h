@@ -240,34 +240,34 @@ static inline struct host_file *file_of(const struct mach_map *map)
 }
 
 /* The record of the file that the mapping at addr shows, made if there is none. NULL: no memory. */
-struct host_file *file_get(uint64_t addr, const struct mach_vma *vma);
-struct host_file *file_hold(struct host_file *f);
-void file_put(struct host_file *f);
-void file_after_fork(void);
+struct host_file *host_file_get(uint64_t addr, const struct mach_vma *vma);
+struct host_file *host_file_hold(struct host_file *f);
+void host_file_put(struct host_file *f);
+void host_file_after_fork(void);
 
 /* How many pages of the file lie between page `from` and its end; many, when nobody knows. */
-uint64_t file_room(const struct host_file *f, uint64_t from);
+uint64_t host_file_room(const struct host_file *f, uint64_t from);
 
 /*
  * Filling and looking at the pages of 2 MiB of a file are done under a lock of these. The first
  * gives how many of the n pages from `page` on lie in the same 2 MiB.
  */
-uint64_t file_group(const struct mach_map *map, uint64_t page, uint64_t n);
-void file_lock(const struct mach_map *map, uint64_t page);
-void file_unlock(const struct mach_map *map, uint64_t page);
+uint64_t host_file_group(const struct mach_map *map, uint64_t page, uint64_t n);
+void host_file_lock(const struct mach_map *map, uint64_t page);
+void host_file_unlock(const struct mach_map *map, uint64_t page);
 
 /* Which of the n pages of a group the file has. The group is locked. */
-void file_look(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits);
+void host_file_look(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits);
 /* The same by the host's own pages, where those are ordinary ones. */
-void file_look_pages(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits);
+void host_file_look_pages(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits);
 /* How many pages from `page` on the file has (there) or has not. Locked. */
-uint64_t file_run(const struct mach_span *span, uint64_t page, uint64_t n, bool there);
+uint64_t host_file_run(const struct mach_span *span, uint64_t page, uint64_t n, bool there);
 /* Take pages that were made by mistake out of the file again. Locked. */
-void file_unmake(const struct mach_map *map, uint64_t page, uint64_t n);
+void host_file_unmake(const struct mach_map *map, uint64_t page, uint64_t n);
 
 /* ---- hugetlb.c ---- */
 
-/* Has the file this huge page? As file_look. */
+/* Has the file this huge page? As host_file_look. */
 bool huge_look(const struct mach_span *span, uint64_t page);
 /* Huge pages were made or have gone. */
 void huge_note(struct host_file *f, uint64_t page, uint64_t n, bool there);
