@@ -188,7 +188,7 @@ static void print_reclaim(const _Atomic uint64_t *n)
 	}
 	if (n[MM_STAT_REFUSED]) {
 		line("memory limit");
-		fprintf(stderr, "refused %" PRIu64 " time%s: nothing could leave to make room\n",
+		fprintf(stderr, "%" PRIu64 " time%s nothing could leave to make room\n",
 			n[MM_STAT_REFUSED], n[MM_STAT_REFUSED] == 1 ? "" : "s");
 	}
 	if (n[MM_STAT_HUGE_EMULATED]) {

@@ -7,14 +7,15 @@
 #include <errno.h>
 
 enum verdict {
-	OPEN,	  /* present and allowed: let it through */
-	POPULATE, /* an ordinary fault: make a page */
-	DRAW,	  /* contents come back from elsewhere */
-	FETCH,	  /* the same, from the type's own store */
-	LIFT,	  /* protection taken off without asking */
-	ASK,	  /* the handler's */
-	ROOM,	  /* a page must leave first */
-	POISONED, /* or past the end of the file: the access gets SIGBUS */
+	OPEN,	   /* present and allowed: let it through */
+	POPULATE,  /* an ordinary fault: make a page */
+	DRAW,	   /* contents come back from elsewhere */
+	FETCH,	   /* the same, from the type's own store */
+	LIFT,	   /* protection taken off without asking */
+	ASK,	   /* the handler's */
+	ROOM,	   /* a page must leave before one can be made */
+	ROOM_BACK, /* the same for one that comes back */
+	POISONED,  /* or past the end of the file: the access gets SIGBUS */
 };
 
 struct decision {
@@ -27,8 +28,8 @@ static bool area_async(const struct mm_area *a, uint32_t mode)
 	return a->handler && mm_handler->async(a->handler, mode);
 }
 
-static struct decision decide_absent(const struct mm_area *a, const struct mm_view *v, uint64_t page,
-				     bool write)
+static struct decision decide_absent(const struct mm_area *a, const struct mm_view *v,
+				     uint64_t page, bool write)
 {
 	const struct mm_type *type = mm_area_type(a);
 	uint32_t flags = write ? MM_FAULT_WRITE : 0;
@@ -79,11 +80,14 @@ static struct decision decide(const struct mm_area *a, const struct mm_view *v, 
 }
 
 /* Making a page present may mean that another has to leave. */
-static struct decision with_room(struct mm_space *space, const struct mm_view *v, struct decision d)
+static struct decision with_room(struct mm_space *space, const struct mm_view *v, struct decision d,
+				 bool full)
 {
-	if ((d.verdict == POPULATE || d.verdict == DRAW || d.verdict == FETCH) &&
+	bool exists = d.verdict == DRAW || d.verdict == FETCH;
+
+	if ((d.verdict == POPULATE || (exists && !full)) &&
 	    mm_room(space, v->table) < mm_view_group(v))
-		d.verdict = ROOM;
+		d.verdict = exists ? ROOM_BACK : ROOM;
 	return d;
 }
 
@@ -165,11 +169,11 @@ static int show_present(struct mm_space *space, const struct mm_area *a, const s
 }
 
 /*
- * Everything that needs no handler, with the leaf locked. What must be done without locks comes back
- * in *d.
+ * Everything that needs no handler, with the leaf locked. What must be done without locks comes
+ * back in *d.
  */
 static int resolve_locally(struct mm_space *space, const struct mm_area *a, uint64_t page,
-			   bool write, struct decision *d)
+			   bool write, bool full, struct decision *d)
 {
 	struct mm_view v = mm_area_view(a);
 	uint64_t i = page % MM_LEAF_ENTRIES;
@@ -180,13 +184,13 @@ static int resolve_locally(struct mm_space *space, const struct mm_area *a, uint
 	err = mm_leaf_lock(v.table, page, false, &entries);
 	if (err)
 		return err;
-	*d = with_room(space, &v, decide(a, &v, page, entries ? entries[i] : 0, write));
+	*d = with_room(space, &v, decide(a, &v, page, entries ? entries[i] : 0, write), full);
 	if (!entries && d->verdict == POPULATE) {
 		mm_leaf_unlock(v.table, page);
 		err = mm_leaf_lock(v.table, page, true, &entries);
 		if (err)
 			return err;
-		*d = with_room(space, &v, decide(a, &v, page, entries[i], write));
+		*d = with_room(space, &v, decide(a, &v, page, entries[i], write), full);
 	}
 	switch (d->verdict) {
 	case OPEN:
@@ -205,6 +209,7 @@ static int resolve_locally(struct mm_space *space, const struct mm_area *a, uint
 	case FETCH:
 	case ASK:
 	case ROOM:
+	case ROOM_BACK:
 	case POISONED:
 		break;
 	}
@@ -393,6 +398,7 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 	enum mm_outcome outcome = MM_RETRY;
 	struct decision d;
 	struct mm_area *a;
+	bool full = false;
 	uint64_t page;
 	uf_ref table;
 	int err;
@@ -407,7 +413,7 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 		}
 		page = mm_area_page(a, access->addr) & ~(mm_area_group(a) - 1);
 		table = a->table;
-		err = resolve_locally(space, a, page, access->write, &d);
+		err = resolve_locally(space, a, page, access->write, full, &d);
 		if (!err && d.verdict == ASK) {
 			outcome = ask_handler(space, a, access, page, d.ask);
 			break;
@@ -417,7 +423,10 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 			err = fetch(space, access->addr, table, access->write);
 		if (!err && d.verdict == ROOM)
 			err = mm_reclaim(space, access->addr, 1);
-	} while (!err && d.verdict == ROOM);
+		/* Contents that there are come back even if nothing can leave for them. */
+		if (!err && d.verdict == ROOM_BACK)
+			full = mm_reclaim(space, access->addr, 1) != 0;
+	} while (!err && (d.verdict == ROOM || d.verdict == ROOM_BACK));
 	if (err || d.verdict == POISONED)
 		outcome = MM_SIGBUS;
 	if (outcome == MM_SIGBUS)
@@ -437,7 +446,8 @@ static bool make_page_ready(struct mm_space *space, const struct mm_area *a, uin
 	if (mm_leaf_lock(v.table, page, false, &entries) != 0)
 		return true;
 	d = with_room(space, &v,
-		      decide(a, &v, page, entries ? entries[page % MM_LEAF_ENTRIES] : 0, write));
+		      decide(a, &v, page, entries ? entries[page % MM_LEAF_ENTRIES] : 0, write),
+		      false);
 	(void)show_present(space, a, &v, page, write, entries, &d);
 	mm_leaf_unlock(v.table, page);
 	switch (d.verdict) {
@@ -451,6 +461,7 @@ static bool make_page_ready(struct mm_space *space, const struct mm_area *a, uin
 	case DRAW:
 	case FETCH:
 	case ROOM:
+	case ROOM_BACK:
 		return false;
 	}
 	return true;

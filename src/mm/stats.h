@@ -26,7 +26,7 @@ enum mm_stat {
 	MM_STAT_HUGE_EMULATED, /* huge pages of 2 MiB that are ordinary memory: most mapped */
 	MM_STAT_OUT,	  /* pages that left memory */
 	MM_STAT_BACK,	  /* pages that came back from the swap store or their type's own */
-	MM_STAT_REFUSED,  /* times that there was no room under a limit and none could be made */
+	MM_STAT_REFUSED,  /* times that nothing could leave to make room under a limit */
 	MM_STAT_RESIDENT, /* pages in memory that count against a limit: highest seen */
 	MM_STAT_SWAP,	  /* bytes in the swap store: highest seen */
 	MM_STAT_MAX,
