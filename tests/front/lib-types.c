@@ -420,19 +420,72 @@ static void *writer(void *arg)
 	return NULL;
 }
 
-static void threads(void)
+/* Each thread has its own pages, which it also throws away; any page may be sent out by any. */
+static void *discarder(void *arg)
+{
+	size_t me = (uintptr_t)arg;
+	unsigned seed = (unsigned)me + 99;
+	char mine[PAGES] = {0};
+
+	for (int i = 0; i < 4000; i++) {
+		size_t any = (seed = seed * 1103515245 + 12345) / 65536 % PAGES;
+		size_t page = any / 4 * 4 + me;
+
+		EQ(shared[page * PG + 7], mine[page]);
+		switch (seed / 1024 % 4) {
+		case 0:
+			EQ(uf_madvise((void *)(shared + page * PG), PG, MADV_DONTNEED), 0);
+			mine[page] = 0;
+			break;
+		case 1:
+			EQ(uf_madvise((void *)(shared + any * PG), PG, MADV_PAGEOUT), 0);
+			break;
+		default:
+			shared[page * PG + 7] = mine[page] = (char)i;
+		}
+	}
+	return NULL;
+}
+
+static void threads(void *(*run)(void *))
 {
 	pthread_t thread[4];
 
 	shared = make(&empty, PAGES, PROT_READ | PROT_WRITE);
 	EQ(uf_limit((void *)shared, PAGES * PG, 16 * PG), 0);
 	for (uintptr_t i = 0; i < 4; i++)
-		EQ(pthread_create(&thread[i], NULL, writer, (void *)i), 0);
+		EQ(pthread_create(&thread[i], NULL, run, (void *)i), 0);
 	for (int i = 0; i < 4; i++)
 		EQ(pthread_join(thread[i], NULL), 0);
 	CHECK(store.saves > 100);
 	EQ(stats_of(shared).errors, 0);
 	EQ(uf_munmap((void *)shared, PAGES * PG), 0);
+}
+
+/* A system call is given what the program would see. */
+static void system_calls(void)
+{
+	volatile char *p = make(&stored, 4, PROT_READ | PROT_WRITE);
+	char seen[2 * PG];
+	int fds[2];
+
+	EQ(pipe(fds), 0);
+	EQ(write(fds[1], (void *)p, 2 * PG), 2 * PG);
+	EQ(read(fds[0], seen, 2 * PG), 2 * PG);
+	EQ(seen[5], expect(0, 5));
+	EQ(seen[PG + 5], expect(1, 5));
+	EQ(uf_madvise((void *)p, 4 * PG, MADV_PAGEOUT), 0);
+	EQ(write(fds[1], "abc", 3), 3);
+	EQ(read(fds[0], (void *)(p + PG - 1), 3), 3);
+	EQ(p[PG - 1], 'a');
+	EQ(p[PG], 'b');
+	EQ(p[PG + 2], expect(1, 2));
+	store.fetch_answer = -EIO;
+	EQ(write(fds[1], (void *)(p + 2 * PG), PG), -1);
+	EQ(errno, EFAULT);
+	close(fds[0]);
+	close(fds[1]);
+	EQ(uf_munmap((void *)p, 4 * PG), 0);
 }
 
 /* A child has none of it, and may have its own; by itself, the library does not see a fork. */
@@ -493,9 +546,12 @@ int main(void)
 	limited();
 	registered();
 	moved();
-	threads();
-	if (preload && strstr(preload, "userfault"))
+	threads(writer);
+	threads(discarder);
+	if (preload && strstr(preload, "userfault")) {
+		system_calls();
 		forked();
+	}
 	many();
 	return 0;
 }
