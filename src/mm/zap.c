@@ -15,7 +15,8 @@ static bool to_be_zapped(mm_entry e, bool private, const struct mm_zap *how)
 	case MM_SWAP:
 		return !(how->keep_private && private);
 	case MM_MARKER:
-		return !how->keep_markers;
+		/* Poison goes where private copies go: it is no mark of protection. */
+		return e & MM_POISON ? !how->keep_private : !how->keep_markers;
 	}
 	return false;
 }
