@@ -57,25 +57,6 @@ size_t number_argument(int argc, char **argv, int index, size_t otherwise)
 	return n;
 }
 
-void *map_anon(size_t len)
-{
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (p == MAP_FAILED)
-		die("mmap of %zu bytes", len);
-	return p;
-}
-
-void *map_small_pages(size_t len)
-{
-	void *p = map_anon(len);
-
-	/* A kernel without huge pages refuses the advice and needs none. */
-	if (madvise(p, len, MADV_NOHUGEPAGE) && errno != EINVAL)
-		die("MADV_NOHUGEPAGE");
-	return p;
-}
-
 bool pin_to_cpu(int nth)
 {
 	static cpu_set_t allowed;
@@ -143,10 +124,12 @@ void samples_free(struct samples *s)
 
 void timings_add(struct timings *t, const uint64_t *stamp, size_t steps)
 {
+	size_t batch = steps < BATCH ? steps : BATCH;
+
 	for (size_t i = 0; i < steps; i++)
 		samples_add(&t->step, (double)(stamp[i + 1] - stamp[i]));
-	for (size_t i = 0; i + BATCH <= steps; i += BATCH)
-		samples_add(&t->batch, (double)(stamp[i + BATCH] - stamp[i]) / BATCH);
+	for (size_t i = 0; i + batch <= steps; i += batch)
+		samples_add(&t->batch, (double)(stamp[i + batch] - stamp[i]) / (double)batch);
 }
 
 void timings_emit(struct timings *t, const char *name)
@@ -195,8 +178,10 @@ int uffd_open(int flags, uint64_t features)
 		fprintf(stderr, "userfaultfd: %s\n", strerror(errno));
 		exit(errno == EPERM || errno == ENOSYS ? EXIT_SKIP : 1);
 	}
-	if (ioctl(fd, UFFDIO_API, &api))
-		die("UFFDIO_API");
+	if (ioctl(fd, UFFDIO_API, &api)) {
+		fprintf(stderr, "UFFDIO_API: %s\n", strerror(errno));
+		exit(errno == EINVAL && features ? EXIT_SKIP : 1);
+	}
 	return fd;
 }
 
@@ -222,6 +207,14 @@ void uffd_copy(int fd, void *dst, const void *src, size_t len)
 
 	if (ioctl(fd, UFFDIO_COPY, &copy))
 		die("UFFDIO_COPY");
+}
+
+void uffd_continue(int fd, void *start, size_t len)
+{
+	struct uffdio_continue cont = {.range = {(uintptr_t)start, len}};
+
+	if (ioctl(fd, UFFDIO_CONTINUE, &cont))
+		die("UFFDIO_CONTINUE");
 }
 
 void uffd_writeprotect(int fd, void *start, size_t len, uint64_t mode)

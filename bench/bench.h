@@ -41,6 +41,38 @@ void *map_anon(size_t len);
 /* As map_anon(), but in base pages only: what is measured per page must be done per page. */
 void *map_small_pages(size_t len);
 
+/* What a program measures on. */
+struct memory_kind {
+	const char *name;
+	size_t page;
+	bool shared;	     /* the pages are the file's, not this mapping's */
+	bool file;	     /* of a memory file; else of no file */
+	uint64_t minor_mode; /* the feature for minor faults on it; 0: it has none */
+	uint64_t wp_mode;    /* the features for write-protection of it */
+};
+
+/* Ends the program when there is no such kind. */
+const struct memory_kind *memory_kind(const char *program, const char *name);
+
+struct memory {
+	const struct memory_kind *kind;
+	uint8_t *area;
+	uint8_t *alias; /* shared kinds: the same pages once more, never registered */
+	size_t len;
+	int fd;
+};
+
+/* Empty memory; of pages of the kind's size and no other. */
+void memory_map(struct memory *m, const struct memory_kind *kind, size_t len);
+void memory_unmap(struct memory *m);
+/* From now on there are no pages in the first len bytes. */
+void memory_empty(const struct memory *m, size_t len);
+/* The same, except that a shared kind keeps its pages, which are only not mapped in area. */
+void memory_forget(const struct memory *m, size_t len);
+
+/* Contents that compress about as well as a program's memory does, different for each page. */
+void fill_page(uint8_t *page, uint64_t number);
+
 /* Binds the calling thread to the nth CPU this program may use; false when there are fewer. */
 bool pin_to_cpu(int nth);
 
@@ -82,6 +114,7 @@ int uffd_open(int flags, uint64_t features);
 void uffd_register(int fd, void *start, size_t len, uint64_t mode);
 void uffd_unregister(int fd, void *start, size_t len);
 void uffd_copy(int fd, void *dst, const void *src, size_t len);
+void uffd_continue(int fd, void *start, size_t len);
 void uffd_writeprotect(int fd, void *start, size_t len, uint64_t mode);
 
 /* From now on a SIGBUS in a range registered with fd fills the page with UFFDIO_COPY from page. */
@@ -93,14 +126,19 @@ enum reader_wait {
 	WAIT_EPOLL
 };
 
-/*
- * A thread that resolves the faults of one other thread, as long as that one makes any: with a copy
- * of page, or by lifting the protection when page is NULL.
- */
+enum reader_answer {
+	ANSWER_COPY,
+	ANSWER_CONTINUE,
+	ANSWER_UNPROTECT
+};
+
+/* A thread that resolves the faults of one other thread, as long as that one makes any. */
 struct reader {
 	int fd;
 	enum reader_wait wait;
-	const void *page;
+	enum reader_answer answer;
+	const void *page; /* what is copied */
+	size_t page_size;
 	int cpu; /* which of the CPUs to run on, or -1 */
 	atomic_bool last;
 	pthread_t thread;

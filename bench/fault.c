@@ -2,7 +2,9 @@
 /*
  * What one fault costs when another thread resolves it.
  *
- *     fault missing|wp read|poll|epoll [PAGES [MILLISECONDS [two]]]
+ *     fault missing|wp|minor[:MEMORY] read|poll|epoll [PAGES [MILLISECONDS [two]]]
+ *
+ * MEMORY is anon (the default), shmem, shmem-private, hugetlb or hugetlb-shared.
  *
  * Passes over the range go on for so long: the scheduler takes a while to settle where the threads
  * run, and the cost of a wake-up hangs on it. With "two", each thread has a CPU of its own instead.
@@ -30,40 +32,76 @@ static enum reader_wait parse_wait(const char *name)
 	exit(2);
 }
 
-static void pass_missing(volatile uint8_t *area, size_t pages, uint64_t *stamp)
-{
-	unsigned long sum = 0;
-
-	stamp[0] = now_ns();
-	for (size_t i = 0; i < pages; i++) {
-		sum += area[i * PAGE];
-		stamp[i + 1] = now_ns();
-	}
-	check(sum == pages * CONTENTS, "a page did not hold what was copied into it");
-}
-
-static void pass_wp(volatile uint8_t *area, size_t pages, uint64_t *stamp)
-{
-	stamp[0] = now_ns();
-	for (size_t i = 0; i < pages; i++) {
-		area[i * PAGE]++;
-		stamp[i + 1] = now_ns();
-	}
-}
-
 struct range {
-	bool wp;
+	enum reader_answer answer;
 	int fd;
-	uint8_t *area;
+	struct memory memory;
 	size_t pages;
 };
 
+/* "missing" and the like, with the memory behind a colon. */
+static void parse_kind(char *name, struct range *r, const struct memory_kind **kind)
+{
+	static const char *const names[] = {
+		[ANSWER_COPY] = "missing",
+		[ANSWER_CONTINUE] = "minor",
+		[ANSWER_UNPROTECT] = "wp",
+	};
+	char *colon = strchr(name, ':');
+
+	if (colon)
+		*colon = 0;
+	*kind = memory_kind("fault", colon ? colon + 1 : "anon");
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!strcmp(names[i], name)) {
+			r->answer = (enum reader_answer)i;
+			return;
+		}
+	}
+	fprintf(stderr, "fault: no kind of fault is called '%s'\n", name);
+	exit(2);
+}
+
+static void pass_read(const struct range *r, uint64_t *stamp)
+{
+	volatile uint8_t *at = r->memory.area;
+	unsigned long sum = 0;
+
+	stamp[0] = now_ns();
+	for (size_t i = 0; i < r->pages; i++, at += r->memory.kind->page) {
+		sum += *at;
+		stamp[i + 1] = now_ns();
+	}
+	check(sum == r->pages * CONTENTS, "a page did not hold what was put into it");
+}
+
+static void pass_write(const struct range *r, uint64_t *stamp)
+{
+	volatile uint8_t *at = r->memory.area;
+
+	stamp[0] = now_ns();
+	for (size_t i = 0; i < r->pages; i++, at += r->memory.kind->page) {
+		++*at;
+		stamp[i + 1] = now_ns();
+	}
+}
+
+/* Makes the next touch of each page fault. */
 static void rearm(const struct range *r, size_t pages)
 {
-	if (r->wp)
-		uffd_writeprotect(r->fd, r->area, pages * PAGE, UFFDIO_WRITEPROTECT_MODE_WP);
-	else if (madvise(r->area, pages * PAGE, MADV_DONTNEED))
-		die("MADV_DONTNEED");
+	size_t len = pages * r->memory.kind->page;
+
+	switch (r->answer) {
+	case ANSWER_COPY:
+		memory_empty(&r->memory, len);
+		break;
+	case ANSWER_CONTINUE:
+		memory_forget(&r->memory, len);
+		break;
+	case ANSWER_UNPROTECT:
+		uffd_writeprotect(r->fd, r->memory.area, len, UFFDIO_WRITEPROTECT_MODE_WP);
+		break;
+	}
 }
 
 /* Passes over the range for so long, and twice at least. */
@@ -71,73 +109,98 @@ static void run_passes(const struct range *r, uint64_t duration, struct timings 
 		       struct timings *later)
 {
 	uint64_t *stamp = calloc(r->pages + 1, sizeof(*stamp));
+	bool writing = r->answer == ANSWER_UNPROTECT;
 	uint64_t begin = now_ns();
 	size_t passes;
 
 	if (!stamp)
 		die("stamps");
 	for (passes = 0; passes < 2 || now_ns() - begin < duration; passes++) {
-		if (r->wp || passes)
+		if (writing || passes)
 			rearm(r, r->pages);
-		if (r->wp)
-			pass_wp(r->area, r->pages, stamp);
+		if (writing)
+			pass_write(r, stamp);
 		else
-			pass_missing(r->area, r->pages, stamp);
+			pass_read(r, stamp);
 		timings_add(passes ? later : first, stamp, r->pages);
 	}
-	for (size_t i = 0; r->wp && i < r->pages; i++)
-		check(r->area[i * PAGE] == (uint8_t)(CONTENTS + passes), "a write was lost");
+	for (size_t i = 0; writing && i < r->pages; i++)
+		check(r->memory.area[i * r->memory.kind->page] == (uint8_t)(CONTENTS + passes),
+		      "a write was lost");
 	free(stamp);
 }
 
-static void emit_both(const char *kind, const char *wait, struct timings *first,
-		      struct timings *later)
+static void emit_both(const char *what, struct timings *first, struct timings *later)
 {
-	char name[64];
+	char name[80];
 
-	snprintf(name, sizeof(name), "%s-%s-first", kind, wait);
+	snprintf(name, sizeof(name), "%s-first", what);
 	timings_emit(first, name);
-	snprintf(name, sizeof(name), "%s-%s", kind, wait);
-	timings_emit(later, name);
+	timings_emit(later, what);
+}
+
+/* Maps the range, opens the descriptor and registers the one with the other. */
+static void set_up(struct range *r, const struct memory_kind *kind, enum reader_wait wait)
+{
+	size_t len = r->pages * kind->page;
+	uint64_t features = 0, mode = UFFDIO_REGISTER_MODE_MISSING;
+
+	memory_map(&r->memory, kind, len);
+	if (r->answer == ANSWER_CONTINUE) {
+		check(kind->minor_mode, "that memory has no minor faults");
+		features = kind->minor_mode;
+		mode = UFFDIO_REGISTER_MODE_MINOR;
+		memset(r->memory.alias, CONTENTS, len);
+	} else if (r->answer == ANSWER_UNPROTECT) {
+		features = kind->wp_mode;
+		mode = UFFDIO_REGISTER_MODE_WP;
+		memset(r->memory.area, CONTENTS, len);
+	}
+	r->fd = uffd_open(wait == WAIT_READ ? 0 : O_NONBLOCK, features);
+	uffd_register(r->fd, r->memory.area, len, mode);
 }
 
 int main(int argc, char **argv)
 {
 	bool two_cpus = argc > 5;
 
-	if (argc < 3 || (strcmp(argv[1], "missing") && strcmp(argv[1], "wp")) ||
-	    (two_cpus && strcmp(argv[5], "two"))) {
-		fprintf(stderr,
-			"usage: fault missing|wp read|poll|epoll [PAGES [MILLISECONDS [two]]]\n");
+	if (argc < 3 || (two_cpus && strcmp(argv[5], "two"))) {
+		fprintf(stderr, "usage: fault missing|wp|minor[:MEMORY] read|poll|epoll [PAGES "
+				"[MILLISECONDS [two]]]\n");
 		return 2;
 	}
 
 	enum reader_wait wait = parse_wait(argv[2]);
-	struct range r = {
-		.wp = !strcmp(argv[1], "wp"),
-		.fd = uffd_open(wait == WAIT_READ ? 0 : O_NONBLOCK, 0),
-		.pages = number_argument(argc, argv, 3, 4096),
-	};
 	uint64_t duration = number_argument(argc, argv, 4, 1500) * 1000000;
-	struct reader reader = {.fd = r.fd, .wait = wait, .cpu = two_cpus ? 1 : -1};
+	struct range r = {.pages = number_argument(argc, argv, 3, 4096)};
 	struct timings first = {0}, later = {0};
-	uint8_t *page = map_anon(PAGE);
+	const struct memory_kind *kind;
+	char what[64];
+	void *page;
 
-	r.area = map_small_pages(r.pages * PAGE);
-	memset(page, CONTENTS, PAGE);
-	if (r.wp)
-		memset(r.area, CONTENTS, r.pages * PAGE);
+	parse_kind(argv[1], &r, &kind);
+	if (strcmp(kind->name, "anon"))
+		snprintf(what, sizeof(what), "%s-%s-%s", argv[1], kind->name, argv[2]);
 	else
-		reader.page = page;
-	uffd_register(r.fd, r.area, r.pages * PAGE,
-		      r.wp ? UFFDIO_REGISTER_MODE_WP : UFFDIO_REGISTER_MODE_MISSING);
+		snprintf(what, sizeof(what), "%s-%s", argv[1], argv[2]);
+	set_up(&r, kind, wait);
+	page = map_anon(kind->page);
+	memset(page, CONTENTS, kind->page);
+
+	struct reader reader = {.fd = r.fd,
+				.wait = wait,
+				.answer = r.answer,
+				.page = page,
+				.page_size = kind->page,
+				.cpu = two_cpus ? 1 : -1};
+
 	if (two_cpus)
 		check(pin_to_cpu(0), "there is no CPU for the faulting thread");
 	reader_start(&reader);
 	run_passes(&r, duration, &first, &later);
 	rearm(&r, 1);
-	reader_finish(&reader, r.area);
-	emit_both(argv[1], argv[2], &first, &later);
+	reader_finish(&reader, r.memory.area);
+	emit_both(what, &first, &later);
 	close(r.fd);
 	return 0;
 }

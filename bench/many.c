@@ -106,7 +106,7 @@ int main(int argc, char **argv)
 	volatile uint8_t *area = map_small_pages(pages * PAGE);
 	uint32_t *order = random_order(pages, 1000);
 	int fd = uffd_open(0, sigbus ? UFFD_FEATURE_SIGBUS : 0);
-	struct reader reader = {.fd = fd, .page = page, .cpu = -1};
+	struct reader reader = {.fd = fd, .page = page, .page_size = PAGE, .cpu = -1};
 	double cost_few, cost_many;
 
 	warm_up_memory(pages * PAGE);

@@ -34,13 +34,20 @@ static int epoll_on(int fd)
 
 static void resolve(const struct reader *r, const struct uffd_msg *msg)
 {
-	void *at = (void *)(uintptr_t)(msg->pagefault.address & ~(PAGE - 1));
+	void *at = (void *)(uintptr_t)(msg->pagefault.address & ~(r->page_size - 1));
 
 	check(msg->event == UFFD_EVENT_PAGEFAULT, "a message that is no page fault");
-	if (r->page)
-		uffd_copy(r->fd, at, r->page, PAGE);
-	else
-		uffd_writeprotect(r->fd, at, PAGE, 0);
+	switch (r->answer) {
+	case ANSWER_COPY:
+		uffd_copy(r->fd, at, r->page, r->page_size);
+		break;
+	case ANSWER_CONTINUE:
+		uffd_continue(r->fd, at, r->page_size);
+		break;
+	case ANSWER_UNPROTECT:
+		uffd_writeprotect(r->fd, at, r->page_size, 0);
+		break;
+	}
 }
 
 static void *reader_main(void *argument)
