@@ -15,6 +15,7 @@ static void check(struct memory *m)
 	CHECK(quiet(fd));
 	EQ(wake(fd, m->p, PG), 0);
 	FAULT(fd, m->p, 0);
+	CHECK(blocked(&t));
 	DONE(copy(fd, m->p, source(m, 1, 3), HUGE_PG, UFFDIO_COPY_MODE_DONTWAKE), HUGE_PG);
 	CHECK(blocked(&t));
 	EQ(wake(fd, m->p, PG), 0);

@@ -12,6 +12,7 @@ static void check(struct memory *m)
 	REGISTERS(fd, m, MISSING | MINOR);
 	reader(&t, m->p);
 	FAULT(fd, m->p, 0);
+	CHECK(blocked(&t));
 	/* It comes to have one: the same access is a minor fault now. */
 	file_set(m, 0, 3);
 	EQ(wake(fd, m->p, u), 0);

@@ -13,6 +13,7 @@ static void check(struct memory *m)
 	REGISTERS(fd, m, MINOR);
 	reader(&t, m->p);
 	FAULT(fd, m->p, UFFD_PAGEFAULT_FLAG_MINOR);
+	CHECK(blocked(&t));
 	EQ(unreg(fd, m->p, u), 0);
 	CHECK(blocked(&t));
 	EQ(wake(fd, m->p, u), 0);

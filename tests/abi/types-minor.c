@@ -36,6 +36,7 @@ static void check(struct memory *m)
 	FAULT(fd, m->p + 2 * u, UFFD_PAGEFAULT_FLAG_MINOR);
 	EQ(wake(fd, m->p + 2 * u, u), 0);
 	FAULT(fd, m->p + 2 * u, UFFD_PAGEFAULT_FLAG_MINOR);
+	CHECK(blocked(&t));
 	DONE(cont(fd, m->p + 2 * u, u, UFFDIO_ZEROPAGE_MODE_DONTWAKE), u);
 	CHECK(blocked(&t));
 	EQ(wake(fd, m->p + 2 * u, u), 0);

@@ -17,6 +17,7 @@ static void check(struct memory *m)
 	REGISTERS(fd, m, MISSING);
 	run(&t, touch, m->p + u);
 	FAULT(fd, m->p + u, 0);
+	wait_asleep(&t);
 	EQ(ftruncate(m->file, u), 0);
 	CHECK(blocked(&t));
 	if (m->kind != HUGE_MEMFD_PRIVATE)

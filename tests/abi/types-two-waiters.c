@@ -14,6 +14,7 @@ static void check(struct memory *m)
 	FAULT(fd, m->p, 0);
 	reader(&b, m->view);
 	FAULT(fd, m->view, 0);
+	CHECK(blocked(&b));
 	DONE(copy(fd, m->p, source(m, 1, 3), u, 0), u);
 	join(&a);
 	CHECK(blocked(&b));

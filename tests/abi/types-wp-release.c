@@ -13,6 +13,7 @@ static void check(struct memory *m)
 	EQ(protect(fd, m->p, m->len, UFFDIO_WRITEPROTECT_MODE_WP), 0);
 	writer(&t, m->p, 4);
 	FAULT(fd, m->p, UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP);
+	CHECK(blocked(&t));
 	EQ(unreg(fd, m->p, u), 0);
 	CHECK(blocked(&t));
 	EQ(wake(fd, m->p, u), 0);
