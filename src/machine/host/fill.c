@@ -96,7 +96,7 @@ static long write_error(struct host_file *f, long err)
 
 static uint64_t granule_of(const struct mach_map *map)
 {
-	return file_of(map)->huge ? HUGE_PAGES : 1ull << (map->page_shift - UF_PAGE_SHIFT);
+	return host_file_granule(file_of(map));
 }
 
 /*

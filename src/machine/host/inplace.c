@@ -119,7 +119,7 @@ static struct host_map *init_in_place(struct mach_map *map, uint64_t npages, str
 	map->page_shift = f->shift;
 	map->file = arena_ref(f);
 	map->file_page = file_page;
-	hm = map_init(map, npages, trap_for(map));
+	hm = map_init(map, npages, trap_for(map), host_file_granule(f));
 	if (!hm)
 		host_file_put(f);
 	return hm;

@@ -256,6 +256,12 @@ uint64_t host_file_group(const struct mach_map *map, uint64_t page, uint64_t n);
 void host_file_lock(const struct mach_map *map, uint64_t page);
 void host_file_unlock(const struct mach_map *map, uint64_t page);
 
+/* How many pages the file gets or loses at a time. */
+static inline uint64_t host_file_granule(const struct host_file *f)
+{
+	return f->huge ? HUGE_PAGES : 1ull << (f->shift - UF_PAGE_SHIFT);
+}
+
 /* Which of the n pages of a group the file has. The group is locked. */
 void host_file_look(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits);
 /* The same by the host's own pages, where those are ordinary ones. */
@@ -347,8 +353,9 @@ void tlb_set_budget(uint64_t budget);
 
 /* ---- map.c ---- */
 
-/* The machine's record of a map whose kind, page_shift and trap are settled; NULL: no memory. */
-struct host_map *map_init(struct mach_map *map, uint64_t npages, const struct trap_ops *trap);
+/* The machine's record of a map whose kind and page_shift are set already; NULL: no memory. */
+struct host_map *map_init(struct mach_map *map, uint64_t npages, const struct trap_ops *trap,
+			  uint64_t granule);
 /* Its place in the program, instead of what was there. */
 void map_register(const struct mach_map *map, uint64_t addr, uint32_t prot);
 /* Host calls that found no room get some by closing this many pages' mappings. */

@@ -1,10 +1,10 @@
 /* map.c - how a stretch of the program's memory becomes ours, moves, and goes. */
 #include "machine/host/internal.h"
 
-struct host_map *map_init(struct mach_map *map, uint64_t npages, const struct trap_ops *trap)
+struct host_map *map_init(struct mach_map *map, uint64_t npages, const struct trap_ops *trap,
+			  uint64_t granule)
 {
-	struct host_map *hm =
-		registry_new_map(npages, trap, 1ull << (map->page_shift - UF_PAGE_SHIFT));
+	struct host_map *hm = registry_new_map(npages, trap, granule);
 
 	if (!hm)
 		return NULL;
@@ -23,7 +23,7 @@ static struct host_map *map_init_frames(struct mach_map *map, uint64_t npages)
 	memset(map, 0, sizeof(*map));
 	map->kind = MACH_MAP_FRAMES;
 	map->page_shift = UF_PAGE_SHIFT;
-	hm = map_init(map, npages, host.trap);
+	hm = map_init(map, npages, host.trap, 1);
 	if (hm && frames_reserve(map, npages) != 0) {
 		registry_drop_map(hm);
 		return NULL;
