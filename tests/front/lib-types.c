@@ -14,6 +14,7 @@ static struct store {
 	/* Accesses to the memory change these, which the compiler does not see. */
 	volatile unsigned inside; /* functions of it that run now */
 	volatile unsigned fetches, saves, drops;
+	bool only_saved; /* nobody may ask for a page that it does not have */
 	volatile ssize_t fetch_answer, save_answer; /* instead of doing it, if not 0 */
 } store;
 
@@ -43,6 +44,7 @@ static ssize_t fetch(void *arg, uint64_t page, void *buf, size_t size)
 	EQ(size, PG);
 	CHECK(page < PAGES);
 	s->fetches++;
+	CHECK(s->has[page] || !s->only_saved);
 	if (s->has[page])
 		memcpy(buf, s->saved[page], PG);
 	else
@@ -447,11 +449,34 @@ static void *discarder(void *arg)
 	return NULL;
 }
 
+/* All on the same few pages: what leaves while it is thrown away is not forgotten. */
+static void *fighter(void *arg)
+{
+	unsigned seed = (unsigned)(uintptr_t)arg + 7;
+
+	for (int i = 0; i < 10000; i++) {
+		volatile char *page = shared + (seed = seed * 1103515245 + 12345) / 65536 % 3 * PG;
+
+		switch (seed / 1024 % 4) {
+		case 0:
+			EQ(uf_madvise((void *)page, PG, MADV_DONTNEED), 0);
+			break;
+		case 1:
+			EQ(uf_madvise((void *)page, PG, MADV_PAGEOUT), 0);
+			break;
+		default:
+			page[i % PG] = 1;
+		}
+	}
+	return NULL;
+}
+
 static void threads(void *(*run)(void *))
 {
 	pthread_t thread[4];
 
 	shared = make(&empty, PAGES, PROT_READ | PROT_WRITE);
+	store.only_saved = true;
 	EQ(uf_limit((void *)shared, PAGES * PG, 16 * PG), 0);
 	for (uintptr_t i = 0; i < 4; i++)
 		EQ(pthread_create(&thread[i], NULL, run, (void *)i), 0);
@@ -548,6 +573,7 @@ int main(void)
 	moved();
 	threads(writer);
 	threads(discarder);
+	threads(fighter);
 	if (preload && strstr(preload, "userfault")) {
 		system_calls();
 		forked();
