@@ -56,7 +56,9 @@ static int start_swap(struct mm_space *space, const char **why)
 		.tell = config.limit != 0,
 	};
 
-	if (strcmp(config.swap, "zstd") == 0) {
+	if (!config.swap[0] || strcmp(config.swap, "none") == 0) {
+		swap.none = true;
+	} else if (strcmp(config.swap, "zstd") == 0) {
 		swap.codec = swap_zstd();
 		if (!swap.codec) {
 			*why = "zstd does not say how much memory it needs";
@@ -95,10 +97,8 @@ static int start_record(const char **why)
 
 int limits_start(struct mm_space *space, const char **why)
 {
-	int err = 0;
+	int err = start_swap(space, why);
 
-	if (config.swap[0] && strcmp(config.swap, "none") != 0)
-		err = start_swap(space, why);
 	if (!err && config.policy[0] && (err = mm_set_policy(space, config.policy)) != 0)
 		*why = err == -EINVAL ? "USERFAULT_POLICY names no replacement policy"
 				      : "there is no memory for a replacement policy";

@@ -26,8 +26,8 @@ struct mm_policy_state {
 	uint64_t limit; /* pages that fit */
 	uint64_t left;	/* how many have left so far */
 	uint64_t seed;
-	/* By what the policy sorts pages into: how many in memory, and counted in this turn. */
-	uint64_t have[2], seen[2];
+	/* Pages of a kind that the policy counts: in memory, and seen so far in this turn. */
+	uint64_t have, seen;
 };
 
 struct mm_policy {

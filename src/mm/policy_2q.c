@@ -25,15 +25,9 @@ enum {
 #define AGE_SHIFT    2
 #define AGES	     64u
 #define AGES_A_LIMIT 8u
-/* Coming back before as many others left as half of what fits. */
-#define SOON	     (AGES_A_LIMIT / 2)
+/* Coming back before as many others left as fit. */
+#define SOON	     AGES_A_LIMIT
 #define PROBATION_IN 4u /* one part in so many */
-
-/* Which of the two queues: have[], seen[]. */
-enum {
-	ONCE,
-	AGAIN
-};
 
 static unsigned age(const struct mm_policy_state *s)
 {
@@ -42,57 +36,53 @@ static unsigned age(const struct mm_policy_state *s)
 	return (unsigned)(s->left / (step ? step : 1) % AGES);
 }
 
-static void sort(struct mm_policy_state *s, uint8_t *mark)
+/* Which queue it is in. A page that came since the hand was here last is put into one. */
+static unsigned queue(struct mm_policy_state *s, uint8_t *mark)
 {
 	unsigned gone;
 
-	switch (*mark & STATE) {
-	case FRESH:
-		*mark = PROBATION;
-		s->have[ONCE]++;
-		break;
-	case OUT:
+	if ((*mark & STATE) == OUT) {
 		gone = (age(s) + AGES - (*mark >> AGE_SHIFT)) % AGES;
 		*mark = gone <= SOON ? WANTED : PROBATION;
-		s->have[gone <= SOON ? AGAIN : ONCE]++;
-		break;
-	default:
-		break;
+		s->have += *mark == WANTED;
+	} else if ((*mark & STATE) == FRESH) {
+		*mark = PROBATION;
 	}
-	s->seen[(*mark & STATE) == WANTED ? AGAIN : ONCE]++;
+	s->seen += *mark == WANTED;
+	return *mark;
 }
 
 static enum mm_verdict look(struct mm_policy_state *s, uint8_t *mark, bool referenced)
 {
-	bool crowded, fresh = (*mark & STATE) == FRESH || (*mark & STATE) == OUT;
+	bool came = (*mark & STATE) == FRESH || (*mark & STATE) == OUT;
+	unsigned in = queue(s, mark);
+	/* Memory is full, or nobody would ask: what is not wanted is on probation. */
+	uint64_t probation = s->limit > s->have ? s->limit - s->have : 0;
+	bool crowded = probation * PROBATION_IN > s->limit;
 
-	sort(s, mark);
-	crowded = s->have[ONCE] * PROBATION_IN > s->have[ONCE] + s->have[AGAIN];
-	if ((*mark & STATE) == PROBATION)
-		return crowded && !fresh ? MM_LEAVE : MM_STAY;
-	if (crowded || fresh)
+	if (came)
+		return MM_STAY;
+	if (in == PROBATION)
+		return crowded ? MM_LEAVE : MM_STAY;
+	if (crowded)
 		return MM_STAY;
 	return referenced ? MM_PROBE : MM_LEAVE;
 }
 
 static void leave(struct mm_policy_state *s, uint8_t *mark)
 {
-	unsigned queue = (*mark & STATE) == WANTED ? AGAIN : ONCE;
-
-	if (s->have[queue] > 0)
-		s->have[queue]--;
-	if (s->seen[queue] > 0)
-		s->seen[queue]--;
+	if ((*mark & STATE) == WANTED) {
+		s->have -= s->have > 0;
+		s->seen -= s->seen > 0;
+	}
 	*mark = (uint8_t)(OUT | age(s) << AGE_SHIFT);
 }
 
 /* Pages also go without leaving (their memory is unmapped): what was seen is what is there. */
 static void turn(struct mm_policy_state *s)
 {
-	for (unsigned i = 0; i < 2; i++) {
-		s->have[i] = s->seen[i];
-		s->seen[i] = 0;
-	}
+	s->have = s->seen;
+	s->seen = 0;
 }
 
 const struct mm_policy mm_policy_2q = {

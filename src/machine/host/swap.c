@@ -208,10 +208,12 @@ int host_swap_init(const struct host_swap_config *config, const char **why)
 	*why = "";
 	if (store.ready)
 		return 0;
+	store.tell = config->tell;
+	if (config->none)
+		return 0;
 	store.fd = -1;
 	store.codec = config->codec;
 	store.peak = config->peak;
-	store.tell = config->tell;
 	if (size == 0)
 		size = config->path ? FILE_MOST : memory_size();
 	err = config->path ? start_file(config->path, why) : start_memory(size, why);

@@ -31,6 +31,7 @@ struct host_swap_config {
 	const struct host_swap_codec *codec; /* NULL: pages are kept as they are */
 	uint64_t size;			     /* most bytes that it takes; 0: as much as there is */
 	_Atomic uint64_t *peak;		     /* kept at the most bytes in use; NULL: not wanted */
+	bool none;			     /* there is no store: only `tell` counts */
 	bool tell;			     /* say on stderr, once, when it is full */
 };
 
