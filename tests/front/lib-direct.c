@@ -5,6 +5,9 @@
  */
 #include "lib.h"
 
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
 static char contents[4 * PG] __attribute__((aligned(4096)));
 
 static void fill_contents(int seed)
@@ -247,6 +250,50 @@ static void configured(void)
 	EQ(uf_munmap(dst, 2 * PG), 0);
 }
 
+static const void *give_contents(const struct uf_fault *fault, void *arg)
+{
+	(void)fault;
+	calls++;
+	return arg;
+}
+
+/* A file of the file system here: its data is there, its hole is missing. */
+static void files(void)
+{
+	char path[] = "lib-direct.XXXXXX", back[PG];
+	int fd = mkstemp(path);
+	struct uf_handler *h;
+	struct statfs fs;
+	volatile char *p;
+
+	CHECK(fd >= 0);
+	EQ(unlink(path), 0);
+	EQ(fstatfs(fd, &fs), 0);
+	EQ(ftruncate(fd, 64 * PG), 0);
+	EQ(pwrite(fd, contents + PG, PG, 0), PG);
+	p = uf_mmap(NULL, 64 * PG, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0, NULL);
+	CHECK(p != MAP_FAILED);
+	if (fs.f_type != TMPFS_MAGIC)
+		EQ(uf_handle_pages((void *)p, 64 * PG, UF_REGISTER_MODE_MISSING, give_contents,
+				   contents, &h),
+		   -EINVAL);
+	EQ(uf_configure(UF_FILE_FAULTS), 0);
+	calls = 0;
+	EQ(uf_handle_pages((void *)p, 64 * PG, UF_REGISTER_MODE_MISSING, give_contents, contents,
+			   &h),
+	   0);
+	EQ(p[3], contents[PG + 3]);
+	EQ(calls, 0);
+	EQ(p[32 * PG + 3], contents[3]);
+	EQ(calls, 1);
+	EQ(pread(fd, back, PG, 32 * PG), PG);
+	EQ(memcmp(back, contents, PG), 0);
+	EQ(uf_unhandle(h), 0);
+	EQ(uf_munmap((void *)p, 64 * PG), 0);
+	EQ(uf_configure(0), 0);
+	close(fd);
+}
+
 int main(void)
 {
 	start();
@@ -258,5 +305,6 @@ int main(void)
 	wakes(fill_by_move, false);
 	moves();
 	configured();
+	files();
 	return 0;
 }
