@@ -82,14 +82,16 @@ int bad_option(int answer, char *const *argv, const char *const *long_names, con
 	const char *given = argv[optind - 1];
 	const char *meant = NULL;
 	int length = strcspn(given, "=");
+	char name[32];
 
+	snprintf(name, sizeof(name), "%.*s", length, given);
 	if (answer == ':')
 		complain("option %s needs a value; see %s", given, help);
 	else if (strncmp(given, "--", 2) != 0 && optopt)
 		complain("unknown option -%c; see %s", optopt, help);
 	else if (optopt)
 		complain("option %.*s takes no value; see %s", length, given, help);
-	else if ((meant = nearest_word(given + 2, long_names)))
+	else if ((meant = nearest_word(name + 2, long_names)))
 		complain("unknown option %.*s, did you mean --%s?", length, given, meant);
 	else
 		complain("unknown option %.*s; see %s", length, given, help);

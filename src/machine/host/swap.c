@@ -360,27 +360,44 @@ static void note_used(uint64_t more)
 		atomic_store_explicit(store.peak, now, memory_order_relaxed);
 }
 
-/* A slot for an object of so many units; 0: there is no room. Takes the lock. */
-static uint64_t take_slot(uint32_t units)
+/*
+ * A slab with room for an object of so many units: one of that size, or, when there is no room for
+ * another of those, of the next that are larger; but not of whole pages, which are kept as they
+ * are. 0: there is none.
+ */
+static uint32_t slab_for(uint32_t units)
 {
-	uint32_t capacity = SLAB_UNITS / units, i, place;
-	struct slab *s;
+	uint32_t whole = (uint32_t)(UF_PAGE_SIZE / store.unit), i = store.partial[units];
 
-	mach_lock(&store.lock);
-	i = store.partial[units];
-	if (!i) {
-		i = take_slab();
-		if (!i) {
-			mach_unlock(&store.lock);
-			return 0;
-		}
+	if (i)
+		return i;
+	i = take_slab();
+	if (i) {
 		store.slabs[i].units = (uint8_t)units;
 		list_add(&store.partial[units], i);
 	}
+	while (!i && ++units < whole)
+		i = store.partial[units];
+	return i;
+}
+
+/* A slot for an object of so many units; 0: there is no room. Takes the lock. */
+static uint64_t take_slot(uint32_t units)
+{
+	uint32_t i, place;
+	struct slab *s;
+
+	mach_lock(&store.lock);
+	i = slab_for(units);
+	if (!i) {
+		mach_unlock(&store.lock);
+		return 0;
+	}
 	s = &store.slabs[i];
+	units = s->units;
 	place = free_place(s);
 	s->used[place / 64] |= (uint64_t)1 << (place % 64);
-	if (++s->count == capacity)
+	if (++s->count == SLAB_UNITS / units)
 		list_remove(&store.partial[units], i);
 	mach_unlock(&store.lock);
 	note_used(units * store.unit);
