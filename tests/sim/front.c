@@ -245,6 +245,15 @@ int front_zero(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode
 	return err;
 }
 
+int front_continue(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode, int64_t *done)
+{
+	struct uf_continue arg = {.range = {start, len}, .mode = mode};
+	int err = front_ioctl(u, UF_IO_CONTINUE, &arg);
+
+	*done = arg.mapped;
+	return err;
+}
+
 int front_poison(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode, int64_t *done)
 {
 	struct uf_poison arg = {.range = {start, len}, .mode = mode};
@@ -299,6 +308,31 @@ int front_mmap(uint64_t addr, uint64_t len, uint32_t prot)
 	mach_enter(&e);
 	err = mm_mmap_fixed(mm_space_self, addr, len, (int)prot,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	mach_leave(&e);
+	return err;
+}
+
+int front_mmap_file(uint64_t addr, uint64_t len, uint32_t prot, bool shared,
+		    const struct sim_file *file, uint64_t page)
+{
+	struct mach_entry e;
+	int err;
+
+	mach_enter(&e);
+	err = mm_mmap_fixed(mm_space_self, addr, len, (int)prot,
+			    (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED, sim_file_fd(file),
+			    PAGES(page));
+	mach_leave(&e);
+	return err;
+}
+
+int front_remove(uint64_t addr, uint64_t len)
+{
+	struct mach_entry e;
+	int err;
+
+	mach_enter(&e);
+	err = mm_madvise(mm_space_self, addr, len, MADV_REMOVE);
 	mach_leave(&e);
 	return err;
 }
@@ -429,9 +463,8 @@ bool front_scan(uint64_t addr, struct mm_scan_page *page)
 	return !err;
 }
 
-const uint64_t *front_contents(uint64_t addr)
+static mm_entry entry_at(uint64_t addr)
 {
-	const uint64_t *words = sim_peek(addr);
 	mm_entry *entries, entry = 0;
 	struct mach_entry e;
 	struct mm_area *a;
@@ -439,13 +472,26 @@ const uint64_t *front_contents(uint64_t addr)
 
 	mach_enter(&e);
 	a = mm_area_find(mm_space_self, addr);
-	if (a && !words) {
+	if (a) {
 		page = mm_area_page(a, addr);
 		mm_leaf_peek(mm_area_table(a), page, &entries);
 		entry = entries ? entries[page % MM_LEAF_ENTRIES] : 0;
 		mm_leaf_unlock(mm_area_table(a), page);
 	}
 	mach_leave(&e);
+	return entry;
+}
+
+bool front_is_poison(uint64_t addr)
+{
+	return entry_at(addr) & MM_POISON;
+}
+
+const uint64_t *front_contents(uint64_t addr)
+{
+	const uint64_t *words = sim_peek(addr);
+	mm_entry entry = words ? 0 : entry_at(addr);
+
 	if (mm_kind(entry) == MM_SWAP && mm_value(entry) >= MACH_SWAP_FIRST)
 		words = sim_swap_peek(mm_value(entry));
 	return words;
@@ -453,7 +499,10 @@ const uint64_t *front_contents(uint64_t addr)
 
 static void check_tlb(const struct mm_area_info *area)
 {
-	for (uint64_t addr = area->start; addr < area->end; addr += UF_PAGE_SIZE) {
+	/* The base pages of a huge one are all alike, says mm_check. */
+	uint64_t step = strcmp(area->type, "hugetlb") == 0 ? PAGES(64) : UF_PAGE_SIZE;
+
+	for (uint64_t addr = area->start; addr < area->end; addr += step) {
 		struct mm_scan_page scan;
 		uint32_t tlb = sim_tlb(addr), may = area->prot;
 		uint64_t word;

@@ -74,6 +74,8 @@ int front_copy(struct front_uffd *u, uint64_t dst, uint64_t src, uint64_t len, u
 	       int64_t *done);
 int front_zero(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode, int64_t *done);
 int front_poison(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode, int64_t *done);
+int front_continue(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode,
+		   int64_t *done);
 int front_move(struct front_uffd *u, uint64_t dst, uint64_t src, uint64_t len, uint64_t mode,
 	       int64_t *done);
 int front_wp(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode);
@@ -82,8 +84,13 @@ int front_rwp(struct front_uffd *u, uint64_t start, uint64_t len, uint64_t mode)
 /* The program's mappings. */
 int front_munmap(uint64_t addr, uint64_t len);
 int front_mmap(uint64_t addr, uint64_t len, uint32_t prot);
+/* Over what is there, as a mapping of the file from that page of it on. */
+int front_mmap_file(uint64_t addr, uint64_t len, uint32_t prot, bool shared,
+		    const struct sim_file *file, uint64_t page);
 int front_mprotect(uint64_t addr, uint64_t len, uint32_t prot);
 int front_zap(uint64_t addr, uint64_t len);
+/* MADV_REMOVE of what is all managed. */
+int front_remove(uint64_t addr, uint64_t len);
 /* MADV_POPULATE_READ, _WRITE of the managed part. */
 int front_populate(uint64_t addr, uint64_t len, bool write);
 int front_mremap(uint64_t from, uint64_t from_len, uint64_t to_len, int flags, uint64_t to,
@@ -98,6 +105,8 @@ int front_limit(uint64_t addr, uint64_t pages);
  */
 const uint64_t *front_contents(uint64_t addr);
 
+/* Is the entry a poison marker? When nobody holds a lock. */
+bool front_is_poison(uint64_t addr);
 /* The pagemap word of a managed page; false when the page is not managed. */
 bool front_pagemap(uint64_t addr, uint64_t *word);
 bool front_scan(uint64_t addr, struct mm_scan_page *page);

@@ -1,4 +1,5 @@
 /* operations.c - each operation of the random program: begin in the model, do it, end it. */
+#include "cells.h"
 #include "schedules.h"
 
 #include <errno.h>
@@ -36,7 +37,7 @@ static bool shape_taken(void *arg)
 }
 
 /* Only a world that was told to be short of memory, or of swap, may say that it is. */
-static int checked(int err)
+int schedule_checked(int err)
 {
 	if (err == -ENOMEM && !schedule.tight && !schedule.scarce)
 		sim_fail("no memory, where there is enough");
@@ -99,7 +100,7 @@ static int64_t end_fill(struct model_op *op, const char *what, int err, int64_t 
 {
 	uint64_t pages = done > 0 ? (uint64_t)done / UF_PAGE_SIZE : 0;
 
-	checked(err);
+	schedule_checked(err);
 	schedule_say(what, op->page, op->n, err ? err : done);
 	if (err == 0)
 		CHECK_EQ(done, PAGES(op->n));
@@ -181,7 +182,7 @@ int do_protect(struct slot *s, uint64_t page, uint64_t n, bool rwp, bool set)
 	else
 		op.type = set ? MODEL_SET_WP : MODEL_CLEAR_WP;
 	begin(&op);
-	err = checked((rwp ? front_rwp : front_wp)(&s->u, AT(page), PAGES(n), set));
+	err = schedule_checked((rwp ? front_rwp : front_wp)(&s->u, AT(page), PAGES(n), set));
 	schedule_say(rwp ? set ? "rwp" : "unrwp" : set ? "wp" : "unwp", page, n, err);
 	/* It stops at the first page that it cannot do; those before stay done. */
 	if (err == -ENOENT || err == -ENOMEM)
@@ -201,7 +202,7 @@ void do_register(struct slot *s, uint64_t page, uint64_t n)
 	int err;
 
 	begin(&op);
-	err = checked(front_register(&s->u, AT(page), PAGES(n), s->modes));
+	err = schedule_checked(front_register(&s->u, AT(page), PAGES(n), s->modes));
 	schedule_say("register", page, n, err);
 	end(&op, err ? 0 : n, undone(err));
 }
@@ -213,7 +214,7 @@ void do_register_whole(struct slot *s)
 	int err;
 
 	begin(&op);
-	err = checked(front_register(&s->u, PAGE(0), PAGES(WHOLE), s->modes));
+	err = schedule_checked(front_register(&s->u, PAGE(0), PAGES(WHOLE), s->modes));
 	schedule_say("register", 0, WHOLE, err);
 	end(&op, err ? 0 : SPACE, undone(err));
 }
@@ -224,7 +225,7 @@ void do_unregister(struct slot *s, uint64_t page, uint64_t n)
 	int err;
 
 	begin(&op);
-	err = checked(front_unregister(&s->u, AT(page), PAGES(n)));
+	err = schedule_checked(front_unregister(&s->u, AT(page), PAGES(n)));
 	schedule_say("unregister", page, n, err);
 	end(&op, err ? 0 : n, undone(err));
 }
@@ -321,7 +322,7 @@ void do_zap(uint64_t page, uint64_t n)
 
 	shape_begin(false);
 	begin(&op);
-	err = checked(front_zap(AT(page), PAGES(n)));
+	err = schedule_checked(front_zap(AT(page), PAGES(n)));
 	schedule_say("zap", page, n, err);
 	CHECK(err == 0 || err == -ENOMEM);
 	end(&op, err ? 0 : n, MODEL_NO);
@@ -342,7 +343,7 @@ void do_limit(uint64_t page)
 	int err = front_limit(sim_random(2) ? AT(page) : 0, pages);
 
 	schedule_say("limit", page, pages, err);
-	CHECK(err == 0 || err == -ENOENT || checked(err) == -ENOMEM);
+	CHECK(err == 0 || err == -ENOENT || schedule_checked(err) == -ENOMEM);
 }
 
 void do_mprotect(uint64_t page, uint64_t n, uint32_t prot)
@@ -352,7 +353,7 @@ void do_mprotect(uint64_t page, uint64_t n, uint32_t prot)
 
 	shape_begin(false);
 	begin(&op);
-	err = checked(front_mprotect(AT(page), PAGES(n), prot));
+	err = schedule_checked(front_mprotect(AT(page), PAGES(n), prot));
 	schedule_say("mprotect", page, n, err);
 	CHECK(err == 0 || err == -ENOMEM);
 	end(&op, err ? 0 : n, MODEL_NO);
@@ -366,7 +367,7 @@ int do_map(uint64_t page, uint64_t n, uint32_t prot)
 
 	shape_begin(true);
 	begin(&op);
-	err = checked(front_mmap(AT(page), PAGES(n), prot));
+	err = schedule_checked(front_mmap(AT(page), PAGES(n), prot));
 	schedule_say("map", page, n, err);
 	CHECK(err == 0 || err == -ENOMEM);
 	end(&op, err ? 0 : n, MODEL_NO);
@@ -381,7 +382,7 @@ int do_unmap(uint64_t page, uint64_t n)
 
 	shape_begin(true);
 	begin(&op);
-	err = checked(front_munmap(AT(page), PAGES(n)));
+	err = schedule_checked(front_munmap(AT(page), PAGES(n)));
 	schedule_say("unmap", page, n, err);
 	CHECK(err == 0 || err == -ENOMEM);
 	end(&op, err ? 0 : n, MODEL_NO);
@@ -398,7 +399,7 @@ void do_shrink(uint64_t page, uint64_t n, uint64_t left)
 
 	shape_begin(true);
 	begin(&op);
-	err = checked(front_mremap(AT(page), PAGES(n), PAGES(left), 0, 0, &result));
+	err = schedule_checked(front_mremap(AT(page), PAGES(n), PAGES(left), 0, 0, &result));
 	schedule_say("shrink", page, left, err);
 	CHECK(err == 0 || err == -EFAULT || err == -ENOMEM);
 	end(&op, err ? 0 : op.n, undone(err));
@@ -424,7 +425,7 @@ void do_remap(uint64_t to, uint64_t from, uint64_t n, bool keep)
 	err = front_mremap(AT(from), PAGES(n), PAGES(n),
 			   MREMAP_MAYMOVE | MREMAP_FIXED | (keep ? MREMAP_DONTUNMAP : 0), AT(to),
 			   &result);
-	checked(err);
+	schedule_checked(err);
 	schedule_say("remap", from, to, err);
 	CHECK(err == 0 || err == -EFAULT || err == -ENOMEM);
 	if (!err)
@@ -470,6 +471,7 @@ void do_open(struct slot *s)
 	s->modes = plain[sim_random(3)];
 	if (f & UF_FEATURE_RWP)
 		s->modes = MM_MODE_RWP | (sim_random(2) ? MM_MODE_MISSING : 0);
+	s->minor = sim_random(2) ? MM_MODE_MINOR : 0;
 	s->features = f;
 	s->owner = (uint8_t)(atomic_fetch_add(&schedule.opened, 1) % 255 + 1);
 	model_owners[s->owner] = (struct model_owner){
@@ -481,8 +483,11 @@ void do_open(struct slot *s)
 	};
 	front_make(&s->u, inside ? ~0ull : f);
 	if (inside) {
-		opened_as[s->owner] = (struct slot){
-			.u.ref = s->u.ref, .u.fd = s->u.fd, .owner = s->owner, .modes = s->modes};
+		opened_as[s->owner] = (struct slot){.u.ref = s->u.ref,
+						    .u.fd = s->u.fd,
+						    .owner = s->owner,
+						    .modes = s->modes,
+						    .minor = s->minor};
 		CHECK_EQ(uffd_set_callback(s->u.ref, schedule_callback, &opened_as[s->owner]), 0);
 	}
 	if (sim_random(2))
@@ -502,8 +507,10 @@ void do_set_mode(struct slot *s)
 	*(enable ? &arg.enable : &arg.disable) = UF_FEATURE_RWP_ASYNC;
 	if (enable)
 		model_owners[s->owner].rwp_async = true;
-	if (!schedule.real)
+	if (!schedule.real) {
 		model_owner_changed();
+		cells_owner_changed();
+	}
 	CHECK_EQ(front_ioctl(&s->u, UF_IO_SET_MODE, &arg), 0);
 	model_owners[s->owner].rwp_async = enable;
 	schedule_say("set-mode", enable, 0, 0);
@@ -513,9 +520,14 @@ void do_set_mode(struct slot *s)
 void do_close(struct slot *s)
 {
 	struct model_op op = {.type = MODEL_CLOSE, .page = 0, .n = SPACE, .owner = s->owner};
+	struct cell_op all = {.type = CELL_CLOSE, .n = CELLS, .owner = s->owner};
 
 	begin(&op);
+	if (!schedule.real)
+		cells_begin(&all);
 	front_close(&s->u);
 	schedule_say("close", s->owner, 0, 0);
 	end(&op, SPACE, MODEL_NO);
+	if (!schedule.real)
+		cells_end(&all, CELLS, MODEL_NO);
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cell-operations.h"
 #include "schedules.h"
 
 struct schedule schedule;
@@ -37,15 +38,15 @@ static uint64_t run_one(uint64_t seed)
 		.signal = seed % 4 ? 60 : 0,
 		.stutter = seed % 5 ? 0 : 50,
 		.nomem = schedule.tight ? 5 + 10 * (seed % 4) : 0,
-		.arena = schedule.tight && seed % 2 ? 60 * UF_PAGE_SIZE : 0,
-		.max_points = schedule.steps * 500 + 200000,
+		.arena = schedule.tight && seed % 2 ? 120 * UF_PAGE_SIZE : 0,
+		.max_points = schedule.steps * 1500 + 200000,
 		.quiet = schedule.real ? NULL : schedule_look,
 		.failed = say_how,
 	};
 	uint64_t hash;
 
 	/* Enough of it, or too little, or none, or some that cannot be relied on. */
-	config.swap = seed % 6 < 3 ? 4 * WINDOW : seed % 6 == 3 ? 0 : SPACE / 4;
+	config.swap = seed % 6 < 3 ? WINDOW : seed % 6 == 3 ? 0 : SPACE / 4;
 	config.swap_eio = seed % 6 == 5 ? 50 : 0;
 	schedule.scarce = seed % 6 >= 3;
 	schedule.seed = seed;
@@ -59,12 +60,13 @@ static uint64_t run_one(uint64_t seed)
 	hash = sim_hash();
 	if (schedule.replay)
 		printf("seed %llu: %llu points, %u faults, %u events, %u closes, "
-		       "largest set %u, hash %016llx\n",
+		       "largest sets %u, hash %016llx\n",
 		       (unsigned long long)seed, (unsigned long long)sim_points(), schedule.faults,
-		       schedule.events, schedule.closes, schedule.real ? 0 : model_most(),
-		       (unsigned long long)hash);
+		       schedule.events, schedule.closes,
+		       schedule.real ? 0 : model_most() + cells_most(), (unsigned long long)hash);
 	if (!schedule.real)
 		model_stop();
+	cells_close();
 	front_stop();
 	return hash;
 }

@@ -8,7 +8,8 @@
 #define FIRST	500  /* where they begin in the window: across the border of two leaves */
 #define WHOLE	1024 /* pages around them that may be registered in one go */
 #define SOURCES 1040 /* from this page on: sources of copies, RUN a thread */
-#define WINDOW	1400
+#define SOURCED 1400 /* and up to here; behind it are the cells (cells.h) */
+#define WINDOW	6656
 #define RUN	6 /* longest range, in pages */
 #define SLOTS	2 /* userfaultfds open at a time */
 #define READERS 2 /* threads that answer each */
@@ -20,6 +21,7 @@ struct slot {
 	struct front_uffd u;
 	uint8_t owner; /* the model's number of the one that is open */
 	uint64_t modes, features;
+	uint64_t minor; /* MM_MODE_MINOR, or 0: what mappings of files are registered for beside */
 	_Atomic bool busy; /* somebody is closing or opening it, or changing its mode */
 };
 
@@ -45,6 +47,10 @@ void schedule_spawn(void);
 void schedule_look(void);
 /* The handler that runs on the faulting thread. */
 int schedule_callback(const struct mm_fault *fault, void *slot);
+/* The area at an address. */
+bool schedule_area(uint64_t addr, struct mm_area_info *info);
+/* Fails the run when there is no memory, and nobody said that it is short. */
+int schedule_checked(int err);
 void schedule_say(const char *what, uint64_t page, uint64_t n, int64_t result);
 
 /*

@@ -1,4 +1,5 @@
 /* workers.c - the threads of the random program: those that use memory and those that answer. */
+#include "cell-operations.h"
 #include "schedules.h"
 
 #include <errno.h>
@@ -9,7 +10,7 @@
 #define OWED 64
 
 struct owed {
-	uint64_t page, flags;
+	uint64_t addr, flags;
 };
 
 struct handler {
@@ -32,7 +33,7 @@ void schedule_say(const char *what, uint64_t page, uint64_t n, int64_t result)
 
 /* ---- Looking -------------------------------------------------------------------------------- */
 
-static bool area_of(uint64_t addr, struct mm_area_info *info)
+bool schedule_area(uint64_t addr, struct mm_area_info *info)
 {
 	struct mach_entry e;
 	bool found = false;
@@ -62,7 +63,7 @@ static void look_at(uint64_t page)
 	struct mm_area_info area;
 	uint64_t word;
 
-	if (area_of(AT(page), &area) != seen.managed)
+	if (schedule_area(AT(page), &area) != seen.managed)
 		sim_fail("page %#llx: the mm and the machine disagree on whose it is",
 			 (unsigned long long)AT(page));
 	if (seen.managed) {
@@ -107,8 +108,10 @@ void schedule_look(void)
 {
 	uint64_t points = sim_points();
 
-	if (points % 4 == 0)
-		look_at(points / 4 * 7 % SPACE);
+	if (points % 8 == 0)
+		look_at(points / 8 * 7 % SPACE);
+	if (points % 8 == 4)
+		cells_look_at((unsigned)(points / 8 * 5 % CELLS));
 	if (points % 64 == 0) {
 		front_check();
 		check_waiters();
@@ -117,13 +120,13 @@ void schedule_look(void)
 
 /* ---- Handlers ------------------------------------------------------------------------------- */
 
-static void owe(struct handler *h, uint64_t page, uint64_t flags)
+static void owe(struct handler *h, uint64_t addr, uint64_t flags)
 {
 	if (h->n == OWED) {
 		memmove(h->owed, h->owed + 1, (OWED - 1) * sizeof(h->owed[0]));
 		h->n--;
 	}
-	h->owed[h->n++] = (struct owed){page, flags};
+	h->owed[h->n++] = (struct owed){addr, flags};
 }
 
 /* Fill a page that is missing, and perhaps its neighbours. */
@@ -141,10 +144,15 @@ static int64_t answer_missing(struct slot *s, uint64_t page, bool dontwake)
 }
 
 /* Answer rightly: whatever stands there now, the thread goes on or asks anew. Not yet: false. */
-static bool answer(struct slot *s, uint64_t page, uint64_t flags, bool dontwake)
+static bool answer(struct slot *s, uint64_t addr, uint64_t flags, bool dontwake)
 {
+	uint64_t page = (addr - AT(0)) / UF_PAGE_SIZE;
+	unsigned cell, place;
 	int64_t result;
 
+	if (cell_find(addr, &cell, &place))
+		return cells_answer(s, cell, place, flags, dontwake);
+	CHECK(page < SPACE);
 	if (flags & UF_PAGEFAULT_FLAG_WP)
 		result = do_protect(s, page, 1, false, false);
 	else if (flags & UF_PAGEFAULT_FLAG_RWP)
@@ -159,34 +167,34 @@ static bool answer(struct slot *s, uint64_t page, uint64_t flags, bool dontwake)
 }
 
 /* One way to get it wrong. What is wrong now is made good later. */
-static void answer_badly(struct handler *h, uint64_t page, uint64_t flags)
+static void answer_badly(struct handler *h, uint64_t addr, uint64_t flags)
 {
 	struct slot *s = h->slot;
 
 	switch (sim_random(5)) {
 	case 0:
-		CHECK_EQ(front_wake(&s->u, AT(page), PAGES(1)), 0);
+		CHECK_EQ(front_wake(&s->u, addr & UF_PAGE_MASK, PAGES(1)), 0);
 		return;
 	case 1: /* filled and not woken */
-		answer(s, page, flags, true);
+		answer(s, addr, flags, true);
 		break;
 	case 2: /* another page */
-		answer(s, sim_random(SPACE), flags, false);
+		answer(s, AT(sim_random(SPACE)), flags, false);
 		break;
 	case 3: /* the wrong kind */
-		answer(s, page, flags ^ UF_PAGEFAULT_FLAG_WP, false);
+		answer(s, addr, flags ^ UF_PAGEFAULT_FLAG_WP, false);
 		break;
 	case 4: /* twice */
-		answer(s, page, flags, false);
-		answer(s, page, flags, false);
+		answer(s, addr, flags, false);
+		answer(s, addr, flags, false);
 		break;
 	}
-	owe(h, page, flags);
+	owe(h, addr, flags);
 }
 
 static void handle(struct handler *h, const struct uf_msg *msg)
 {
-	uint64_t page, flags;
+	uint64_t addr, flags;
 
 	if (msg->event != UF_EVENT_PAGEFAULT) {
 		atomic_fetch_add_explicit(&schedule.events, 1, memory_order_relaxed);
@@ -194,25 +202,21 @@ static void handle(struct handler *h, const struct uf_msg *msg)
 		return;
 	}
 	atomic_fetch_add_explicit(&schedule.faults, 1, memory_order_relaxed);
-	page = (msg->arg.pagefault.address - AT(0)) / UF_PAGE_SIZE;
+	addr = msg->arg.pagefault.address;
 	flags = msg->arg.pagefault.flags;
-	schedule_say("fault", page, flags, h->slot->owner);
-	CHECK(page < SPACE);
+	schedule_say("fault", (addr - AT(0)) / UF_PAGE_SIZE, flags, h->slot->owner);
 	if (sim_random(4) == 0)
-		answer_badly(h, page, flags);
-	else if (sim_random(8) == 0 || !answer(h->slot, page, flags, false))
-		owe(h, page, flags);
+		answer_badly(h, addr, flags);
+	else if (sim_random(8) == 0 || !answer(h->slot, addr, flags, false))
+		owe(h, addr, flags);
 }
 
 int schedule_callback(const struct mm_fault *fault, void *slot)
 {
-	uint64_t page = (fault->page - AT(0)) / UF_PAGE_SIZE;
-
 	atomic_fetch_add_explicit(&schedule.faults, 1, memory_order_relaxed);
-	CHECK(page < SPACE);
 	if (sim_random(20) == 0)
 		return -EIO;
-	(void)answer(slot, page, fault->flags, false);
+	(void)answer(slot, fault->page, fault->flags, false);
 	return 0;
 }
 
@@ -222,10 +226,10 @@ static void pay(struct handler *h)
 
 	memmove(h->owed, h->owed + 1, (h->n - 1) * sizeof(h->owed[0]));
 	h->n--;
-	if (!answer(h->slot, o.page, o.flags, false))
-		owe(h, o.page, o.flags);
+	if (!answer(h->slot, o.addr, o.flags, false))
+		owe(h, o.addr, o.flags);
 	else
-		CHECK_EQ(front_wake(&h->slot->u, AT(o.page), PAGES(1)), 0);
+		CHECK_EQ(front_wake(&h->slot->u, o.addr & UF_PAGE_MASK, PAGES(1)), 0);
 }
 
 static bool slot_is_closed(void *arg)
@@ -463,7 +467,7 @@ static void worker_body(void *arg)
 {
 	(void)arg;
 	while (atomic_fetch_add_explicit(&schedule.done, 1, memory_order_relaxed) < schedule.steps)
-		worker_turn();
+		(sim_random(2) ? worker_turn : cells_turn)();
 	atomic_fetch_sub(&schedule.working, 1);
 }
 
@@ -481,11 +485,17 @@ static void main_body(void *arg)
 	unsigned first = sim_self() + 1;
 
 	(void)arg;
-	sim_mmap(PAGE(SOURCES), PAGES(WINDOW - SOURCES), RW);
+	sim_mmap(PAGE(SOURCES), PAGES(SOURCED - SOURCES), RW);
 	sim_mmap(PAGE(0), PAGES(FIRST), RW);
 	sim_mmap(AT(SPACE), PAGE(WHOLE) - AT(SPACE), RW);
 	while (do_map(0, SPACE, RW) != 0)
 		mach_relax();
+	for (unsigned place = 0; place < CELL_PLACES; place++) {
+		do_cell_map((struct cell_op){.place = place, .n = CELLS_SMALL});
+		if (cell_backing(CELLS_SMALL, place))
+			do_cell_map((struct cell_op){
+				.place = place, .first = CELLS_SMALL, .n = CELLS_HUGE});
+	}
 	for (unsigned i = 0; i < SLOTS; i++)
 		do_open(&schedule.slots[i]);
 	if (schedule.seed % 2)
@@ -498,6 +508,12 @@ static void main_body(void *arg)
 	atomic_store(&schedule.stop, true);
 	for (unsigned i = 0; i < SLOTS; i++)
 		do_close(&schedule.slots[i]);
+	for (unsigned place = 0; place < CELL_PLACES; place++) {
+		do_cell_unmap((struct cell_op){.place = place, .n = CELLS_SMALL});
+		if (cell_backing(CELLS_SMALL, place))
+			do_cell_unmap((struct cell_op){
+				.place = place, .first = CELLS_SMALL, .n = CELLS_HUGE});
+	}
 	while (do_unmap(0, SPACE) != 0 || front_munmap(PAGE(0), PAGES(WHOLE)) != 0)
 		mach_relax();
 	for (unsigned i = first; i < first + SLOTS * READERS; i++)
@@ -531,6 +547,7 @@ void schedule_spawn(void)
 	atomic_store(&schedule.next_base, 1);
 	atomic_store(&schedule.next_value, 1);
 	atomic_store(&schedule.opened, 0);
+	cells_open();
 	sim_spawn("main", main_body, NULL);
 	for (unsigned i = 0; i < SLOTS * READERS; i++) {
 		handlers[i].slot = &schedule.slots[i % SLOTS];

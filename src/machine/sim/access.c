@@ -152,6 +152,17 @@ bool sim_try_load(uint64_t addr, uint64_t *value)
 	return access_page(addr, value, sizeof(*value), false) == DONE;
 }
 
+void sim_fill_native(uint64_t addr, const uint64_t *words)
+{
+	struct sim_page *p = sim_page_must(addr);
+
+	sim_page_lock(p);
+	if (p->kind != SIM_NATIVE || sim_in_place(p))
+		sim_fail("%#llx is no native anonymous memory", (unsigned long long)addr);
+	memcpy(native_frame(p)->word, words, UF_PAGE_SIZE);
+	sim_page_unlock(p);
+}
+
 static size_t in_page(uint64_t addr, size_t len)
 {
 	size_t room = UF_PAGE_SIZE - addr % UF_PAGE_SIZE;

@@ -100,6 +100,18 @@ static int check_fill(const struct sim_map *m, uint64_t page)
 	return err;
 }
 
+/* Others can see it from here on. Files locked. */
+static void publish(struct sim_map *m, uint64_t page, struct sim_frame *f)
+{
+	if (m->kind == MACH_MAP_SHARED) {
+		sim_file_put(m->file, m->file_page + page, f);
+		return;
+	}
+	free(m->copy[page / m->granule]);
+	m->copy[page / m->granule] = f;
+	m->mapped[page / m->granule] = true;
+}
+
 /* Complete: in one step others can see it, or somebody else's was there first. */
 static int end_fill(struct sim_map *m, uint64_t page, struct sim_frame *f)
 {
@@ -111,13 +123,8 @@ static int end_fill(struct sim_map *m, uint64_t page, struct sim_frame *f)
 	}
 	sim_files_lock();
 	err = may_fill(m, page);
-	if (!err && m->kind == MACH_MAP_SHARED) {
-		sim_file_put(m->file, m->file_page + page, f);
-	} else if (!err) {
-		free(m->copy[page / m->granule]);
-		m->copy[page / m->granule] = f;
-		m->mapped[page / m->granule] = true;
-	}
+	if (!err)
+		publish(m, page, f);
 	sim_files_unlock();
 	if (err)
 		free(f);
@@ -197,26 +204,50 @@ long mach_frames_write(const struct mach_span *span, uint64_t page, uint64_t n, 
 	return fill_from(span, page, n, 0, buf);
 }
 
+/* Pages of a file appear all at once, or none of them. */
+static int zero_file(const struct mach_span *span, uint64_t page, uint64_t n)
+{
+	static const struct sim_frame zeroes;
+	struct sim_map *m = sim_map_of(span->map);
+	uint64_t groups = n / m->granule;
+	struct sim_frame **made = calloc(groups, sizeof(*made));
+	int err = 0;
+
+	for (uint64_t i = 0; i < groups; i++) {
+		made[i] = sim_frames_new(m->granule);
+		sim_frames_fill(made[i], &zeroes, 1);
+	}
+	(void)sim_closed_pages(span, page, n);
+	sim_files_lock();
+	for (uint64_t i = 0; !err && i < groups; i++)
+		err = may_fill(m, page + i * m->granule);
+	if (!err && m->kind == MACH_MAP_SHARED && m->file->used + n > m->file->room)
+		err = -ENOMEM;
+	for (uint64_t i = 0; !err && i < groups; i++)
+		publish(m, page + i * m->granule, made[i]);
+	sim_files_unlock();
+	for (uint64_t i = 0; err && i < groups; i++)
+		free(made[i]);
+	free(made);
+	return err;
+}
+
 int mach_frames_zero(const struct mach_span *span, uint64_t page, uint64_t n)
 {
 	static const struct sim_frame zeroes;
 	struct sim_map *m = sim_closed_pages(span, page, n);
-	int err = sim_no_memory() ? -ENOMEM : 0;
 
 	sim_point();
-	for (uint64_t i = page; !err && i < page + n; i += m->granule) {
-		struct sim_frame *f;
-
-		err = check_fill(m, i);
-		if (err)
-			break;
-		f = begin_fill(m, i);
-		for (uint64_t k = 0; k < m->granule; k++)
-			sim_frames_fill(f + k, &zeroes, 1);
-		(void)sim_closed_pages(span, i, m->granule);
-		err = end_fill(m, i, f);
+	if (sim_no_memory())
+		return -ENOMEM;
+	if (m->kind != MACH_MAP_FRAMES)
+		return zero_file(span, page, n);
+	for (uint64_t i = page; i < page + n; i++) {
+		sim_frames_fill(&m->frames[i], &zeroes, 1);
+		(void)sim_closed_pages(span, i, 1);
+		atomic_store(&m->frames[i].complete, true);
 	}
-	return err;
+	return 0;
 }
 
 /* ---- Taking and dropping -------------------------------------------------------------------- */

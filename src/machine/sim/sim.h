@@ -197,6 +197,9 @@ const uint64_t *sim_swap_peek(uint64_t slot);
 bool sim_file_mapped(uint64_t addr);
 bool sim_file_copied(uint64_t addr);
 
+/* A native page of anonymous memory gets these words, without an access. */
+void sim_fill_native(uint64_t addr, const uint64_t *words);
+
 /* What the TLB lets through now, for any page (native: its protection, hole: 0). */
 uint32_t sim_tlb(uint64_t addr);
 bool sim_is_managed(uint64_t addr);
