@@ -131,8 +131,9 @@ static int populate(struct mm_space *space, const struct mm_area *a, const struc
 
 	if (type->lookup(v, page) == 0)
 		err = type->populate(v, page);
+	/* Another view of the file was first: the access looks again. */
 	if (err)
-		return err;
+		return err == -EEXIST ? 0 : err;
 	if ((*entry & MM_WP) && (a->modes & MM_MODE_WP) && !(write && area_async(a, MM_MODE_WP)))
 		flags |= MM_WP;
 	for (uint64_t i = 0; i < group; i++)

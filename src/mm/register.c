@@ -100,6 +100,24 @@ static void enter_mapped(const struct mm_area *a)
 	}
 }
 
+/*
+ * Room to enter all that is mapped: of a private mapping it may be copies, which nobody would find
+ * again in an entry that says that there is nothing. The caller frees the table when this fails.
+ */
+static int make_leaves(struct mm_table *table)
+{
+	mm_entry *entries;
+
+	for (uint64_t i = 0; i < table->nslots; i++) {
+		int err = mm_leaf_lock(table, i * MM_LEAF_ENTRIES, true, &entries);
+
+		if (err)
+			return err;
+		mm_leaf_unlock(table, i * MM_LEAF_ENTRIES);
+	}
+	return 0;
+}
+
 /* Take over [start, end) of a host mapping as a new area without a handler. Write lock held. */
 static int take_over(struct mm_space *space, const struct piece *p)
 {
@@ -127,8 +145,10 @@ static int take_over(struct mm_space *space, const struct piece *p)
 	table->file_page = p->vma.file_page + ((p->start - p->vma.start) >> UF_PAGE_SHIFT);
 	fields.table = arena_ref(table);
 	a = mm_area_new(space, &fields);
-	/* Last: once the range is ours, only an area can show what it contains. */
 	if (a)
+		err = type->mapped && !p->vma.shared ? make_leaves(table) : 0;
+	/* Last: once the range is ours, only an area can show what it contains. */
+	if (!err)
 		err = type->adopt(table, p->start, p->end, &p->vma);
 	if (err) {
 		arena_free(a, sizeof(*a));
