@@ -36,7 +36,7 @@ void sim_lock_class(const void *start, size_t len, enum sim_lock_class cls)
 {
 	unsigned i;
 
-	if (sim_config.mode != SIM_DETERMINISTIC)
+	if (sim_config.mode != SIM_DETERMINISTIC && sim_current->id != 0)
 		return;
 	for (i = 0; i < nclasses; i++)
 		if (classes[i].start == (const char *)start)

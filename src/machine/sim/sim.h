@@ -124,7 +124,8 @@ _Noreturn void sim_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2
  * What kind a lock is, by where it lies. OUTER: taken when nothing else is held, and code of the
  * program may run with it held. TOP: taken when nothing or OUTER is held. ALONE: under TOP only,
  * and only INNER under it. Plain locks, the rest, nest in a consistent order under TOP. INNER:
- * under anything, nothing under it. The last call for an address counts. Deterministic runs only.
+ * under anything, nothing under it. The last call for an address counts. With real threads only
+ * what is said before they run.
  */
 enum sim_lock_class {
 	SIM_LOCK_PLAIN,
