@@ -201,21 +201,30 @@ static bool seeks(const struct host_file *f)
 	       (f->kind == MACH_VMA_SHMEM || f->kind == MACH_VMA_FILE || f->huge);
 }
 
+/*
+ * Adds to what is known. On tmpfs the way to the next hole leads over every page before it, however
+ * far that is: there each page is asked for by itself.
+ */
 static void look_by_seeking(const struct host_file *f, uint64_t first, uint64_t n, uint64_t *bits)
 {
-	uint64_t end = (first + n) << UF_PAGE_SHIFT, at = first << UF_PAGE_SHIFT;
+	for (uint64_t i = 0, end; i < n; i = end) {
+		long data, hole = -1;
 
-	while (at < end) {
-		long data = sys_lseek(f->fd, at, SEEK_DATA), hole;
-
-		if (data < 0 || (uint64_t)data >= end)
+		end = i + 1;
+		if (bits[i / 64] >> (i % 64) & 1)
+			continue;
+		data = sys_lseek(f->fd, (first + i) << UF_PAGE_SHIFT, SEEK_DATA);
+		if (data < 0 || (uint64_t)data >= (first + n) << UF_PAGE_SHIFT)
 			return;
-		hole = sys_lseek(f->fd, (uint64_t)data, SEEK_HOLE);
-		if (hole < 0 || (uint64_t)hole > end)
-			hole = (long)end;
-		set_run(bits, ((uint64_t)data >> UF_PAGE_SHIFT) - first,
-			(((uint64_t)hole + UF_PAGE_SIZE - 1) >> UF_PAGE_SHIFT) - first);
-		at = (uint64_t)hole;
+		i = ((uint64_t)data >> UF_PAGE_SHIFT) - first;
+		end = i + 1;
+		if (f->kind == MACH_VMA_FILE && n > SEEK_PAGES)
+			hole = sys_lseek(f->fd, (uint64_t)data, SEEK_HOLE);
+		if (hole > data)
+			end = (((uint64_t)hole + UF_PAGE_SIZE - 1) >> UF_PAGE_SHIFT) - first;
+		if (end > n)
+			end = n;
+		set_run(bits, i, end);
 	}
 }
 
@@ -266,11 +275,14 @@ void host_file_look_pages(const struct mach_span *span, uint64_t page, uint64_t 
 				   : (span->addr ? span_addr(span, page) : 0);
 
 	memset(bits, 0, (n + 63) / 64 * 8);
-	if (seeks(f) &&
-	    (n <= SEEK_PAGES || f->kind == MACH_VMA_FILE || map->alias == 0 || host_swaps()))
+	if (seeks(f) && (n <= SEEK_PAGES || f->kind == MACH_VMA_FILE || map->alias == 0)) {
 		look_by_seeking(f, map->file_page + page, n, bits);
-	else if (addr != 0 && look_by_mincore(addr, n, bits) < n && host_swaps())
-		look_in_swap(addr, n, bits);
+	} else if (addr != 0 && look_by_mincore(addr, n, bits) < n && host_swaps()) {
+		if (seeks(f))
+			look_by_seeking(f, map->file_page + page, n, bits);
+		else
+			look_in_swap(addr, n, bits);
+	}
 }
 
 /* Of memory that is taken for a huge page any part makes all of it be there. */
