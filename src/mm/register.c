@@ -123,11 +123,12 @@ static int take_over(struct mm_space *space, const struct piece *p)
 {
 	uint64_t pages = (p->end - p->start) >> UF_PAGE_SHIFT;
 	const struct mm_type *type = piece_type(p);
+	/* Of huge pages the machine cannot tell, and their pages go all the same. */
+	bool locked = p->vma.kind != MACH_VMA_HUGETLB && mach_vma_locked(p->start);
 	struct mm_area fields = {.start = p->start,
 				 .end = p->end,
 				 .prot = p->vma.prot,
-				 .flags = MM_AREA_MAYWRITE |
-					  (mach_vma_locked(p->start) ? MM_AREA_LOCKED : 0) |
+				 .flags = MM_AREA_MAYWRITE | (locked ? MM_AREA_LOCKED : 0) |
 					  (p->vma.shared ? MM_AREA_SHARED : 0) |
 					  (p->vma.growsdown ? MM_AREA_GROWSDOWN : 0)};
 	struct mm_table *table;
