@@ -4,6 +4,7 @@
 #include "front/limits.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -95,6 +96,16 @@ static int start_record(const char **why)
 	return 0;
 }
 
+/* Somebody asked for it on purpose: a process that cannot have it does not go on in silence. */
+static void tell(const char *why)
+{
+	char line[256];
+	int n = snprintf(line, sizeof(line), "userfault: this process gets no userfaultfd: %s\n",
+			 why);
+
+	SYS(SYS_write, 2, line, n < (int)sizeof(line) ? n : (int)sizeof(line) - 1);
+}
+
 int limits_start(struct mm_space *space, const char **why)
 {
 	int err = start_swap(space, why);
@@ -106,5 +117,7 @@ int limits_start(struct mm_space *space, const char **why)
 		*why = "there is no memory for a memory limit";
 	if (!err && config.record[0] && !mm_recording)
 		err = start_record(why);
+	if (err)
+		tell(*why);
 	return err;
 }

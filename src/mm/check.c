@@ -78,6 +78,53 @@ static const char *check_live(struct mm_space *space)
 	return total == space->pages ? NULL : "the space's count of pages is wrong";
 }
 
+static uint64_t count_present(const struct mm_area *a)
+{
+	struct mm_table *table = mm_area_table(a);
+	uint64_t page = a->pgoff, last = mm_area_page(a, a->end), count = 0, n;
+
+	for (; page < last; page += n) {
+		mm_entry *entries;
+
+		n = mm_leaf_run(page, last - page);
+		mm_leaf_peek(table, page, &entries);
+		for (uint64_t i = 0; entries && i < n; i++)
+			count += mm_kind(entries[page % MM_LEAF_ENTRIES + i]) == MM_PRESENT;
+		mm_leaf_unlock(table, page);
+	}
+	return count;
+}
+
+static bool first_of_table(const struct mm_space *space, uint32_t i)
+{
+	const struct mm_area *a = mm_area_at(space, i);
+	uint32_t k = 0;
+
+	while (mm_area_at(space, k)->table != a->table)
+		k++;
+	return k == i;
+}
+
+/* The pages that count against the limits are those that are there. */
+static const char *check_resident(struct mm_space *space)
+{
+	uint64_t present = 0, of_tables = 0;
+	const struct mm_area *a;
+
+	for (uint32_t i = 0; (a = mm_area_at(space, i)) != NULL; i++) {
+		if (!(mm_area_type(a)->flags & MM_TYPE_RECLAIM))
+			continue;
+		present += count_present(a);
+		if (first_of_table(space, i))
+			of_tables += atomic_load(&mm_area_table(a)->resident);
+	}
+	if (present != of_tables)
+		return "the tables' counts of pages in memory are wrong";
+	return present == atomic_load(&space->resident)
+		       ? NULL
+		       : "the space's count of pages in memory is wrong";
+}
+
 const char *mm_check(struct mm_space *space)
 {
 	struct mm_area *a, *prev = NULL;
@@ -92,6 +139,8 @@ const char *mm_check(struct mm_space *space)
 	}
 	if (!wrong)
 		wrong = check_live(space);
+	if (!wrong)
+		wrong = check_resident(space);
 	mach_write_unlock(&space->lock);
 	return wrong;
 }

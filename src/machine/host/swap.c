@@ -615,7 +615,7 @@ int mach_swap_in(const struct mach_span *span, uint64_t page, uint64_t slot)
 	contents = load(c, &p);
 	if (!contents)
 		err = -EIO;
-	else if (mach_frames_copy(span, page, 1, (uint64_t)contents) != 1)
+	else if (mach_frames_write(span, page, 1, contents) != 1)
 		err = -ENOMEM;
 	put_context(c);
 	if (err == 0)
