@@ -16,7 +16,7 @@ static unsigned any_place(unsigned cell)
 /* Huge pages are dear. */
 static unsigned any_cell(void)
 {
-	if (sim_random(24) == 0)
+	if (sim_random(12) == 0)
 		return CELLS_SMALL + (unsigned)sim_random(CELLS_HUGE);
 	return (unsigned)sim_random(CELLS_SMALL);
 }
@@ -30,6 +30,42 @@ static struct cell_op any_range(void)
 		op.n += (unsigned)sim_random(3);
 	if (op.first + op.n > last)
 		op.n = last - op.first;
+	return op;
+}
+
+/*
+ * Most of what could be asked for at random is refused. Look for a place where it makes sense, not
+ * too hard: refusals are part of it.
+ */
+enum aim {
+	AIM_ABSENT, /* registered, and nothing is there */
+	AIM_CACHED, /* registered, empty, and the file has the page */
+	AIM_PRESENT
+};
+
+static bool fits(const struct cell_op *op, enum aim aim)
+{
+	const struct cell_state *s = cells_guess(op->first);
+	const struct cell_place *at = &s->place[op->place];
+	bool absent = at->modes && at->kind != MODEL_PRESENT && s->inside;
+
+	switch (aim) {
+	case AIM_ABSENT:
+		return absent && (cell_backing(op->first, op->place) != CELL_SHARED || !s->there);
+	case AIM_CACHED:
+		return absent && s->there;
+	case AIM_PRESENT:
+		return at->modes && at->kind == MODEL_PRESENT;
+	}
+	return false;
+}
+
+static struct cell_op aimed(enum aim aim)
+{
+	struct cell_op op = any_range();
+
+	for (unsigned i = 0; !schedule.real && i < 8 && !fits(&op, aim); i++)
+		op = any_range();
 	return op;
 }
 
@@ -83,42 +119,47 @@ bool cells_answer(struct slot *s, unsigned cell, unsigned place, uint64_t flags,
 
 /* ---- Workers --------------------------------------------------------------------------------- */
 
-static void use_slot(struct slot *s, struct cell_op op)
+static void use_slot(struct slot *s)
 {
-	bool rwp = s->modes & MM_MODE_RWP;
+	bool rwp = s->modes & MM_MODE_RWP, wp = sim_random(2);
+	struct cell_op op;
 
-	op.wp = sim_random(2);
 	switch (sim_random(8)) {
 	case 0:
 		if (sim_random(3) == 0)
-			do_cell_unregister(s, op);
+			do_cell_unregister(s, any_range());
 		break;
 	case 1:
 	case 2:
-		(void)do_cell_protect(s, op, rwp, true);
+		(void)do_cell_protect(s, aimed(sim_random(3) ? AIM_PRESENT : AIM_ABSENT), rwp,
+				      true);
 		break;
 	case 3:
-		(void)do_cell_protect(s, op, rwp, false);
+		(void)do_cell_protect(s, aimed(AIM_PRESENT), rwp, false);
 		break;
 	case 4:
 	case 5:
+		op = aimed(AIM_ABSENT);
+		op.wp = wp;
 		(void)do_cell_copy(s, op, sim_random(4) == 0);
 		break;
 	case 6:
-		(void)do_cell_zero(s, op);
+		(void)do_cell_zero(s, aimed(AIM_ABSENT));
 		break;
 	case 7:
+		op = aimed(AIM_CACHED);
+		op.wp = wp;
 		(void)do_cell_continue(s, op);
 		break;
 	}
 }
 
-static void with_slot(struct cell_op op)
+static void with_slot(void)
 {
 	struct slot *s = &schedule.slots[sim_random(SLOTS)];
 
 	if (front_get(&s->u)) {
-		use_slot(s, op);
+		use_slot(s);
 		front_put(&s->u);
 	}
 }
@@ -140,12 +181,14 @@ static void enrol(struct cell_op op)
 }
 
 /* A page of anonymous or private memory goes to another place. */
-static void move_some(struct cell_op op)
+static void move_some(void)
 {
 	struct slot *s = &schedule.slots[sim_random(SLOTS)];
+	struct cell_op op = aimed(AIM_ABSENT);
 	enum cell_backing from, to;
 
-	op.to = any_place(op.first);
+	op.to = op.place;
+	op.place = any_place(op.first);
 	op.holes = sim_random(2);
 	from = cell_backing(op.first, op.place);
 	to = cell_backing(op.first, op.to);
@@ -194,9 +237,11 @@ static void change_mapping(struct cell_op op)
 static void change_file(struct cell_op op)
 {
 	bool huge = cell_is_huge(op.first);
+	unsigned all = huge ? CELLS_HUGE : CELLS_SMALL;
 
+	/* What is cut off grows again soon. */
 	if (sim_random(4) == 0)
-		do_cell_truncate(huge, (unsigned)sim_random((huge ? CELLS_HUGE : CELLS_SMALL) + 1));
+		do_cell_truncate(huge, sim_random(3) ? all : (unsigned)sim_random(all));
 	else if (!of_file(&op) || sim_random(2))
 		do_cell_file(op.first, sim_random(2));
 	else
@@ -211,11 +256,11 @@ void cells_turn(void)
 	if (what < 58)
 		do_cell_access(op.first, op.place, sim_random(2));
 	else if (what < 70)
-		with_slot(op);
+		with_slot();
 	else if (what < 76)
 		enrol(op);
 	else if (what < 80)
-		move_some(op);
+		move_some();
 	else if (what < 91)
 		change_mapping(op);
 	else
