@@ -2,8 +2,8 @@
  * file.c - the files that maps in place show: one record each, how long they are, what is in them.
  *
  * What is in a file is asked of the host each time: others change it behind our back. Of ordinary
- * pages the host tells by mincore on a mapping, or by SEEK_DATA, which also knows pages that are
- * swapped out; of huge pages see hugetlb.c.
+ * pages the host tells by cachestat, by mincore on a mapping, or by SEEK_DATA, which knows pages
+ * that are swapped out but not those that are only reserved; of huge pages see hugetlb.c.
  */
 #include <sys/sysinfo.h>
 
@@ -267,21 +267,79 @@ static void look_in_swap(uint64_t addr, uint64_t n, uint64_t *bits)
 	}
 }
 
+/* ---- By counting ---- */
+
+static _Atomic bool no_counting;
+
+/*
+ * How many of these pages the file has: in memory, in swap, or reserved and not used yet.
+ * UINT64_MAX: the host does not say (before Linux 6.5).
+ */
+static uint64_t count_pages(const struct host_file *f, uint64_t first, uint64_t n)
+{
+	const struct sys_cachestat_range range = {first << UF_PAGE_SHIFT, n << UF_PAGE_SHIFT};
+	struct sys_cachestat stat;
+	int err;
+
+	if (f->fd < 0 || !(f->kind == MACH_VMA_SHMEM || f->huge) ||
+	    atomic_load_explicit(&no_counting, memory_order_relaxed))
+		return UINT64_MAX;
+	err = sys_cachestat(f->fd, &range, &stat);
+	if (err == -ENOSYS)
+		atomic_store(&no_counting, true);
+	return err ? UINT64_MAX : stat.cache + stat.evicted;
+}
+
+/* The pages of a range of which `count` are there, by halves: ranges that are alike cost one call.
+ */
+static void split_count(const struct host_file *f, uint64_t first, uint64_t n, uint64_t count,
+			uint64_t base, uint64_t *bits)
+{
+	uint64_t half = n / 2, left;
+
+	if (count == 0)
+		return;
+	if (count >= n) {
+		set_run(bits, first - base, first - base + n);
+		return;
+	}
+	left = count_pages(f, first, half);
+	split_count(f, first, half, left < count ? left : count, base, bits);
+	split_count(f, first + half, n - half, left < count ? count - left : 0, base, bits);
+}
+
+/* How many pages in such a range may be looked for by halves. */
+#define FEW 8
+
+/*
+ * Counting is the cheapest, and knows most; where some are there and some not, another way says
+ * which, unless it does not see all of them.
+ */
 void host_file_look_pages(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits)
 {
 	const struct mach_map *map = span->map;
 	const struct host_file *f = file_of(map);
 	uint64_t addr = map->alias ? map->alias + (page << UF_PAGE_SHIFT)
 				   : (span->addr ? span_addr(span, page) : 0);
+	uint64_t first = map->file_page + page, count = count_pages(f, first, n), found = 0;
 
 	memset(bits, 0, (n + 63) / 64 * 8);
-	if (seeks(f) && (n <= SEEK_PAGES || f->kind == MACH_VMA_FILE || map->alias == 0)) {
-		look_by_seeking(f, map->file_page + page, n, bits);
-	} else if (addr != 0 && look_by_mincore(addr, n, bits) < n && host_swaps()) {
-		if (seeks(f))
-			look_by_seeking(f, map->file_page + page, n, bits);
-		else
-			look_in_swap(addr, n, bits);
+	if (count == 0)
+		return;
+	if (count != UINT64_MAX && (count >= n || count < FEW)) {
+		split_count(f, first, n, count, first, bits);
+		return;
+	}
+	if (seeks(f) &&
+	    (n <= SEEK_PAGES || f->kind == MACH_VMA_FILE || map->alias == 0 || host_swaps()))
+		look_by_seeking(f, first, n, bits);
+	else if (addr != 0 && look_by_mincore(addr, n, bits) < n && f->fd < 0 && host_swaps())
+		look_in_swap(addr, n, bits);
+	for (uint64_t i = 0; i < (n + 63) / 64; i++)
+		found += count_bits(bits[i]);
+	if (count != UINT64_MAX && found != count) {
+		memset(bits, 0, (n + 63) / 64 * 8);
+		split_count(f, first, n, count, first, bits);
 	}
 }
 

@@ -226,9 +226,26 @@ static long copy_through_alias(const struct mach_span *span, uint64_t page, uint
 /* ---- Shared ---- */
 
 /*
- * Locked. With one map of the file the caller knows that there is no page; another map may just
- * have made one.
+ * The source is touched before the file is looked at: it may be another mapping of the very page,
+ * which is then there.
  */
+static void touch_source(uint64_t src, uint64_t n)
+{
+	if (n >= POPULATE_PAGES) {
+		uint64_t first = src & UF_PAGE_MASK;
+
+		sys_madvise(first,
+			    ((src - first) + (n << UF_PAGE_SHIFT) + UF_PAGE_SIZE - 1) &
+				    UF_PAGE_MASK,
+			    MADV_POPULATE_READ);
+		return;
+	}
+	for (uint64_t i = 0; i < n; i++)
+		if (!sys_readable((const void *)(src + (i << UF_PAGE_SHIFT))))
+			return;
+}
+
+/* Locked. The caller saw no page there; but another mapping may have made one since. */
 static long copy_shared(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
 {
 	struct host_file *f = file_of(span->map);
@@ -238,11 +255,10 @@ static long copy_shared(const struct mach_span *span, uint64_t page, uint64_t n,
 	n = room < n ? room : n;
 	if (n == 0)
 		return -EFAULT;
-	if (atomic_load(&f->maps) > 1) {
-		n = host_file_run(span, page, n, false);
-		if (n == 0)
-			return -EEXIST;
-	}
+	touch_source(src, n);
+	n = host_file_run(span, page, n, false);
+	if (n == 0)
+		return -EEXIST;
 	if (atomic_load(&f->makes_pages))
 		done = write_pages(span, page, n, src);
 	return done == -EOPNOTSUPP ? copy_through_alias(span, page, n, src) : done;
@@ -268,16 +284,13 @@ static long zero_shared(const struct mach_span *span, uint64_t page, uint64_t n)
 /* Locked. What turned up meanwhile stays as it is, and so does what was zeroed before an error. */
 static int zero_group(const struct mach_span *span, uint64_t page, uint64_t n)
 {
-	const struct host_file *f = file_of(span->map);
-	bool others = atomic_load(&f->maps) > 1;
-
 	for (uint64_t done = 0, run; done < n; done += run) {
 		long got;
 
-		run = others ? host_file_run(span, page + done, n - done, true) : 0;
+		run = host_file_run(span, page + done, n - done, true);
 		if (run > 0)
 			continue;
-		run = others ? host_file_run(span, page + done, n - done, false) : n - done;
+		run = host_file_run(span, page + done, n - done, false);
 		got = zero_shared(span, page + done, run);
 		if (got != (long)run) {
 			host_file_unmake(span->map, page + done, run);

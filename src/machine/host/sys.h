@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -113,6 +114,24 @@ static inline int sys_fallocate(int fd, int mode, uint64_t off, uint64_t len)
 	return (int)sys4(SYS_fallocate, fd, mode, (long)off, (long)len);
 }
 
+#ifndef SYS_cachestat
+#define SYS_cachestat 451
+#endif
+
+struct sys_cachestat_range {
+	uint64_t off, len;
+};
+
+struct sys_cachestat {
+	uint64_t cache, dirty, writeback, evicted, recently_evicted;
+};
+
+static inline int sys_cachestat(int fd, const struct sys_cachestat_range *range,
+				struct sys_cachestat *out)
+{
+	return (int)sys4(SYS_cachestat, fd, (long)range, (long)out, 0);
+}
+
 static inline int sys_fstat(int fd, struct stat *st)
 {
 	return (int)sys3(SYS_fstat, fd, (long)st, 0);
@@ -179,6 +198,15 @@ static inline int sys_fcntl(int fd, int cmd, long arg)
 static inline int sys_ioctl(int fd, unsigned long cmd, void *arg)
 {
 	return (int)sys3(SYS_ioctl, fd, (long)cmd, (long)arg);
+}
+
+/*
+ * Can the first bytes at p be read? The host finds out by reading them, as the event of a request
+ * that it then refuses.
+ */
+static inline bool sys_readable(const void *p)
+{
+	return sys4(SYS_epoll_ctl, -1, EPOLL_CTL_ADD, -1, (long)p) != -EFAULT;
 }
 
 static inline int sys_poll(struct pollfd *fds, unsigned n, int timeout)
