@@ -90,13 +90,20 @@ long mm_file_alloc(const struct mm_view *v, uint64_t page, uint64_t n)
 	return room ? (long)room : -EEXIST;
 }
 
+/* Large pages that to the host are many small ones. */
+static bool emulated(const struct mm_view *v)
+{
+	return mm_view_group(v) << UF_PAGE_SHIFT > 1ull << v->table->map.page_shift;
+}
+
 /*
- * Nobody is asked: an access is the host's to serve. A page of a shared mapping is made now, so that
- * the others who look into the file agree that it is there.
+ * Nobody is asked: an access is the host's to serve. A page of a shared mapping is made now, so
+ * that the others who look into the file agree that it is there; and a large one of a private
+ * mapping, which never comes by way of the file, where the host would let its parts do so.
  */
 int mm_file_populate(const struct mm_view *v, uint64_t page)
 {
-	if (v->table->map.kind == MACH_MAP_PRIVATE)
+	if (v->table->map.kind == MACH_MAP_PRIVATE && !emulated(v))
 		return 0;
 	return mach_frames_zero(&v->span, page, mm_view_group(v));
 }

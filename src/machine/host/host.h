@@ -92,6 +92,8 @@ void host_close_hidden(int fd);
  * is forgotten. 0, -ENOMEM, or what is wrong with the descriptor.
  */
 int host_note_huge(uint64_t dev, uint64_t ino);
+/* In dev for a SysV segment, whose inode, the segment's id, may be a file's on that device, too. */
+#define HOST_DEV_SYSV (1ull << 63)
 void host_forget_huge(uint64_t dev, uint64_t ino);
 int host_note_file(int fd);
 void host_forget_file(uint64_t dev, uint64_t ino);

@@ -298,24 +298,42 @@ int mach_map_extend(struct mach_map *map, const struct mach_map *like, uint64_t 
 
 /* ---- Pages ---- */
 
-static void query_span(const struct mach_span *span, uint64_t page, uint64_t n,
-		       enum pagemap_what what, uint64_t *bits)
-{
-	memset(bits, 0, (n + 63) / 64 * 8);
-	if (span->map->kind != MACH_MAP_FRAMES && span->addr != 0)
-		pagemap_query(span_addr(span, page), n, what, bits);
-}
-
 /* A guard is something in the host's page table, too. */
-void mach_pages_mapped(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits)
+static void query_pages(const struct mach_span *span, uint64_t page, uint64_t n,
+			enum pagemap_what what, uint64_t *bits)
 {
 	const struct host_map *hm = host_map_of(span->map);
 
-	query_span(span, page, n, PAGEMAP_HERE, bits);
-	for (uint64_t i = 0; i < n; i++) {
+	pagemap_query(span_addr(span, page), n, what, bits);
+	for (uint64_t i = 0; what == PAGEMAP_HERE && i < n; i++) {
 		if (hm->tlb[page + i] & TLB_GUARD)
 			bits[i / 64] &= ~(1ull << (i % 64));
 	}
+}
+
+/* A huge page that is ordinary memory is there, or private, when any part of it is. */
+static void query_span(const struct mach_span *span, uint64_t page, uint64_t n,
+		       enum pagemap_what what, uint64_t *bits)
+{
+	uint64_t whole[HUGE_PAGES / 64] = {0}, any = 0;
+
+	memset(bits, 0, (n + 63) / 64 * 8);
+	if (span->map->kind == MACH_MAP_FRAMES || span->addr == 0)
+		return;
+	if (!file_of(span->map)->huge) {
+		query_pages(span, page, n, what, bits);
+		return;
+	}
+	query_pages(span, page & ~(HUGE_PAGES - 1), HUGE_PAGES, what, whole);
+	for (unsigned i = 0; i < HUGE_PAGES / 64; i++)
+		any |= whole[i];
+	if (any)
+		memset(bits, 0xff, (n + 63) / 64 * 8);
+}
+
+void mach_pages_mapped(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits)
+{
+	query_span(span, page, n, PAGEMAP_HERE, bits);
 }
 
 void mach_pages_private(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits)

@@ -22,9 +22,6 @@ struct procmap_query {
 #define TMPFS_MAGIC_NUMBER     0x01021994
 #define HUGETLBFS_MAGIC_NUMBER 0x958458f6
 
-/* Of mappings of SysV shared memory: their inodes have numbers that others on that device have. */
-#define DEV_SYSV (1ull << 63)
-
 /* Descriptor of /proc/self/maps plus 1; 0: not opened yet; negative: cannot be. */
 static _Atomic int maps;
 static _Atomic bool no_query;
@@ -64,7 +61,7 @@ uint64_t vma_device(const struct vma_raw *r)
 	uint64_t dev = (uint64_t)(r->major & 0xfff) << 8 | (uint64_t)(r->major & ~0xfffu) << 32 |
 		       (r->minor & 0xff) | (uint64_t)(r->minor & ~0xffu) << 12;
 
-	return host_begins(r->name, "/SYSV") ? dev | DEV_SYSV : dev;
+	return host_begins(r->name, "/SYSV") ? dev | HOST_DEV_SYSV : dev;
 }
 
 static bool same_device(const struct vma_raw *r, const char *path)
@@ -81,7 +78,7 @@ static bool unnamed_shmem(const struct vma_raw *r)
 {
 	struct stat st;
 
-	return sys_fstat(host.frames_fd, &st) == 0 && st.st_dev == (vma_device(r) & ~DEV_SYSV);
+	return sys_fstat(host.frames_fd, &st) == 0 && st.st_dev == (vma_device(r) & ~HOST_DEV_SYSV);
 }
 
 static enum mach_vma_kind kind_of(const struct vma_raw *r, bool shared)
