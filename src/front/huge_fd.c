@@ -11,7 +11,8 @@
 #ifndef HUGETLBFS_MAGIC
 #define HUGETLBFS_MAGIC 0x958458f6
 #endif
-#define VALID_FLAG 0x20 /* ST_VALID of f_flags, which says that they are there */
+#define STAT_VERSION 1	  /* the kernel's structure */
+#define VALID_FLAG   0x20 /* ST_VALID of f_flags, which says that they are there */
 
 /* 0, and fd is noted as a file with emulated huge pages. */
 static long note(long fd)
@@ -56,12 +57,33 @@ EXPORT int memfd_create(const char *name, unsigned flags)
 /* ---- what the file is --------------------------------------------------------------------------
  */
 
+#define BLOCKS (HUGE_SIZE / 512) /* of st_blocks, in a huge page */
+
+/* Whole huge pages that there is anything in. */
+static long blocks_of(int fd, long size)
+{
+	char path[64];
+	long own, at, count = 0;
+
+	/* A position of our own. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	own = SYS(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	if (own < 0)
+		return 0;
+	for (at = 0; at < size && (at = SYS(SYS_lseek, own, at, SEEK_DATA)) >= 0; count++)
+		at = (at & (long)HUGE_MASK) + (long)HUGE_SIZE;
+	SYS(SYS_close, own);
+	return count * (long)BLOCKS;
+}
+
 long huge_fstat(int fd, struct stat *st)
 {
 	long ret = SYS(SYS_fstat, fd, st);
 
-	if (ret == 0 && huge_in_use() && huge_emulates(st->st_dev, st->st_ino))
+	if (ret == 0 && huge_in_use() && huge_emulates(st->st_dev, st->st_ino)) {
 		st->st_blksize = HUGE_SIZE;
+		st->st_blocks = blocks_of(fd, st->st_size);
+	}
 	return ret;
 }
 
@@ -79,14 +101,15 @@ long huge_fstatfs(int fd, struct statfs *fs)
 	return ret;
 }
 
+_Static_assert(sizeof(struct stat64) == sizeof(struct stat), "one structure");
+_Static_assert(sizeof(struct statfs64) == sizeof(struct statfs), "one structure");
+
 #define FSTAT(name, type)                                                                          \
 	EXPORT int name(int fd, struct type *st)                                                   \
 	{                                                                                          \
-		int ret = REAL(name)(fd, st);                                                      \
-                                                                                                   \
-		if (ret == 0 && huge_in_use() && huge_emulates(st->st_dev, st->st_ino))            \
-			st->st_blksize = HUGE_SIZE;                                                \
-		return ret;                                                                        \
+		if (likely(!huge_in_use()))                                                        \
+			return REAL(name)(fd, st);                                                 \
+		return (int)sys_errno(huge_fstat(fd, (struct stat *)st));                          \
 	}
 FSTAT(fstat, stat)
 FSTAT(fstat64, stat64)
@@ -95,16 +118,12 @@ FSTAT(fstat64, stat64)
 #define FXSTAT(name, type)                                                                         \
 	EXPORT int name(int version, int fd, struct type *st)                                      \
 	{                                                                                          \
-		int ret = REAL(name)(version, fd, st);                                             \
-                                                                                                   \
-		if (ret == 0 && huge_in_use() && huge_emulates(st->st_dev, st->st_ino))            \
-			st->st_blksize = HUGE_SIZE;                                                \
-		return ret;                                                                        \
+		if (likely(!huge_in_use() || version != STAT_VERSION))                             \
+			return REAL(name)(version, fd, st);                                        \
+		return (int)sys_errno(huge_fstat(fd, (struct stat *)st));                          \
 	}
 FXSTAT(__fxstat, stat)
 FXSTAT(__fxstat64, stat64)
-
-_Static_assert(sizeof(struct statfs64) == sizeof(struct statfs), "one structure");
 
 EXPORT int fstatfs(int fd, struct statfs *fs)
 {

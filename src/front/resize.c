@@ -133,6 +133,34 @@ static long punch_huge(const struct stat *st, uint64_t off, uint64_t len, struct
 	return ret;
 }
 
+/*
+ * Pages that fallocate makes on tmpfs do not show as being there, neither to mincore nor to lseek,
+ * until somebody has looked at them.
+ */
+static void look_at(int fd, uint64_t off, uint64_t len)
+{
+	uint64_t start = off & UF_PAGE_MASK, size = off + len - start;
+	long at = SYS(SYS_mmap, 0, size, PROT_READ, MAP_SHARED, fd, start);
+
+	if ((unsigned long)at >= -4095ul)
+		return;
+	SYS(SYS_madvise, at, size, MADV_POPULATE_READ);
+	SYS(SYS_munmap, at, size);
+}
+
+static bool shown(const struct stat *st)
+{
+	struct mach_entry entry;
+	bool managed;
+
+	if (!front_managing())
+		return false;
+	mach_enter(&entry);
+	managed = mm_file_managed(mm_space_self, st->st_dev, st->st_ino);
+	mach_leave(&entry);
+	return managed;
+}
+
 /* Whole huge pages come, and the file ends where it would on hugetlbfs. */
 static long allocate_huge(uint64_t off, uint64_t len, const struct call *c)
 {
@@ -147,6 +175,7 @@ static long allocate_huge(uint64_t off, uint64_t len, const struct call *c)
 static long allocate(const struct stat *st, int mode, off64_t off, off64_t len, struct call *c)
 {
 	bool huge = huge_in_use() && huge_emulates(st->st_dev, st->st_ino);
+	long ret;
 
 	if (off < 0 || len <= 0 || off + len < off)
 		return SYS(SYS_fallocate, c->a, c->b, c->c, c->d);
@@ -157,8 +186,12 @@ static long allocate(const struct stat *st, int mode, off64_t off, off64_t len, 
 	if (mode & (PUNCH | ZERO))
 		return change(st, pages_up(off), (uint64_t)(off + len) / UF_PAGE_SIZE, false, c);
 	if (huge && !(mode & ~FALLOC_FL_KEEP_SIZE))
-		return allocate_huge((uint64_t)off, (uint64_t)len, c);
-	return SYS(SYS_fallocate, c->a, c->b, c->c, c->d);
+		ret = allocate_huge((uint64_t)off, (uint64_t)len, c);
+	else
+		ret = SYS(SYS_fallocate, c->a, c->b, c->c, c->d);
+	if (ret == 0 && (huge || shown(st)))
+		look_at((int)c->a, (uint64_t)off, (uint64_t)len);
+	return ret;
 }
 
 long resize_fallocate(int fd, int mode, off64_t off, off64_t len)
@@ -177,19 +210,15 @@ long resize_fallocate(int fd, int mode, off64_t off, off64_t len)
 bool resize_open_slow(int dir, const char *path, int flags, mode_t mode, long *fd)
 {
 	struct call c = {SYS_openat, dir, (long)path, flags, mode, 0};
-	struct mach_entry entry;
 	struct stat st;
-	bool managed;
 
 	if ((flags & O_EXCL) ||
 	    SYS(SYS_newfstatat, dir, path, &st, flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0) != 0)
 		return false;
-	mach_enter(&entry);
-	managed = mm_file_managed(mm_space_self, st.st_dev, st.st_ino);
-	mach_leave(&entry);
-	if (managed)
-		*fd = change(&st, 0, LAST_PAGE, true, &c);
-	return managed;
+	if (!shown(&st))
+		return false;
+	*fd = change(&st, 0, LAST_PAGE, true, &c);
+	return true;
 }
 
 void resize_stream(const char *path, const char *mode)
@@ -237,18 +266,26 @@ EXPORT int fallocate64(int fd, int mode, off64_t off, off64_t len)
 	return (int)sys_errno(resize_fallocate(fd, mode, off, len));
 }
 
-/* It takes no pages away, but huge ones come as a whole. */
-EXPORT int posix_fallocate(int fd, off_t off, off_t len)
+/* libc's own does what a file system cannot; on memory files it is fallocate. */
+static bool by_fallocate(int fd)
 {
-	return huge_file(fd) ? (int)-resize_fallocate(fd, 0, off, len)
-			     : REAL(posix_fallocate)(fd, off, len);
+	struct stat st;
+
+	return SYS(SYS_fstat, fd, &st) == 0 &&
+	       ((huge_in_use() && huge_emulates(st.st_dev, st.st_ino)) || shown(&st));
 }
 
-EXPORT int posix_fallocate64(int fd, off64_t off, off64_t len)
-{
-	return huge_file(fd) ? (int)-resize_fallocate(fd, 0, off, len)
-			     : REAL(posix_fallocate64)(fd, off, len);
-}
+#define POSIX_FALLOCATE(name, offset)                                                              \
+	EXPORT int name(int fd, offset off, offset len)                                            \
+	{                                                                                          \
+		long ret = -EOPNOTSUPP;                                                            \
+                                                                                                   \
+		if (unlikely(front_managing() || huge_in_use()) && by_fallocate(fd))               \
+			ret = resize_fallocate(fd, 0, off, len);                                   \
+		return ret != -EOPNOTSUPP ? (int)-ret : REAL(name)(fd, off, len);                  \
+	}
+POSIX_FALLOCATE(posix_fallocate, off_t)
+POSIX_FALLOCATE(posix_fallocate64, off64_t)
 
 EXPORT int creat(const char *path, mode_t mode)
 {

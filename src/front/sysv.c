@@ -19,7 +19,7 @@ static bool failed(long ret)
 	return (unsigned long)ret >= -4095ul;
 }
 
-/* Segments and memfds are files of one file system. A segment's inode has the number of its id. */
+/* Segments and memfds are files of one device. A segment's inode has the number of its id. */
 static uint64_t device(void)
 {
 	static _Atomic uint64_t known;
@@ -31,7 +31,7 @@ static uint64_t device(void)
 		return dev;
 	fd = SYS(SYS_memfd_create, "", MFD_CLOEXEC);
 	if (fd >= 0 && SYS(SYS_fstat, fd, &st) == 0)
-		dev = st.st_dev;
+		dev = st.st_dev | HOST_DEV_SYSV;
 	if (fd >= 0)
 		SYS(SYS_close, fd);
 	atomic_store(&known, dev);
