@@ -39,17 +39,6 @@ static int always(uf_ref ctx)
 	return 0;
 }
 
-/* More than the range may have come under management: what surrounds it in its mapping. */
-static void note_area(uint64_t addr)
-{
-	struct mm_area_info info;
-	uint32_t i;
-
-	for (i = 0; mm_area_info(mm_space_self, i, &info) == 0; i++)
-		if (info.end > addr && info.start <= addr)
-			mem_note_managed(info.start, info.end - info.start);
-}
-
 EXPORT ssize_t uf_mcopy_atomic(void *dst, const void *src, size_t len)
 {
 	struct mm_fill fill = {.source = MM_SOURCE_COPY,
@@ -59,7 +48,6 @@ EXPORT ssize_t uf_mcopy_atomic(void *dst, const void *src, size_t len)
 			       .any = true};
 	struct mach_entry entry;
 	uint64_t done = 0;
-	bool known;
 	int err;
 
 	if (!valid_range(fill.dst, len))
@@ -69,11 +57,9 @@ EXPORT ssize_t uf_mcopy_atomic(void *dst, const void *src, size_t len)
 	err = front_start();
 	if (err)
 		return err;
+	mem_note_managed(fill.dst, len);
 	mach_enter(&entry);
-	known = mm_managed(mm_space_self, fill.dst, len);
 	err = mm_fill(mm_space_self, &fill, always, 0, &done);
-	if (!known)
-		note_area(fill.dst);
 	if (done)
 		mm_wake(mm_space_self, fill.dst, done);
 	mach_leave(&entry);
@@ -84,7 +70,6 @@ EXPORT ssize_t uf_remap_pages(void *dst, void *src, size_t len)
 {
 	uint64_t to = (uintptr_t)dst, from = (uintptr_t)src, done = 0;
 	struct mach_entry entry;
-	bool known;
 	int err;
 
 	if (!valid_range(to, len) || !valid_range(from, len))
@@ -92,13 +77,10 @@ EXPORT ssize_t uf_remap_pages(void *dst, void *src, size_t len)
 	err = front_start();
 	if (err)
 		return err;
+	mem_note_managed(to, len);
+	mem_note_managed(from, len);
 	mach_enter(&entry);
-	known = mm_managed(mm_space_self, to, len) && mm_managed(mm_space_self, from, len);
 	err = mm_move(mm_space_self, 0, to, from, len, false, &done);
-	if (!known) {
-		note_area(to);
-		note_area(from);
-	}
 	if (done)
 		mm_wake(mm_space_self, to, done);
 	mach_leave(&entry);

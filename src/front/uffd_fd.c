@@ -322,6 +322,15 @@ long ufd_readv(struct file *f, const struct iovec *iov, int n)
 	return got;
 }
 
+/* What a move takes its pages from comes under management, too. */
+static void note_source(uint64_t arg)
+{
+	struct uf_move move;
+
+	if (mach_copy_in(&move, arg, sizeof(move)) == 0 && move.src + move.len > move.src)
+		mem_note_managed(move.src, move.len);
+}
+
 /* One of them, by the ioctl that does the same. */
 static int resolve(uf_ref ctx, const struct uf_resolve *r)
 {
@@ -340,6 +349,7 @@ static int resolve(uf_ref ctx, const struct uf_resolve *r)
 		zero.mode = wake ? UF_ZEROPAGE_MODE_DONTWAKE : 0;
 		return r->src ? -EINVAL : uffd_ioctl(ctx, UF_IO_ZEROPAGE, (uintptr_t)&zero);
 	case UF_RESOLVE_MOVE:
+		note_source((uintptr_t)&move);
 		move.mode = wake ? UF_MOVE_MODE_DONTWAKE : 0;
 		return uffd_ioctl(ctx, UF_IO_MOVE, (uintptr_t)&move);
 	default:
@@ -406,6 +416,8 @@ int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg)
 		return -ESRCH;
 	if (cmd == UF_IO_REGISTER)
 		note_range(arg);
+	else if (cmd == UF_IO_MOVE)
+		note_source(arg);
 	return uffd_ioctl(f->ctx, cmd, arg);
 }
 

@@ -13,7 +13,7 @@
 
 struct filling {
 	const struct mm_fill *fill;
-	uint64_t at;  /* bytes done */
+	uint64_t at;	    /* bytes done */
 	uint64_t page_size; /* of the destination, bytes */
 	void *bounce;	    /* one such page, or NULL */
 	bool bounced;	    /* it holds the source of the page at `at` */
@@ -211,10 +211,16 @@ static int fill_bounce(struct filling *f)
 /* A destination that is not managed yet becomes so, if it can. */
 static int take_over_dst(struct mm_space *space, const struct mm_fill *fill)
 {
+	bool managed;
 	int err;
 
+	mach_read_lock(&space->lock);
+	managed = mm_area_run_end(space, fill->dst) >= fill->dst + fill->len;
+	mach_read_unlock(&space->lock);
+	if (managed)
+		return 0;
 	mach_write_lock(&space->lock);
-	err = mm_take_over_around(space, fill->dst, fill->len);
+	err = mm_take_over_range(space, fill->dst, fill->len);
 	mach_write_unlock(&space->lock);
 	return err == -EINVAL ? -ENOENT : err;
 }

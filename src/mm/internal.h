@@ -150,11 +150,10 @@ void mm_clear_marks(const struct mm_area *a);
 int mm_take_over(struct mm_space *space, uint64_t start, uint64_t end);
 
 /*
- * Memory of the program that was never registered becomes an area, as much as addr needs and a bit
- * around it; nothing to do when it is one. Write lock held. -ENOENT: nothing there; -EINVAL: not of a
- * kind that can, or [addr, addr + len) is not all in one mapping; -ENOMEM.
+ * What of [addr, addr + len) is not managed yet becomes an area. Write lock held. -ENOENT: nothing at
+ * addr; -EINVAL: not of a kind that can, or with holes; -ENOMEM.
  */
-int mm_take_over_around(struct mm_space *space, uint64_t addr, uint64_t len);
+int mm_take_over_range(struct mm_space *space, uint64_t addr, uint64_t len);
 
 /* ---- Leaves: table.c. Space locked. -----------------------------------------------------------
  */

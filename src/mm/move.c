@@ -22,7 +22,8 @@ static bool can_move(const struct mm_space *space, const struct mm_area *d, cons
 		return false;
 	if (space->options & MM_OPTION_MOVE_ANY)
 		return true;
-	return to == from && (to->flags & MM_TYPE_MOVE) && !((d->flags | s->flags) & MM_AREA_SHARED);
+	return to == from && (to->flags & MM_TYPE_MOVE) &&
+	       !((d->flags | s->flags) & MM_AREA_SHARED);
 }
 
 static int check_move(const struct moving *m, uf_ref handler)
@@ -74,7 +75,8 @@ static uint64_t run_limit(const struct moving *m, uint64_t dpage, uint64_t spage
 }
 
 /* How many pages from these on can go: there, not there yet, and with the same marks. */
-static uint64_t movable(const struct moving *m, const mm_entry *d, const mm_entry *s, uint64_t limit)
+static uint64_t movable(const struct moving *m, const mm_entry *d, const mm_entry *s,
+			uint64_t limit)
 {
 	struct mm_view v = mm_area_view(m->dst);
 	uint64_t dpage = mm_area_page(m->dst, m->dst_addr + m->at), n = 0;
@@ -165,18 +167,17 @@ static int prepare(struct mm_space *space, uf_ref handler, uint64_t dst, uint64_
 {
 	struct mach_vma vma;
 
-	if (!mm_area_find(space, dst)) {
-		int err;
+	if (handler == 0) {
+		int err = mm_take_over_range(space, dst, len);
 
-		if (mach_vma_next(dst, &vma) != 0 || vma.start > dst)
-			return -ENOENT;
-		err = handler ? -EINVAL : mm_take_over_around(space, dst, len);
 		if (err)
 			return err;
-	}
-	if (handler && mm_area_find(space, dst)->handler != handler)
+	} else if (!mm_area_find(space, dst)) {
+		return mach_vma_next(dst, &vma) != 0 || vma.start > dst ? -ENOENT : -EINVAL;
+	} else if (mm_area_find(space, dst)->handler != handler) {
 		return -EINVAL;
-	return mm_take_over_around(space, src, len);
+	}
+	return mm_take_over_range(space, src, len);
 }
 
 int mm_move(struct mm_space *space, uf_ref handler, uint64_t dst, uint64_t src, uint64_t len,

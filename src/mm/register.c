@@ -74,8 +74,8 @@ static int check_register(const struct mm_space *space, const struct piece *p, u
 }
 
 /*
- * What was mapped is present. Without memory for a leaf its pages fault once more, as they might for
- * many reasons.
+ * What was mapped is present. Without memory for a leaf its pages fault once more, as they might
+ * for many reasons.
  */
 static void enter_mapped(const struct mm_area *a)
 {
@@ -249,26 +249,34 @@ int mm_take_over(struct mm_space *space, uint64_t start, uint64_t end)
 	return take_over(space, &p);
 }
 
-/* How much of it is taken over at a time, around what is asked for. */
-#define TAKE_OVER_BYTES (64ull << 20)
-
-int mm_take_over_around(struct mm_space *space, uint64_t addr, uint64_t len)
+static int take_over_piece(struct mm_space *space, const struct piece *p)
 {
-	const struct mm_type *type;
-	struct mach_vma vma;
-	uint64_t start, end;
+	const struct mm_type *type = piece_type(p);
 
-	if (mm_area_find(space, addr))
-		return 0;
-	if (mach_vma_next(addr, &vma) != 0 || vma.start > addr)
-		return -ENOENT;
-	type = mm_type_for(&vma);
-	if (vma.end < addr + len || vma.growsdown || !type ||
-	    (!(type->flags & MM_TYPE_MOVE) && !(space->options & MM_OPTION_MOVE_ANY)))
+	if (p->vma.growsdown || !type ||
+	    (!(type->flags & MM_TYPE_MOVE) && !(space->options & MM_OPTION_MOVE_ANY)) ||
+	    ((p->start | p->end) & (((uint64_t)1 << type->page_shift) - 1)))
 		return -EINVAL;
-	start = mm_max(vma.start, addr & ~(TAKE_OVER_BYTES - 1));
-	end = mm_min(vma.end, (addr + len + TAKE_OVER_BYTES - 1) & ~(TAKE_OVER_BYTES - 1));
-	return mm_take_over(space, start, end);
+	return take_over(space, p);
+}
+
+/*
+ * Not a page more than was named: the host merges mappings, so what stands beside it may be another
+ * thread's stack, or what the kernel itself accesses for a thread.
+ */
+int mm_take_over_range(struct mm_space *space, uint64_t addr, uint64_t len)
+{
+	uint64_t end = addr + len, at;
+	struct piece p;
+	int err = 0;
+
+	for (at = addr; !err && at < end; at = p.end) {
+		if (!next_piece(space, at, end, &p) || p.start != at)
+			return at == addr ? -ENOENT : -EINVAL;
+		if (!p.area)
+			err = take_over_piece(space, &p);
+	}
+	return err;
 }
 
 void mm_clear_marks(const struct mm_area *a)

@@ -29,6 +29,7 @@ static void plain(void)
 {
 	volatile char *p = map(8);
 	char *unmapped = map(4);
+	int fds[2];
 
 	p[3 * PG] = 5;
 	fill_contents(1);
@@ -43,10 +44,25 @@ static void plain(void)
 	EQ(p[3 * PG + 1], 0);
 	EQ(uf_mcopy_atomic((void *)(p + 3 * PG), contents, PG), -EEXIST);
 	EQ(uf_mcopy_atomic((void *)(p + 4 * PG), contents, PG), PG);
-	/* Ordinary memory beside it. */
+	/* Beside it is ordinary memory, which a system call can use untouched. */
 	EQ(p[5 * PG], 0);
 	p[5 * PG] = 6;
 	EQ(p[5 * PG], 6);
+	EQ(pipe(fds), 0);
+	EQ(write(fds[1], "x", 1), 1);
+	EQ(read(fds[0], (void *)(p + 7 * PG), 1), 1);
+	EQ(p[7 * PG], 'x');
+	close(fds[0]);
+	close(fds[1]);
+	/* What is managed and what is not, in one call. */
+	EQ(uf_munmap((void *)(p + 4 * PG), 2 * PG), 0);
+	EQ(uf_mmap((void *)(p + 4 * PG), 2 * PG, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0, NULL) == p + 4 * PG,
+	   true);
+	EQ(uf_mcopy_atomic((void *)(p + 4 * PG), contents, PG), PG);
+	EQ(uf_madvise((void *)(p + 4 * PG), PG, MADV_DONTNEED), 0);
+	EQ(uf_mcopy_atomic((void *)(p + 4 * PG), contents, 2 * PG), 2 * PG);
+	EQ(memcmp((void *)(p + 4 * PG), contents, 2 * PG), 0);
 
 	EQ(uf_mcopy_atomic((void *)(p + 6 * PG), contents, 0), -EINVAL);
 	EQ(uf_mcopy_atomic((void *)(p + 6 * PG), contents, PG + 1), -EINVAL);
