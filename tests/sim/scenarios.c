@@ -37,7 +37,8 @@ static void run_one(const struct scenario *s, uint64_t seed)
 	struct sim_config config = {
 		.mode = SIM_DETERMINISTIC,
 		.seed = seed,
-		.pages = 2048,
+		.pages = 4608,
+		.swap = 12,
 		.evict = seed % 3 ? 20 : 0,
 		.signal = s->signal,
 		.stutter = seed % 5 ? 0 : 100,
@@ -79,6 +80,8 @@ int main(int argc, char **argv)
 	alarm(300);
 	ran = run_table(fault_scenarios, argc, argv);
 	ran += run_table(map_scenarios, argc, argv);
+	ran += run_table(type_scenarios, argc, argv);
+	ran += run_table(swap_scenarios, argc, argv);
 	printf("%u scenarios\n", ran);
 	return ran ? 0 : 2;
 }
