@@ -167,18 +167,15 @@ static long draw_aside(struct mm_space *space, const struct mm_area *a, uint64_t
 	uint64_t around = mm_max(mm_area_group(a), mm_limited(space, v.table) ? 1 : MM_AROUND);
 	uint64_t lo = mm_max(a->pgoff, page - page % around);
 	uint64_t hi = mm_min(mm_area_page(a, a->end), page - page % around + around);
-	long n;
 
 	while (first > lo && stands_aside(entries[first - 1 - base]))
 		first--;
 	while (last < hi && stands_aside(entries[last - base]))
 		last++;
-	n = mm_area_type(a)->alloc(&v, first, last - first);
-	if (n < (long)(last - first))
-		return n < 0 ? n : -ENOMEM;
-	mach_aside_draw(&v.table->map, first, (uint64_t)n);
+	/* They have frames, whether or not the type could fill them. */
+	mach_aside_draw(&v.table->map, first, last - first);
 	*from = first;
-	return n;
+	return (long)(last - first);
 }
 
 static long draw_swap(const struct mm_area *a, uint64_t page, mm_entry e, uint64_t *from)
