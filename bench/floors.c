@@ -119,6 +119,57 @@ static void run_first_touch(size_t count)
 	munmap((void *)area, count * PAGE);
 }
 
+#define PIECE (2 * MIB)
+
+/* Writes every page of the file, which has none, step bytes at a time; mean cost of a page. */
+static double write_file(const struct memory *m, const uint8_t *from, size_t step)
+{
+	uint64_t start = now_ns();
+
+	for (size_t at = 0; at < m->len; at += step)
+		if (pwrite(m->fd, from, step, (off_t)at) != (ssize_t)step)
+			die("pwrite");
+	return (double)(now_ns() - start) / (double)(m->len / PAGE);
+}
+
+/* Touches the pages that the file has; the kernel maps several of them at a time. */
+static double map_file(const struct memory *m)
+{
+	unsigned long sum = 0;
+	uint64_t start = now_ns();
+
+	for (size_t at = 0; at < m->len; at += PAGE)
+		sum += ((volatile uint8_t *)m->area)[at];
+	check(sum == m->len / PAGE, "a page did not hold what was written to it");
+	return (double)(now_ns() - start) / (double)(m->len / PAGE);
+}
+
+/* What it costs to give shmem a page by any means but the kernel's own, and to map it. */
+static void measure_shmem(size_t scale)
+{
+	uint8_t *from = map_small_pages(PIECE);
+	struct samples one = {0}, many = {0}, mapping = {0};
+	struct memory m;
+
+	memset(from, 1, PIECE);
+	memory_map(&m, memory_kind("floors", "shmem"), 4 * PIECE * scale);
+	for (int round = 0; round < 5; round++) {
+		memory_empty(&m, m.len);
+		samples_add(&one, write_file(&m, from, PAGE));
+		memory_empty(&m, m.len);
+		samples_add(&many, write_file(&m, from, PIECE));
+		samples_add(&mapping, map_file(&m));
+	}
+	emit("floor-shmem-one", samples_median(&one), "ns");
+	emit("floor-shmem-many", samples_median(&many), "ns");
+	emit("floor-shmem-map", samples_median(&mapping), "ns");
+	samples_free(&one);
+	samples_free(&many);
+	samples_free(&mapping);
+	memory_unmap(&m);
+	munmap(from, PIECE);
+}
+
 /* Two threads that hand one word to and fro, spinning for it or asleep until woken. */
 struct relay {
 	_Alignas(64) atomic_uint turn;
@@ -228,6 +279,7 @@ int main(int argc, char **argv)
 	measure("floor-memcpy-warm", 20000 * scale, run_memcpy_warm);
 	measure_memcpy_cold(scale);
 	measure("floor-first-touch", 4096 * scale, run_first_touch);
+	measure_shmem(scale);
 	measure_handing_over(scale);
 	return 0;
 }
