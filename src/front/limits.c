@@ -49,6 +49,14 @@ void limits_environment(void)
 	}
 }
 
+/* Under a limit they are memory that nobody expects. */
+uint64_t limits_warm_pages(void)
+{
+	uint64_t pages = config.limit >> UF_PAGE_SHIFT;
+
+	return config.limit ? pages / 64 + 1 : 0;
+}
+
 static int start_swap(struct mm_space *space, const char **why)
 {
 	struct host_swap_config swap = {

@@ -10,6 +10,8 @@
 
 /* Remember what the environment says. */
 void limits_environment(void);
+/* Frames that may be kept although nothing is in them (host_config); 0: as many as usual. */
+uint64_t limits_warm_pages(void);
 /*
  * Make it so, for a new space; between mach_enter and mach_leave. 0, or a negative errno and in
  * *why what is wrong.

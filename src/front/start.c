@@ -169,7 +169,7 @@ static struct mm_stats *open_stats(void)
 
 static int start_once(void)
 {
-	struct host_config host = {.trap = config.trap};
+	struct host_config host = {.trap = config.trap, .warm_pages = limits_warm_pages()};
 	const struct uffd_profile *profile = front_profile();
 	const char *why = NULL;
 	struct mach_entry entry;
