@@ -4,6 +4,9 @@
  * part, ACCESSES times, and compare all they see with what must be there. Prints "done", and
  * complains if ever more than MOST KiB of memory files are in use (0: does not look).
  *
+ * limited forks PAGES THREADS ACCESSES: the same without MOST; then, as the threads do it all
+ * again, a forked child does it in memory of its own.
+ *
  * limited refused PAGES: fills pages until that fails, says with what error and whether those that
  * were filled have their contents, and touches one more.
  */
@@ -22,6 +25,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "userfault/abi.h"
@@ -222,9 +226,48 @@ static int refused(void)
 	return 0;
 }
 
+static void run_threads(void)
+{
+	pthread_t worker[64];
+
+	for (size_t i = 0; i < threads; i++)
+		check(pthread_create(&worker[i], NULL, work, (void *)i) == 0, "pthread_create");
+	for (size_t i = 0; i < threads; i++)
+		pthread_join(worker[i], NULL);
+}
+
+static void start_serving(void)
+{
+	pthread_t server;
+
+	start();
+	memset(written, 0, pages * sizeof(*written));
+	check(pthread_create(&server, NULL, serve, NULL) == 0, "pthread_create");
+}
+
+static void fork_beside(void)
+{
+	int status;
+	pid_t child = fork();
+
+	check(child >= 0, "fork");
+	if (child == 0) {
+		alarm(100);
+		start_serving();
+		run_threads();
+		exit(0);
+	}
+	run_threads();
+	check(waitpid(child, &status, 0) == child, "waitpid");
+	if (status != 0) {
+		fprintf(stderr, "the child ended with %#x\n", (unsigned)status);
+		exit(1);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	pthread_t server, worker[64];
+	bool forks = argc == 5 && strcmp(argv[1], "forks") == 0;
 
 	alarm(100);
 	if (argc == 3 && strcmp(argv[1], "refused") == 0) {
@@ -233,19 +276,18 @@ int main(int argc, char **argv)
 	}
 	if (argc != 5)
 		return 2;
-	pages = strtoul(argv[1], NULL, 10);
-	threads = strtoul(argv[2], NULL, 10);
-	accesses = strtoul(argv[3], NULL, 10);
-	most = strtoul(argv[4], NULL, 10);
+	pages = strtoul(argv[1 + forks], NULL, 10);
+	threads = strtoul(argv[2 + forks], NULL, 10);
+	accesses = strtoul(argv[3 + forks], NULL, 10);
+	most = forks ? 0 : strtoul(argv[4], NULL, 10);
 	if (pages == 0 || threads == 0 || threads > 64 || pages < threads)
 		return 2;
 	written = calloc(pages, sizeof(*written));
-	start();
-	check(written && pthread_create(&server, NULL, serve, NULL) == 0, "pthread_create");
-	for (size_t i = 0; i < threads; i++)
-		check(pthread_create(&worker[i], NULL, work, (void *)i) == 0, "pthread_create");
-	for (size_t i = 0; i < threads; i++)
-		pthread_join(worker[i], NULL);
+	check(written != NULL, "calloc");
+	start_serving();
+	run_threads();
+	if (forks)
+		fork_beside();
 	look_at_frames();
 	puts("done");
 	return 0;

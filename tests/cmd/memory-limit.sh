@@ -52,6 +52,15 @@ expect_status 0
 says 'statistics of 2 processes'
 says 'resident at most 2[0-9][0-9],'
 
+for swap in "$dir" zstd; do
+	what="a forked child, $swap"
+	run "$USERFAULT" run --stats --memory-limit=512K --swap="$swap" -- \
+		"$HELPERS/limited" forks 256 2 500
+	expect_status 0
+	expect_out done
+	says 'statistics of 2 processes'
+done
+
 # Nothing can leave.
 what='no swap'
 run "$USERFAULT" run --stats --memory-limit=1M --swap=none -- "$HELPERS/limited" refused 512

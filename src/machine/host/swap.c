@@ -55,6 +55,7 @@ static struct {
 	const struct host_swap_codec *codec;
 	struct context context[CONTEXTS_MAX];
 	uint32_t contexts;
+	uint64_t buffers, buffers_len;
 } store;
 
 /* ---- Start ---- */
@@ -157,20 +158,23 @@ static int start_contexts(const char **why)
 {
 	size_t codec = store.codec ? store.codec->context_size : 0;
 	size_t each = (2 * UF_PAGE_SIZE + codec + UF_PAGE_SIZE - 1) & UF_PAGE_MASK;
+	uint32_t n = host.cpus < CONTEXTS_MAX / 2 ? host.cpus * 2 : CONTEXTS_MAX;
 	long at;
 
-	if (store.contexts != 0)
-		return 0;
-	store.contexts = host.cpus < CONTEXTS_MAX / 2 ? host.cpus * 2 : CONTEXTS_MAX;
-	at = host_map_private(each * store.contexts, PROT_READ | PROT_WRITE);
-	if (sys_failed(at)) {
-		*why = "there is no memory for compression";
-		return (int)at;
+	if (store.buffers == 0) {
+		at = host_map_private(each * n, PROT_READ | PROT_WRITE);
+		if (sys_failed(at)) {
+			*why = "there is no memory for compression";
+			return (int)at;
+		}
+		store.buffers = (uint64_t)at;
+		store.buffers_len = each * n;
+		store.contexts = n;
 	}
 	for (uint32_t i = 0; i < store.contexts; i++) {
 		struct context *c = &store.context[i];
 
-		c->page = (uint8_t *)at + i * each;
+		c->page = (uint8_t *)store.buffers + i * each;
 		c->packed = c->page + UF_PAGE_SIZE;
 		c->codec = c->packed + UF_PAGE_SIZE;
 		if (store.codec && !store.codec->start(c->codec)) {
@@ -234,6 +238,8 @@ void swap_after_fork(void)
 	store.lock = (struct mach_lock){0};
 	for (uint32_t i = 0; i < store.contexts; i++)
 		store.context[i].lock = (struct mach_lock){0};
+	if (store.buffers)
+		sys_madvise(store.buffers, store.buffers_len, MADV_DONTNEED);
 	if (store.memory)
 		sys_madvise(store.memory, store.memory_len, MADV_DONTNEED);
 	if (store.slabs)
