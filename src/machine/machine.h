@@ -293,6 +293,12 @@ int mach_frames_zero(const struct mach_span *span, uint64_t page, uint64_t n);
 int mach_frames_move(const struct mach_span *dst, uint64_t dpage, const struct mach_span *src,
 		     uint64_t spage, uint64_t n);
 /*
+ * The same from [src, src + n pages), private anonymous memory of the program that is not managed and
+ * not locked, in one host mapping. No write of another thread is lost. As many pages as have contents,
+ * from the first on: how many; 0: the first has none. -ENOMEM; -EINVAL: not on this machine.
+ */
+long mach_frames_take(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src);
+/*
  * The contents are not needed any more: the next fill of FRAMES finds a warm frame or a hole,
  * unspecified; PRIVATE shows the file again; the pages of SHARED stay in the file.
  */

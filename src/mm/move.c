@@ -11,6 +11,7 @@ struct moving {
 	struct mm_area *dst, *src;
 	uint64_t dst_addr, src_addr, len, at;
 	bool allow_holes;
+	bool unmanaged; /* the source is no area */
 };
 
 /* May pages go from one of these types to the other? */
@@ -162,22 +163,92 @@ static int find_both(struct moving *m)
 	return m->dst && m->src ? 0 : -ENOENT;
 }
 
-/* Both ends as areas: what is not one yet becomes one, as far as it is allowed. */
-static int prepare(struct mm_space *space, uf_ref handler, uint64_t dst, uint64_t src, uint64_t len)
+/* ---- From memory that is not managed ----------------------------------------------------------
+ * Its pages can be had without it: programs move theirs one by one out of large buffers, and an
+ * area for each would be too many.
+ */
+
+/* Could all of the source become one area that would give its pages to the destination? */
+static bool source_unmanaged(const struct moving *m)
 {
+	const struct mm_area *d = m->dst, *next;
+	uint64_t end = m->src_addr + m->len;
 	struct mach_vma vma;
 
-	if (handler == 0) {
-		int err = mm_take_over_range(space, dst, len);
+	next = mm_area_at(m->space, mm_area_index(m->space, m->src_addr));
+	if ((next && next->start < end) || mach_vma_next(m->src_addr, &vma) != 0 ||
+	    vma.start > m->src_addr || vma.end < end)
+		return false;
+	return vma.kind == MACH_VMA_ANON && !vma.growsdown && !mach_vma_locked(m->src_addr) &&
+	       mm_area_type(d) == mm_type_for(&vma) && d->prot == vma.prot &&
+	       (d->prot & UF_PROT_WRITE) && !(d->flags & (MM_AREA_SHARED | MM_AREA_LOCKED)) &&
+	       mm_area_run_end(m->space, m->dst_addr) >= m->dst_addr + m->len;
+}
 
-		if (err)
-			return err;
-	} else if (!mm_area_find(space, dst)) {
-		return mach_vma_next(dst, &vma) != 0 || vma.start > dst ? -ENOENT : -EINVAL;
-	} else if (mm_area_find(space, dst)->handler != handler) {
-		return -EINVAL;
+/* -EINVAL before the first page: the machine cannot, and the source must be an area. */
+static int take_run(struct moving *m)
+{
+	uint64_t dst = m->dst_addr + m->at, dpage, limit, n = 0;
+	struct mm_view v;
+	mm_entry *d;
+	long took;
+	int err;
+
+	m->dst = mm_area_find(m->space, dst);
+	v = mm_area_view(m->dst);
+	dpage = mm_area_page(m->dst, dst);
+	limit = mm_min(m->len - m->at, m->dst->end - dst) >> UF_PAGE_SHIFT;
+	limit = mm_leaf_run(dpage, limit);
+	err = entries_at(m->dst, dpage, &d);
+	if (err)
+		return err;
+	while (n < limit && mm_kind(d[n]) == MM_EMPTY)
+		n++;
+	if (n == 0)
+		return -EEXIST;
+	took = mach_frames_take(&v.span, dpage, n, m->src_addr + m->at);
+	if (took < 0)
+		return (int)took;
+	if (took == 0) {
+		m->at += m->allow_holes ? UF_PAGE_SIZE : 0;
+		return m->allow_holes ? 0 : -ENOENT;
 	}
-	return mm_take_over_range(space, src, len);
+	for (uint64_t i = 0; i < (uint64_t)took; i++)
+		d[i] = mm_make_present(dpage + i, MM_SOFTDIRTY);
+	mm_account(m->space, v.table, took);
+	(void)mm_open(m->dst, dpage, (uint64_t)took, d);
+	m->at += (uint64_t)took << UF_PAGE_SHIFT;
+	return 0;
+}
+
+/* ---- The call ----------------------------------------------------------------------------------
+ */
+
+/* The destination is an area, or becomes one if it need not be registered. */
+static int prepare_dst(struct moving *m, uf_ref handler)
+{
+	struct mach_vma vma;
+	int err = 0;
+
+	if (handler == 0)
+		err = mm_take_over_range(m->space, m->dst_addr, m->len);
+	m->dst = mm_area_find(m->space, m->dst_addr);
+	if (err)
+		return err;
+	if (!m->dst)
+		return mach_vma_next(m->dst_addr, &vma) != 0 || vma.start > m->dst_addr ? -ENOENT
+											: -EINVAL;
+	return handler && m->dst->handler != handler ? -EINVAL : 0;
+}
+
+static int prepare_src(struct moving *m, uf_ref handler)
+{
+	int err = mm_take_over_range(m->space, m->src_addr, m->len);
+
+	m->unmanaged = false;
+	if (!err)
+		err = find_both(m);
+	return err ? err : check_move(m, handler);
 }
 
 int mm_move(struct mm_space *space, uf_ref handler, uint64_t dst, uint64_t src, uint64_t len,
@@ -191,12 +262,18 @@ int mm_move(struct mm_space *space, uf_ref handler, uint64_t dst, uint64_t src, 
 	int err;
 
 	mach_write_lock(&space->lock);
-	err = prepare(space, handler, dst, src, len);
+	err = prepare_dst(&m, handler);
 	if (!err)
-		err = find_both(&m);
-	if (!err)
-		err = check_move(&m, handler);
+		m.unmanaged = source_unmanaged(&m);
+	if (!err && !m.unmanaged)
+		err = prepare_src(&m, handler);
 	while (!err && m.at < len) {
+		if (m.unmanaged) {
+			err = take_run(&m);
+			if (err == -EINVAL)
+				err = prepare_src(&m, handler);
+			continue;
+		}
 		err = find_both(&m);
 		if (!err)
 			err = move_run(&m);

@@ -247,6 +247,50 @@ static void moves(void)
 	EQ(uf_munmap((void *)dst, 8 * PG), 0);
 }
 
+#define ROUNDS 3000
+
+static volatile char *race_src;
+static atomic_int race_page = -1;
+
+static void *race_writer(void *arg)
+{
+	(void)arg;
+	for (int next = 0; next < ROUNDS; next++) {
+		while (atomic_load(&race_page) < next)
+			sched_yield();
+		race_src[(size_t)next * PG] = 1;
+	}
+	return NULL;
+}
+
+/* What another thread writes meanwhile is in the one place or in the other. */
+static void races(void)
+{
+	char *dst = map(ROUNDS);
+	struct uf_handler *h;
+	pthread_t thread;
+
+	race_src = map(ROUNDS);
+	for (size_t i = 0; i < ROUNDS; i++)
+		race_src[i * PG + 1] = 2;
+	EQ(uf_handle(dst, ROUNDS * PG, UF_REGISTER_MODE_MISSING, no_fill, NULL, &h), 0);
+	EQ(pthread_create(&thread, NULL, race_writer, NULL), 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		atomic_store(&race_page, i);
+		EQ(uf_remap_pages(dst + (size_t)i * PG, (void *)(race_src + (size_t)i * PG), PG),
+		   PG);
+	}
+	EQ(pthread_join(thread, NULL), 0);
+	for (size_t i = 0; i < ROUNDS; i++) {
+		CHECK(dst[i * PG] == 1 || race_src[i * PG] == 1);
+		EQ(dst[i * PG + 1], 2);
+		EQ(race_src[i * PG + 1], 0);
+	}
+	EQ(uf_unhandle(h), 0);
+	EQ(uf_munmap(dst, ROUNDS * PG), 0);
+	EQ(uf_munmap((void *)race_src, ROUNDS * PG), 0);
+}
+
 /* Between types only when the program says so. */
 static void configured(void)
 {
@@ -320,6 +364,7 @@ int main(void)
 	wakes(fill_by_copy, true);
 	wakes(fill_by_move, false);
 	moves();
+	races();
 	configured();
 	files();
 	return 0;

@@ -117,3 +117,45 @@ int mach_frames_move(const struct mach_span *dst, uint64_t dpage, const struct m
 	sys_munmap((uint64_t)at, 1ull << HUGE_SHIFT);
 	return err;
 }
+
+/* How many pages from src on the host has something for. */
+static uint64_t filled_run(uint64_t src, uint64_t n)
+{
+	uint64_t bits[8], run = 0;
+
+	n = n < 512 ? n : 512;
+	pagemap_query(src, n, PAGEMAP_HERE, bits);
+	while (run < n && (bits[run / 64] >> (run % 64) & 1))
+		run++;
+	return run;
+}
+
+/*
+ * The pages are moved away in one go, and what another thread writes from then on is a new page's.
+ * Without memory for them they are moved back, over any such page.
+ */
+long mach_frames_take(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
+{
+	uint64_t run, rest;
+	long at, done;
+
+	if (!in_extent(span))
+		return -EINVAL;
+	run = filled_run(src, n);
+	if (run == 0)
+		return 0;
+	rest = run << UF_PAGE_SHIFT;
+	at = sys_mremap(src, rest, rest, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0);
+	if (sys_failed(at))
+		return at == -ENOMEM ? at : -EINVAL;
+	done = frames_copy(span->map, page, run, (uint64_t)at);
+	if (done > 0) {
+		sys_munmap((uint64_t)at, (uint64_t)done << UF_PAGE_SHIFT);
+		at += done << UF_PAGE_SHIFT;
+		src += (uint64_t)done << UF_PAGE_SHIFT;
+		rest -= (uint64_t)done << UF_PAGE_SHIFT;
+	}
+	if (rest > 0)
+		sys_mremap((uint64_t)at, rest, rest, MREMAP_MAYMOVE | MREMAP_FIXED, src);
+	return done;
+}

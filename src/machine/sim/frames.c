@@ -301,6 +301,16 @@ static int check_move(struct sim_map *to, uint64_t dpage, struct sim_map *from, 
 	return err ? err : sim_no_memory() ? -ENOMEM : 0;
 }
 
+/* A simulated program has no memory but what is managed, or can be. */
+long mach_frames_take(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
+{
+	(void)span;
+	(void)page;
+	(void)n;
+	(void)src;
+	return -EINVAL;
+}
+
 int mach_frames_move(const struct mach_span *dst, uint64_t dpage, const struct mach_span *src,
 		     uint64_t spage, uint64_t n)
 {
