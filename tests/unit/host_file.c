@@ -277,9 +277,15 @@ static void end_of_the_file(void)
 		CHECK(mach_frames_zero(&m.span, 51, 1) == -EFAULT);
 		CHECK(mach_frames_zero(&m.span, 30, 30) == -EFAULT);
 		CHECK(mach_frames_zero(&m.span, 30, 10) == 0);
-		CHECK(fstat(fd, &st) == 0 && (flags[i] == MAP_PRIVATE) == (st.st_blocks == 0));
-		CHECK(flags[i] == MAP_PRIVATE || st.st_size > (off_t)PAGES(50));
-		CHECK(st.st_size <= (off_t)PAGES(51));
+		CHECK(fstat(fd, &st) == 0 && st.st_size == (off_t)PAGES(50) + 1);
+		CHECK((flags[i] == MAP_PRIVATE) == (st.st_blocks == 0));
+		CHECK(test_open(&m, 40, 11, RW) == 0 && is_all(m.p + PAGES(40), 'e', 11));
+		CHECK(mach_file_punch(&m.span, 40, 11) == (flags[i] == MAP_PRIVATE ? -EACCES : 0));
+		test_limit(&m, 40, 11, 0);
+		mach_frames_drop(&m.span, 40, 11);
+		CHECK(mach_frames_zero(&m.span, 45, 6) == 0 && test_open(&m, 45, 6, RW) == 0);
+		CHECK(is_all(m.p + PAGES(45), 0, 6));
+		CHECK(fstat(fd, &st) == 0 && st.st_size == (off_t)PAGES(50) + 1);
 		/* It grows again. */
 		CHECK(ftruncate(fd, (off_t)PAGES(N)) == 0);
 		CHECK(copy(&m, 51, 1, src) == 1 && test_open(&m, 51, 1, RW) == 0);
@@ -287,6 +293,27 @@ static void end_of_the_file(void)
 		release(&m);
 		close(fd);
 	}
+}
+
+/* A page that is reserved is there, and one that the source's own mapping makes, too. */
+static void pages_that_are_there(void)
+{
+	int fd = memory_file();
+	char *view = map_of(fd, MAP_SHARED);
+	struct managed m;
+	uint64_t bits[8];
+
+	test_start();
+	adopt(&m, map_of(fd, MAP_SHARED), N);
+	CHECK(fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)PAGES(10), (off_t)PAGES(20)) == 0);
+	view[PAGES(40)] = view[PAGES(300)] = 1;
+	CHECK(file_has(&m, 10) && !file_has(&m, 9));
+	CHECK(mach_file_lookup(&m.span, 0, 512, bits) == 512);
+	for (uint64_t i = 0; i < 512; i++)
+		CHECK(bit(bits, i) == ((i >= 10 && i < 30) || i == 40 || i == 300));
+	CHECK(copy(&m, 29, 3, view + PAGES(300)) == -EEXIST);
+	CHECK(copy(&m, 50, 1, view + PAGES(50)) == -EEXIST && file_has(&m, 50));
+	CHECK(copy(&m, 100, 40, view + PAGES(100)) == -EEXIST && m.p != view);
 }
 
 /* ---- Files that refuse ---- */
@@ -306,7 +333,7 @@ static void no_room_in_tmpfs(void)
 	CHECK(mount("none", dir, "tmpfs", 0, "size=256k") == 0);
 	snprintf(name, sizeof(name), "%s/file", dir);
 	fd = open(name, O_RDWR | O_CREAT, 0600);
-	CHECK(fd >= 0 && ftruncate(fd, (off_t)PAGES(N)) == 0);
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)PAGES(N)) == 0 && unlink(name) == 0);
 	test_start();
 	src = test_map(N);
 	memset(src, 'f', PAGES(N));
@@ -412,6 +439,7 @@ static void private_copies(void)
 	for (uint64_t i = 0; i < 512; i++)
 		CHECK(bit(bits, i));
 	CHECK(mach_frames_read(&m.span, 401, buf) == 0 && is_all(buf, 'c', 1));
+	CHECK(copy(&m, 5, 1, NULL) == -EFAULT && mach_frames_read(&m.span, 5, buf) == -EFAULT);
 	/* The file again. */
 	test_limit(&m, 402, 2, 0);
 	mach_frames_drop(&m.span, 402, 2);
@@ -693,6 +721,7 @@ static const struct test tests[] = {
 	{"shared_of_every_sort", shared_of_every_sort},
 	{"sources_that_end", sources_that_end},
 	{"end_of_the_file", end_of_the_file},
+	{"pages_that_are_there", pages_that_are_there},
 	{"no_room_in_tmpfs", no_room_in_tmpfs},
 	{"sealed_files", sealed_files},
 	{"private_copies", private_copies},

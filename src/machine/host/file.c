@@ -53,6 +53,15 @@ static struct host_file *known_file(const struct mach_vma *vma, bool write)
 	return NULL;
 }
 
+/* What the front makes where a program asks for private anonymous memory in huge pages. */
+static bool stands_for_nothing(uint64_t addr)
+{
+	struct mach_vma vma = {0};
+	struct vma_raw raw;
+
+	return vma_raw_next(addr, &vma, &raw) == 0 && host_begins(raw.name, "/memfd:anon_hugepage");
+}
+
 static struct host_file *new_file(uint64_t addr, const struct mach_vma *vma, bool write)
 {
 	struct host_file *f = arena_alloc(sizeof(*f));
@@ -64,6 +73,7 @@ static struct host_file *new_file(uint64_t addr, const struct mach_vma *vma, boo
 	f->kind = vma->kind;
 	f->write = write;
 	f->huge = vma->kind == MACH_VMA_HUGETLB && note_is_huge(vma->dev, vma->ino);
+	f->nobodys = f->huge && !vma->shared && stands_for_nothing(addr);
 	f->shift = f->huge ? UF_PAGE_SHIFT : vma->page_shift;
 	f->fd = find_descriptor(addr, vma, write, &f->ours);
 	atomic_store(&f->makes_pages, f->fd >= 0 && write && f->shift == UF_PAGE_SHIFT &&
@@ -177,13 +187,16 @@ static uint64_t size_of(const struct host_file *f)
 	return sys_fstat(f->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
-uint64_t host_file_room(const struct host_file *f, uint64_t from)
+uint64_t host_file_room(const struct host_file *f, uint64_t from, bool *part)
 {
-	uint64_t pages;
+	uint64_t size, pages;
 
+	*part = false;
 	if (f->fd < 0)
 		return UINT64_MAX;
-	pages = (size_of(f) + UF_PAGE_SIZE - 1) >> UF_PAGE_SHIFT;
+	size = size_of(f);
+	pages = (size + UF_PAGE_SIZE - 1) >> UF_PAGE_SHIFT;
+	*part = size % UF_PAGE_SIZE != 0;
 	return pages > from ? pages - from : 0;
 }
 
@@ -364,6 +377,8 @@ void host_file_look(const struct mach_span *span, uint64_t page, uint64_t n, uin
 	const struct host_file *f = file_of(span->map);
 
 	memset(bits, 0, (n + 63) / 64 * 8);
+	if (f->nobodys)
+		return;
 	if (f->shift > UF_PAGE_SHIFT) {
 		if (huge_look(span, page))
 			set_run(bits, 0, n);
@@ -397,6 +412,7 @@ uint64_t mach_file_lookup(const struct mach_span *span, uint64_t page, uint64_t 
 {
 	const struct host_file *f = file_of(span->map);
 	uint64_t part[HUGE_PAGES / 64], there = 0, room;
+	bool ends;
 
 	memset(bits, 0, (n + 63) / 64 * 8);
 	for (uint64_t done = 0, run; done < n; done += run) {
@@ -410,7 +426,7 @@ uint64_t mach_file_lookup(const struct mach_span *span, uint64_t page, uint64_t 
 		there += count_bits(bits[i]);
 	if (there == n)
 		return n;
-	room = host_file_room(f, span->map->file_page + page);
+	room = host_file_room(f, span->map->file_page + page, &ends);
 	return room < n ? room : n;
 }
 

@@ -245,21 +245,37 @@ static void touch_source(uint64_t src, uint64_t n)
 			return;
 }
 
+/*
+ * May the first pages be written with pwrite? Then *n are all of those. The page that the file ends
+ * in may not: the file would grow.
+ */
+static bool whole_by_write(const struct host_file *f, uint64_t room, bool part, uint64_t *n)
+{
+	bool ends = part && *n == room;
+
+	if (!atomic_load(&f->makes_pages) || (ends && *n == 1))
+		return false;
+	*n -= ends;
+	return true;
+}
+
 /* Locked. The caller saw no page there; but another mapping may have made one since. */
 static long copy_shared(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
 {
 	struct host_file *f = file_of(span->map);
-	uint64_t room = host_file_room(f, span->map->file_page + page);
+	bool part, by_write;
+	uint64_t room = host_file_room(f, span->map->file_page + page, &part);
 	long done = -EOPNOTSUPP;
 
 	n = room < n ? room : n;
 	if (n == 0)
 		return -EFAULT;
+	by_write = whole_by_write(f, room, part, &n);
 	touch_source(src, n);
 	n = host_file_run(span, page, n, false);
 	if (n == 0)
 		return -EEXIST;
-	if (atomic_load(&f->makes_pages))
+	if (by_write)
 		done = write_pages(span, page, n, src);
 	return done == -EOPNOTSUPP ? copy_through_alias(span, page, n, src) : done;
 }
@@ -268,12 +284,17 @@ static long copy_shared(const struct mach_span *span, uint64_t page, uint64_t n,
 static long zero_shared(const struct mach_span *span, uint64_t page, uint64_t n)
 {
 	struct host_file *f = file_of(span->map);
+	uint64_t whole = n;
+	bool part;
+	uint64_t room = host_file_room(f, span->map->file_page + page, &part);
 	long done = -EOPNOTSUPP;
 	int err;
 
-	if (atomic_load(&f->makes_pages))
-		done = write_zeros(span, page, n);
-	if (done != -EOPNOTSUPP)
+	if (whole_by_write(f, room, part, &whole))
+		done = write_zeros(span, page, whole);
+	if (done != -EOPNOTSUPP && done != (long)whole)
+		return done < 0 ? done : -ENOMEM;
+	if (done == (long)n)
 		return done;
 	err = make_pages(span, page, n);
 	if (err == 0 && f->shift > UF_PAGE_SHIFT)
@@ -366,12 +387,14 @@ static long write_private(uint64_t addr, uint64_t n, uint64_t src)
 	return got == -EFAULT ? -EFAULT : -ENOMEM;
 }
 
-/* Locked. src 0: zeroes. */
-static long fill_private(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
+/* Locked. zero: with zeroes, wherever src is. */
+static long fill_private(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src,
+			 bool zero)
 {
 	const struct host_file *f = file_of(span->map);
 	uint64_t addr = span_addr(span, page), before[HUGE_PAGES / 64], done = 0, left;
-	uint64_t room = host_file_room(f, span->map->file_page + page);
+	bool part;
+	uint64_t room = host_file_room(f, span->map->file_page + page, &part);
 	long got = 0;
 
 	n = room < n ? room : n;
@@ -380,10 +403,10 @@ static long fill_private(const struct mach_span *span, uint64_t page, uint64_t n
 	if (makes_holes_pages(f))
 		host_file_look_pages(span, page, n, before);
 	do {
-		uint64_t run = src || n - done < ZERO_PAGES ? n - done : ZERO_PAGES;
+		uint64_t run = !zero || n - done < ZERO_PAGES ? n - done : ZERO_PAGES;
 
 		got = write_private(addr + (done << UF_PAGE_SHIFT), run,
-				    src ? src : (uint64_t)zeros);
+				    zero ? (uint64_t)zeros : src);
 		done += got > 0 ? (uint64_t)got : 0;
 		if (got != (long)run)
 			break;
@@ -397,6 +420,57 @@ static long fill_private(const struct mach_span *span, uint64_t page, uint64_t n
 			    MADV_DONTNEED);
 	}
 	return done ? (long)done : (got < 0 ? got : -EFAULT);
+}
+
+static bool bit_of(const uint64_t *bits, uint64_t i)
+{
+	return bits[i / 64] >> (i % 64) & 1;
+}
+
+/* What the mapping shows of the file there becomes a copy, as if it had been written. */
+static void make_copy(uint64_t addr)
+{
+	int fd = fill_memory_fd();
+	char byte;
+
+	if (sys_pread(fd, &byte, 1, addr) == 1)
+		sys_pwrite(fd, &byte, 1, addr);
+}
+
+/* Locked. Pages without contents leave the file, but not the mapping. */
+static void settle_group(const struct mach_span *span, uint64_t page)
+{
+	uint64_t here[HUGE_PAGES / 64] = {0}, own[HUGE_PAGES / 64] = {0}, run = 0;
+	uint64_t cached[HUGE_PAGES / 64] = {0};
+	const struct host_file *f = file_of(span->map);
+
+	pagemap_query(span_addr(span, page), HUGE_PAGES, PAGEMAP_HERE, here);
+	pagemap_query(span_addr(span, page), HUGE_PAGES, PAGEMAP_PRIVATE, own);
+	host_file_look_pages(span, page, HUGE_PAGES, cached);
+	for (uint64_t i = 0; i <= HUGE_PAGES; i++) {
+		if (i < HUGE_PAGES && (bit_of(cached, i) || bit_of(own, i)) &&
+		    still_zero(f, span->map->file_page + page + i)) {
+			if (bit_of(here, i) && !bit_of(own, i))
+				make_copy(span_addr(span, page + i));
+			run++;
+		} else if (run > 0) {
+			host_file_unmake(span->map, page + i - run, run);
+			run = 0;
+		}
+	}
+}
+
+void fill_settle(const struct mach_span *span)
+{
+	const struct host_file *f = file_of(span->map);
+
+	if (f->fd < 0)
+		return;
+	for (uint64_t page = 0; page + HUGE_PAGES <= span->npages; page += HUGE_PAGES) {
+		host_file_lock(span->map, page);
+		settle_group(span, page);
+		host_file_unlock(span->map, page);
+	}
 }
 
 /* ---- What mach_frames_* do ---- */
@@ -413,21 +487,20 @@ long fill_copy(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t
 
 		host_file_lock(span->map, page + done);
 		got = shared ? copy_shared(span, page + done, run, from)
-			     : fill_private(span, page + done, run, from);
+			     : fill_private(span, page + done, run, from, false);
 		host_file_unlock(span->map, page + done);
-		if (got > 0)
-			done += (uint64_t)got;
-		if (got != (long)run)
+		if (got <= 0)
 			break;
+		done += (uint64_t)got;
 	}
 	return done ? (long)done : got;
 }
 
 int fill_zero(const struct mach_span *span, uint64_t page, uint64_t n)
 {
-	bool shared = span->map->kind == MACH_MAP_SHARED;
+	bool shared = span->map->kind == MACH_MAP_SHARED, part;
 
-	if (host_file_room(file_of(span->map), span->map->file_page + page) < n)
+	if (host_file_room(file_of(span->map), span->map->file_page + page, &part) < n)
 		return -EFAULT;
 	for (uint64_t done = 0, run; done < n; done += run) {
 		long got;
@@ -435,7 +508,7 @@ int fill_zero(const struct mach_span *span, uint64_t page, uint64_t n)
 		run = host_file_group(span->map, page + done, n - done);
 		host_file_lock(span->map, page + done);
 		got = shared ? zero_group(span, page + done, run)
-			     : fill_private(span, page + done, run, 0);
+			     : fill_private(span, page + done, run, 0, true);
 		host_file_unlock(span->map, page + done);
 		if (got != (shared ? 0 : (long)run)) {
 			if (!shared)

@@ -223,6 +223,7 @@ struct host_file {
 	enum mach_vma_kind kind;
 	uint32_t shift;		  /* of the host's pages */
 	bool huge;		  /* ordinary pages that are to be taken for huge ones */
+	bool nobodys;		  /* it stands for private anonymous memory, and has no pages */
 	bool write;		  /* the descriptor was looked for to write */
 	bool ours;		  /* nobody else has the open file description */
 	int fd;			  /* -1: none found */
@@ -245,8 +246,11 @@ struct host_file *host_file_hold(struct host_file *f);
 void host_file_put(struct host_file *f);
 void host_file_after_fork(void);
 
-/* How many pages of the file lie between page `from` and its end; many, when nobody knows. */
-uint64_t host_file_room(const struct host_file *f, uint64_t from);
+/*
+ * How many pages of the file lie between page `from` and its end; many, when nobody knows. *part:
+ * the last of them is one that the file ends in.
+ */
+uint64_t host_file_room(const struct host_file *f, uint64_t from, bool *part);
 
 /*
  * Filling and looking at the pages of 2 MiB of a file are done under a lock of these. The first
@@ -288,6 +292,12 @@ int fill_read(const struct mach_span *span, uint64_t page, void *buf);
 /* Take pages that were read elsewhere out of the map, for good. */
 void fill_take(const struct mach_span *span, uint64_t page, uint64_t n);
 /* Descriptor of /proc/self/mem, through which closed private pages can be written; or negative. */
+/*
+ * A new private map of memory that is taken for huge pages: those never come by way of the file.
+ * What the program has touched becomes the mapping's own, and the file loses pages that only that
+ * made.
+ */
+void fill_settle(const struct mach_span *span);
 int fill_memory_fd(void);
 void fill_after_fork(void);
 

@@ -81,7 +81,21 @@ static bool unnamed_shmem(const struct vma_raw *r)
 	return sys_fstat(host.frames_fd, &st) == 0 && st.st_dev == (vma_device(r) & ~HOST_DEV_SYSV);
 }
 
-static enum mach_vma_kind kind_of(const struct vma_raw *r, bool shared)
+/* Of a file whose path leads nowhere any more. */
+static long magic_of_mapped(const struct mach_vma *vma)
+{
+	struct statfs fs;
+	bool ours;
+	int fd = find_descriptor(vma->start, vma, false, &ours);
+	long magic = 0;
+
+	if (fd >= 0 && sys3(SYS_fstatfs, fd, (long)&fs, 0) == 0)
+		magic = (long)fs.f_type;
+	host_close_hidden(fd);
+	return magic;
+}
+
+static enum mach_vma_kind kind_of(const struct vma_raw *r, const struct mach_vma *vma)
 {
 	const char *name = r->name;
 	long magic;
@@ -96,7 +110,7 @@ static enum mach_vma_kind kind_of(const struct vma_raw *r, bool shared)
 		return MACH_VMA_HUGETLB;
 	if (unnamed_shmem(r) || host_begins(name, "[anon_shmem:"))
 		return MACH_VMA_SHMEM;
-	if (host_begins(name, "/dev/zero") && !shared)
+	if (host_begins(name, "/dev/zero") && !vma->shared)
 		return MACH_VMA_DEVZERO;
 	if (host_begins(name, "/secretmem"))
 		return MACH_VMA_SECRET;
@@ -104,6 +118,8 @@ static enum mach_vma_kind kind_of(const struct vma_raw *r, bool shared)
 	    host_begins(name, "anon_inode:[guest_memfd]") || host_begins(name, "/[guest_memfd]"))
 		return MACH_VMA_GMEM;
 	magic = magic_of(name);
+	if (magic == 0 && name[0] == '/')
+		magic = magic_of_mapped(vma);
 	if (magic == TMPFS_MAGIC_NUMBER || same_device(r, "/dev/shm"))
 		return host_begins(name, "/dev/") && !host_begins(name, "/dev/shm/")
 			       ? MACH_VMA_SPECIAL
@@ -139,12 +155,11 @@ static void describe(const struct vma_raw *r, struct mach_vma *vma)
 	vma->dev = r->inode ? vma_device(r) : 0;
 	vma->file_page = r->inode ? r->offset >> UF_PAGE_SHIFT : 0;
 	vma->page_shift = UF_PAGE_SHIFT;
+	vma->kind = MACH_VMA_SPECIAL;
 	if (map_managed(vma->start, vma->end - vma->start) ||
-	    host_owns(vma->start, vma->end - vma->start)) {
-		vma->kind = MACH_VMA_SPECIAL;
+	    host_owns(vma->start, vma->end - vma->start))
 		return;
-	}
-	vma->kind = kind_of(r, vma->shared);
+	vma->kind = kind_of(r, vma);
 	if (vma->kind == MACH_VMA_HUGETLB) {
 		while (1ull << vma->page_shift < r->page_size)
 			vma->page_shift++;
@@ -348,13 +363,42 @@ int vma_raw_next(uint64_t addr, struct mach_vma *vma, struct vma_raw *r)
 	return parse(addr, vma, r);
 }
 
+/*
+ * The host joins closed pages of ours with the program's own inaccessible mapping of the same file
+ * beside them: what is managed is cut off again, on the sides of the first address that is not.
+ */
+static void cut_managed(uint64_t addr, struct mach_vma *vma, struct vma_raw *r)
+{
+	uint64_t from = vma->start > addr ? vma->start : addr;
+	uint32_t i;
+
+	mach_read_lock(&registry.lock);
+	i = registry_find(from);
+	if (i == registry.count || registry.segments[i].addr > from) {
+		if (i < registry.count && registry.segments[i].addr < vma->end)
+			vma->end = registry.segments[i].addr;
+		if (i > 0) {
+			const struct host_segment *s = &registry.segments[i - 1];
+			uint64_t end = s->addr + (s->npages << UF_PAGE_SHIFT);
+
+			if (end > vma->start) {
+				r->offset += end - vma->start;
+				vma->start = end;
+			}
+		}
+	}
+	mach_read_unlock(&registry.lock);
+}
+
 static int host_next(uint64_t addr, struct mach_vma *vma)
 {
 	struct vma_raw r;
 	int err = vma_raw_next(addr, vma, &r);
 
-	if (err == 0)
+	if (err == 0) {
+		cut_managed(addr, vma, &r);
 		describe(&r, vma);
+	}
 	return err;
 }
 
