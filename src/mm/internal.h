@@ -146,9 +146,6 @@ static inline uint64_t mm_room(const struct mm_space *space, const struct mm_tab
 /* Protection marks and their markers go; poison stays. Nothing is opened: a touch does that. */
 void mm_clear_marks(const struct mm_area *a);
 
-/* Make exactly [start, end) of one host mapping an area without a handler. -EINVAL, -ENOMEM. */
-int mm_take_over(struct mm_space *space, uint64_t start, uint64_t end);
-
 /*
  * What of [addr, addr + len) is not managed yet becomes an area. Write lock held. -ENOENT: nothing at
  * addr; -EINVAL: not of a kind that can, or with holes; -ENOMEM.

@@ -239,16 +239,6 @@ int mm_register(struct mm_space *space, uf_ref handler, uint64_t start, uint64_t
 	return err;
 }
 
-int mm_take_over(struct mm_space *space, uint64_t start, uint64_t end)
-{
-	struct piece p;
-
-	if (!next_piece(space, start, end, &p) || p.area || p.start != start || p.end != end ||
-	    piece_type(&p) == NULL)
-		return -EINVAL;
-	return take_over(space, &p);
-}
-
 static int take_over_piece(struct mm_space *space, const struct piece *p)
 {
 	const struct mm_type *type = piece_type(p);
