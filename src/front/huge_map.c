@@ -123,8 +123,8 @@ static long enlist(long at, struct huge_range *r, uint64_t len)
 
 #define TYPE_FLAGS (MAP_HUGETLB | (int)HUGE_FLAG_MASK | MAP_ANONYMOUS)
 
-/* A file of `len` bytes for a mapping without one; its descriptor. keep: it will be filled. */
-static int make_file(unsigned flags, uint64_t len, bool keep, struct huge_file *f)
+/* A file of `len` bytes for a mapping without one; its descriptor. */
+static int make_file(unsigned flags, uint64_t len, struct huge_file *f)
 {
 	long fd = SYS(SYS_memfd_create, "anon_hugepage", MFD_CLOEXEC | flags), err;
 	struct stat st;
@@ -137,7 +137,7 @@ static int make_file(unsigned flags, uint64_t len, bool keep, struct huge_file *
 	if (!err) {
 		*f = (struct huge_file){.dev = st.st_dev, .ino = st.st_ino};
 		f->emulated = !(flags & MFD_HUGETLB);
-		err = huge_file_add(f, keep ? (int)fd : -1);
+		err = huge_file_add(f, (int)fd);
 	}
 	if (err)
 		SYS(SYS_close, fd);
@@ -150,7 +150,7 @@ static long map_new_file(unsigned file_flags, uint64_t addr, uint64_t len, int p
 	struct huge_file f;
 	struct huge_range r;
 	long at;
-	int fd = make_file(file_flags, len, (flags & MAP_TYPE) == MAP_SHARED, &f);
+	int fd = make_file(file_flags, len, &f);
 
 	if (fd < 0)
 		return fd;

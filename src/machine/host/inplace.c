@@ -176,6 +176,8 @@ int mach_map_adopt_file(struct mach_map *map, uint64_t addr, uint64_t npages,
 	}
 	atomic_store(&hm->prot, vma->prot);
 	map_register(map, addr, vma->prot);
+	if (f->huge && !vma->shared)
+		fill_settle(&(struct mach_span){.map = map, .addr = addr, .npages = npages});
 	return 0;
 }
 

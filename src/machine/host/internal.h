@@ -291,13 +291,13 @@ void fill_drop(const struct mach_span *span, uint64_t page, uint64_t n);
 int fill_read(const struct mach_span *span, uint64_t page, void *buf);
 /* Take pages that were read elsewhere out of the map, for good. */
 void fill_take(const struct mach_span *span, uint64_t page, uint64_t n);
-/* Descriptor of /proc/self/mem, through which closed private pages can be written; or negative. */
 /*
  * A new private map of memory that is taken for huge pages: those never come by way of the file.
- * What the program has touched becomes the mapping's own, and the file loses pages that only that
- * made.
+ * What the program has touched becomes the mapping's own, and the file loses the pages of zeroes
+ * that came of that.
  */
 void fill_settle(const struct mach_span *span);
+/* Descriptor of /proc/self/mem, through which closed private pages can be written; or negative. */
 int fill_memory_fd(void);
 void fill_after_fork(void);
 
