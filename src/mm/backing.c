@@ -112,6 +112,9 @@ long mm_file_map(const struct mm_view *v, uint64_t page, uint64_t n)
 {
 	uint64_t bits[MM_LEAF_ENTRIES / 64] = {0}, room = mach_file_lookup(&v->span, page, n, bits);
 
+	/* Past the end of a file with small pages the kernel has an error of its own. */
+	if (room == 0 && mm_view_group(v) == 1)
+		return -EINVAL;
 	room = run_of(bits, room, mm_view_group(v), true);
 	return room ? (long)room : -EFAULT;
 }

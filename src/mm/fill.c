@@ -146,6 +146,18 @@ static uint64_t fillable_run(const struct filling *f, const struct mm_view *v, c
 	return n;
 }
 
+/* Small pages that no page can be put at (past the end of a file) cannot be poisoned either. */
+static long poison(const struct mm_view *v, uint64_t page, uint64_t n, mm_entry *e)
+{
+	const struct mm_type *type = mm_types[v->table->type];
+
+	if (type->alloc && mm_view_group(v) == 1 && type->alloc(v, page, n) == -EFAULT)
+		return -EFAULT;
+	for (uint64_t i = 0; i < n; i++)
+		e[i] = mm_make_marker(MM_POISON);
+	return (long)n;
+}
+
 /* One run inside one leaf. Space read-locked. Advances f->at; 0, or what stops the loop. */
 static int fill_run(struct mm_space *space, struct filling *f, const struct mm_area *a)
 {
@@ -175,9 +187,7 @@ static int fill_run(struct mm_space *space, struct filling *f, const struct mm_a
 		goto out;
 	err = 0;
 	if (f->fill->source == MM_SOURCE_POISON) {
-		for (uint64_t i = 0; i < n; i++)
-			e[i] = mm_make_marker(MM_POISON);
-		done = (long)n;
+		done = poison(&v, page, n, e);
 	} else {
 		done = fill_frames(f, &v, page, n);
 		if (done > 0)

@@ -212,6 +212,15 @@ struct mm_zap {
 void mm_zap(struct mm_space *space, struct mm_area *a, uint64_t start, uint64_t end,
 	    const struct mm_zap *how);
 
+/*
+ * The file's pages that the table shows from `page` on are about to leave it: no area shows them any
+ * more. Write lock held. map.c.
+ */
+void mm_file_vacate(struct mm_space *space, const struct mm_table *table, uint64_t page, uint64_t n);
+
+/* Is the page at addr marked as poisoned? No locks held. */
+bool mm_poisoned(struct mm_space *space, uint64_t addr);
+
 /* Note the highest use of host mappings, and of bookkeeping, so far. space.c. */
 void mm_note_mappings(struct mm_space *space);
 void mm_note_bookkeeping(struct mm_space *space);

@@ -180,7 +180,7 @@ static int populate_range(struct mm_space *space, uint64_t start, uint64_t end, 
 			case MM_INTERRUPTED:
 				return -EINTR;
 			case MM_SIGBUS:
-				return -EFAULT;
+				return mm_poisoned(space, access.addr) ? -EHWPOISON : -EFAULT;
 			case MM_UNMANAGED:
 			case MM_SIGSEGV:
 				return -ENOMEM;
@@ -196,7 +196,7 @@ int mm_mlock(struct mm_space *space, uint64_t start, uint64_t len, bool lock, bo
 
 	if (!err && lock && !on_fault)
 		err = populate_range(space, start, start + len, POPULATE_LOCK);
-	return err == -EFAULT ? -ENOMEM : err;
+	return err == -EFAULT || err == -EHWPOISON ? -ENOMEM : err;
 }
 
 /* ---- Files that change under their mappings --------------------------------------------------- */
@@ -272,6 +272,18 @@ int mm_file_change(struct mm_space *space, uint64_t dev, uint64_t ino, uint64_t 
 	return err;
 }
 
+static int nothing(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+void mm_file_vacate(struct mm_space *space, const struct mm_table *table, uint64_t page, uint64_t n)
+{
+	(void)file_change(space, table->dev, table->ino, table->file_page + page, n, false, nothing,
+			  NULL);
+}
+
 bool mm_file_managed(struct mm_space *space, uint64_t dev, uint64_t ino)
 {
 	const struct file_range whole = {dev, ino, 0, UINT64_MAX};
@@ -304,10 +316,20 @@ static int punch(void *arg)
 
 /* ---- Advice ---------------------------------------------------------------------------------- */
 
-static bool sends_remove(int advice)
+/* Is the area's handler told? Also of advice that then fails, but not where it is refused at once. */
+static bool sends_remove(const struct mm_area *a, int advice)
 {
-	return advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED || advice == MADV_FREE ||
-	       advice == MADV_REMOVE;
+	switch (advice) {
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+		return true;
+	case MADV_FREE:
+		return mm_area_group(a) == 1;
+	case MADV_REMOVE:
+		return a->flags & MM_AREA_SHARED;
+	default:
+		return false;
+	}
 }
 
 /* The whole of what the advice takes out of the file goes from all who show it. */
@@ -333,8 +355,12 @@ static int advise_area(struct mm_space *space, struct mm_area *a, uint64_t start
 	const struct mm_type *type = mm_area_type(a);
 	const struct mm_zap how = {.keep_markers = type->flags & MM_TYPE_MARK_EMPTY};
 
-	if ((start | end) & (mm_area_page_size(a) - 1))
+	/* Large pages go whole: what is left over at the end stays. */
+	end &= ~(mm_area_page_size(a) - 1);
+	if (start & (mm_area_page_size(a) - 1))
 		return -EINVAL;
+	if (start >= end)
+		return 0;
 	switch (advice) {
 	case MADV_DONTNEED:
 		if (a->flags & MM_AREA_LOCKED)
@@ -369,7 +395,7 @@ static int advise_range(struct mm_space *space, uint64_t start, uint64_t end, in
 		mach_write_lock(&space->lock);
 		a = mm_area_find(space, start);
 		to = a ? mm_min(mm_area_run_end(space, start), end) : end;
-		if (a && sends_remove(advice))
+		if (a && sends_remove(a, advice))
 			mm_tell(&told, a->handler, MM_EVENT_REMOVE);
 		if (told.n) {
 			mach_write_unlock(&space->lock);

@@ -86,6 +86,9 @@ static uint64_t movable(const struct moving *m, const mm_entry *d, const mm_entr
 	while (n < limit && mm_kind(s[n]) == MM_PRESENT && mm_kind(d[n]) == MM_EMPTY &&
 	       ((s[n] ^ s[0]) & MM_RWP) == 0)
 		n++;
+	/* Of a page cache the destination's place must be free; frames always are. */
+	if (v.table->map.kind == MACH_MAP_FRAMES)
+		return n;
 	room = mm_area_type(m->dst)->alloc(&v, dpage, n);
 	return room < 0 ? 0 : mm_min(n, (uint64_t)room);
 }
@@ -119,7 +122,7 @@ static int move_run(struct moving *m)
 	uint64_t spage = mm_area_page(m->src, m->src_addr + m->at);
 	uint64_t limit = run_limit(m, dpage, spage), n;
 	struct mm_view dst = mm_area_view(m->dst), src = mm_area_view(m->src);
-	mm_entry *d, *s;
+	mm_entry *d, *s, was;
 	bool hole;
 	int err;
 
@@ -140,12 +143,15 @@ static int move_run(struct moving *m)
 	n = movable(m, d, s, limit);
 	if (n == 0)
 		return -EEXIST;
+	was = *s;
 	mach_tlb_limit(&src.span, spage, n, 0);
+	if (src.table->map.kind == MACH_MAP_SHARED)
+		mm_file_vacate(m->space, src.table, spage, n);
 	err = mm_area_type(m->dst)->move(&dst, dpage, &src, spage, n);
 	if (err)
 		return err;
 	for (uint64_t i = 0; i < n; i++) {
-		d[i] = moved_entry(m->dst, dpage + i, s[i]);
+		d[i] = moved_entry(m->dst, dpage + i, was);
 		s[i] = 0;
 	}
 	mm_account(m->space, src.table, -(int64_t)n);

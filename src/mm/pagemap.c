@@ -52,14 +52,17 @@ static uint64_t pagemap_word(const struct page_state *p)
 /* Does the entry show the file's page? Of a private mapping the host knows who has been copied. */
 static bool shows_file(const struct mm_view *v, uint64_t page, mm_entry e)
 {
-	uint64_t bits[1] = {0};
+	uint64_t bits[MM_LEAF_ENTRIES / 64] = {0}, group = mm_view_group(v), any = 0;
 
 	if (mm_kind(e) != MM_PRESENT || v->table->map.kind == MACH_MAP_FRAMES || (e & MM_COPY))
 		return false;
 	if (v->table->map.kind == MACH_MAP_SHARED)
 		return true;
-	mach_pages_private(&v->span, page, 1, bits);
-	return !(bits[0] & 1);
+	/* A large page is one to the program, also where the host copies parts of it. */
+	mach_pages_private(&v->span, page & ~(group - 1), group, bits);
+	for (unsigned i = 0; i < MM_LEAF_ENTRIES / 64; i++)
+		any |= bits[i];
+	return !any;
 }
 
 /* The page at addr. Space locked. -ENOENT: no area; -ENOMEM. */
@@ -84,6 +87,18 @@ static int read_page(struct mm_space *space, uint64_t addr, struct page_state *p
 	p->huge = mm_view_group(&v) > 1;
 	mm_leaf_unlock(v.table, page);
 	return 0;
+}
+
+bool mm_poisoned(struct mm_space *space, uint64_t addr)
+{
+	struct page_state p;
+	bool poisoned;
+
+	mach_read_lock(&space->lock);
+	poisoned = read_page(space, addr, &p) == 0 && mm_kind(p.entry) == MM_MARKER &&
+		   (p.entry & MM_POISON);
+	mach_read_unlock(&space->lock);
+	return poisoned;
 }
 
 int mm_pagemap(struct mm_space *space, uint64_t addr, uint64_t n, uint64_t *out)

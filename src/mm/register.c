@@ -136,6 +136,8 @@ static int take_over(struct mm_space *space, const struct piece *p)
 	uint32_t index = 0;
 	int err = -ENOMEM;
 
+	if (!type)
+		return -EINVAL;
 	while (mm_types[index] != type)
 		index++;
 	table = mm_table_new(pages, index);

@@ -1,6 +1,6 @@
 /*
  * devzero.c - private mappings of /dev/zero: they can be registered, and nothing can fill them, since
- * to the kernel every page lies past the end of an empty file.
+ * to the kernel every page lies past the end of an empty file; but pages can be moved there.
  */
 #include "mm/type.h"
 
@@ -19,6 +19,7 @@ const struct mm_type mm_type_devzero = {
 	.kinds = 1u << MACH_VMA_DEVZERO,
 	.page_shift = UF_PAGE_SHIFT,
 	.modes = MM_MODE_MISSING | MM_MODE_WP | MM_MODE_RWP,
+	.flags = MM_TYPE_MOVE,
 	.adopt = mm_frames_adopt,
 	.extend = mm_frames_extend,
 	.lookup = mm_default_lookup_none,
@@ -27,4 +28,5 @@ const struct mm_type mm_type_devzero = {
 	.remove = mm_default_remove,
 	.zero = mm_default_zero,
 	.populate = mm_frames_populate,
+	.move = mm_default_move_copy,
 };
