@@ -402,9 +402,14 @@ static void move_between_types(void)
 	page_expect(PAGE(9), 101);
 	/* And back: the file has a hole where it was. */
 	page_expect(PAGE(16), 100);
+	sim_mmap_file(PAGE(24), PAGES(4), RW, true, file, 0);
+	CHECK_EQ(front_register(&u, PAGE(24), PAGES(4), MISSING), 0);
+	page_expect(PAGE(24), 100);
 	CHECK_EQ(front_move(&u, PAGE(8), PAGE(16), PAGES(1), 0, &done), 0);
 	page_expect(PAGE(8), 100);
 	CHECK(!sim_file_peek(file, 0));
+	CHECK_EQ(word_at(PAGE(24)), 0);
+	CHECK_EQ(front_munmap(PAGE(24), PAGES(4)), 0);
 	CHECK_EQ(front_munmap(PAGE(16), PAGES(4)), 0);
 	done_with(&u, PAGE(8), 4);
 }

@@ -314,6 +314,12 @@ static void lose_page(unsigned cell, unsigned place, bool cut, struct cell_place
 	empty(at, !(cut && huge));
 }
 
+static void lose_views(unsigned cell, struct cell_state *s)
+{
+	for (unsigned p = 0; p < CELL_PLACES; p++)
+		lose_page(cell, p, false, &s->place[p]);
+}
+
 static bool apply_file(const struct cell_op *op, unsigned cell, struct cell_state *s)
 {
 	switch (op->type) {
@@ -358,6 +364,7 @@ static bool apply_move(const struct cell_op *op, unsigned cell, struct cell_stat
 {
 	struct cell_place *from = &s->place[op->place], *to = &s->place[op->to];
 	struct cell_contents c;
+	uint8_t rwp;
 
 	if (!from->mapped || !to->mapped || to->owner != op->owner || to->kind != MODEL_EMPTY)
 		return false;
@@ -370,8 +377,15 @@ static bool apply_move(const struct cell_op *op, unsigned cell, struct cell_stat
 	if (of_file(cell, op->place) && !from->copy && !s->there)
 		return false;
 	c = *cell_visible(cell, op->place, s);
+	rwp = from->rwp;
+	/* What leaves the file leaves all who show it. */
+	if (cell_backing(cell, op->place) == CELL_SHARED) {
+		lose_views(cell, s);
+		s->there = 0;
+		zero(&s->file);
+	}
 	to->kind = MODEL_PRESENT;
-	to->rwp = to->modes & MM_MODE_RWP ? from->rwp : 0;
+	to->rwp = to->modes & MM_MODE_RWP ? rwp : 0;
 	if (cell_backing(cell, op->to) == CELL_SHARED)
 		make_file(s);
 	else
@@ -386,6 +400,10 @@ bool cell_apply_poorly(const struct cell_op *op, unsigned cell, struct cell_stat
 {
 	struct cell_place *at = &s->place[op->place];
 
+	if (op->type == CELL_MOVE && cell_backing(cell, op->place) == CELL_SHARED) {
+		lose_views(cell, s);
+		return true;
+	}
 	if (op->type != CELL_REGISTER || cell_backing(cell, op->place) != CELL_SHARED ||
 	    at->owner || at->kind != MODEL_PRESENT)
 		return false;

@@ -180,7 +180,7 @@ static void enrol(struct cell_op op)
 	shape_end(true);
 }
 
-/* A page of anonymous or private memory goes to another place. */
+/* Pages go to another place. */
 static void move_some(void)
 {
 	struct slot *s = &schedule.slots[sim_random(SLOTS)];
@@ -192,7 +192,7 @@ static void move_some(void)
 	op.holes = sim_random(2);
 	from = cell_backing(op.first, op.place);
 	to = cell_backing(op.first, op.to);
-	if (op.to == op.place || to == CELL_PROGRAM || from == CELL_PROGRAM || from == CELL_SHARED)
+	if (op.to == op.place || to == CELL_PROGRAM || from == CELL_PROGRAM)
 		return;
 	shape_begin(true);
 	if (front_get(&s->u)) {

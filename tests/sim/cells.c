@@ -180,7 +180,9 @@ static void spread_state(struct cell *c, struct cell_state s)
 		}
 		t = s;
 		if (poor && cell_apply_poorly(op, cell, &t)) {
-			t.applied |= 1ull << op->bit;
+			/* A move that comes to nothing has closed what it would have taken. */
+			if (op->type != CELL_MOVE)
+				t.applied |= 1ull << op->bit;
 			(void)add(c, &t);
 		}
 	}

@@ -388,6 +388,16 @@ int sim_file_truncate(struct sim_file *file, uint64_t size)
 	return 0;
 }
 
+void sim_file_take(struct sim_file *file, uint64_t page, uint64_t n)
+{
+	sim_file_must_be_closed(file, page, n);
+	sim_files_lock();
+	free_pages(file, page, n);
+	sim_files_unlock();
+	/* Private copies of huge pages go too, as on the kernel. */
+	unmap_pages(file, page, n, file->granule > 1);
+}
+
 int sim_file_punch(struct sim_file *file, uint64_t page, uint64_t n)
 {
 	sim_point();
@@ -396,11 +406,6 @@ int sim_file_punch(struct sim_file *file, uint64_t page, uint64_t n)
 	if (file->sealed)
 		return -EPERM;
 	n = page >= file->size ? 0 : n < file->size - page ? n : file->size - page;
-	sim_file_must_be_closed(file, page, n);
-	sim_files_lock();
-	free_pages(file, page, n);
-	sim_files_unlock();
-	/* Private copies of huge pages go too, as on the kernel. */
-	unmap_pages(file, page, n, file->granule > 1);
+	sim_file_take(file, page, n);
 	return 0;
 }

@@ -268,14 +268,14 @@ static void take_away(struct sim_map *m, uint64_t page)
 		sim_frame_spoil(&m->frames[page]);
 		return;
 	case MACH_MAP_SHARED:
-		sim_file_must_be_closed(m->file, m->file_page + page, m->granule);
-		sim_file_put(m->file, m->file_page + page, NULL);
-		m->mapped[page / m->granule] = false;
+		sim_file_take(m->file, m->file_page + page, m->granule);
 		return;
 	case MACH_MAP_PRIVATE:
+		sim_files_lock();
 		free(m->copy[page / m->granule]);
 		m->copy[page / m->granule] = NULL;
 		m->mapped[page / m->granule] = false;
+		sim_files_unlock();
 		return;
 	}
 }
@@ -338,11 +338,8 @@ int mach_frames_move(const struct mach_span *dst, uint64_t dpage, const struct m
 	}
 	if (err)
 		return err;
-	for (uint64_t i = 0; i < n; i += from->granule) {
-		sim_files_lock();
+	for (uint64_t i = 0; i < n; i += from->granule)
 		take_away(from, spage + i);
-		sim_files_unlock();
-	}
 	return 0;
 }
 
@@ -352,11 +349,12 @@ void mach_frames_drop(const struct mach_span *span, uint64_t page, uint64_t n)
 
 	sim_point();
 	for (uint64_t i = page; i < page + n; i += m->granule) {
-		sim_files_lock();
-		if (m->kind == MACH_MAP_SHARED)
-			m->mapped[i / m->granule] = false;
-		else
+		if (m->kind != MACH_MAP_SHARED) {
 			take_away(m, i);
+			continue;
+		}
+		sim_files_lock();
+		m->mapped[i / m->granule] = false;
 		sim_files_unlock();
 	}
 }

@@ -119,6 +119,9 @@ bool sim_file_has_room(const struct sim_file *file);
  */
 void sim_file_must_be_closed(const struct sim_file *file, uint64_t page, uint64_t n);
 
+/* Make holes of them, and take them out of all mappings. Files not locked. */
+void sim_file_take(struct sim_file *file, uint64_t page, uint64_t n);
+
 /* The file that a descriptor, or a map, is of; NULL: none. */
 struct sim_file *sim_file_of_fd(int fd);
 struct sim_file *sim_file_of_ino(uint64_t ino);
