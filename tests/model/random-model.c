@@ -14,7 +14,6 @@
 #include <getopt.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -92,6 +91,8 @@ struct worker {
 	struct thread_model *model;
 	struct region region[KINDS];
 	int uffd, stop[2];
+	pthread_mutex_t
+		handling; /* held from reading a message until the model says what came of it */
 	pthread_t thread, handler;
 	uint64_t done;
 };
@@ -338,8 +339,10 @@ static void *handle(void *arg)
 	while (poll(fd, 2, -1) >= 0 || errno == EINTR) {
 		if (fd[1].revents)
 			return NULL;
+		pthread_mutex_lock(&w->handling);
 		while (read(w->uffd, &msg, sizeof msg) == sizeof msg)
 			on_message(w, &msg);
+		pthread_mutex_unlock(&w->handling);
 	}
 	return NULL;
 }
@@ -364,17 +367,20 @@ static void check_page(const struct region *r, uint64_t p, const char *what, con
 			    (unsigned long)p, i, what, seen[i] & 0xff, want[i] & 0xff);
 }
 
-/* It may fault, and then the handler has changed the model when it is done. */
-static void touch(const struct region *r, uint64_t p)
+/*
+ * It may fault, and then the handler changes the model. The access can go on as soon as the page is
+ * there: the handler need not be done by then.
+ */
+static void touch(struct worker *w, const struct region *r, uint64_t p)
 {
 	(void)*(volatile char *)(r->map + p * PG);
-	atomic_thread_fence(memory_order_acquire);
+	pthread_mutex_lock(&w->handling);
+	pthread_mutex_unlock(&w->handling);
 }
 
 static void op_read(struct worker *w, struct region *r, uint64_t p)
 {
-	(void)w;
-	touch(r, p);
+	touch(w, r, p);
 	if (found(r, p) == NO)
 		DIE("kind %d: reading page %lu asked nobody", r->kind, (unsigned long)p);
 	check_page(r, p, "read", r->map + p * PG, contents(r, p));
@@ -384,7 +390,7 @@ static void op_write(struct worker *w, struct region *r, uint64_t p)
 {
 	uint64_t at = below(w->model, PG / 8) * 8, value = next_random(w->model);
 
-	touch(r, p);
+	touch(w, r, p);
 	memcpy(writable(r, p) + at, &value, 8);
 	*(volatile uint64_t *)(r->map + p * PG + at) = value;
 }
@@ -592,6 +598,7 @@ static void *work(void *arg)
 static void begin(struct worker *w, unsigned i)
 {
 	w->model = &model->thread[i];
+	pthread_mutex_init(&w->handling, NULL);
 	for (unsigned k = 0; k < KINDS; k++) {
 		struct region *r = &w->region[k];
 
