@@ -207,13 +207,25 @@ static void shared_of_every_sort(void)
 	}
 }
 
+/* Pages to read, the second half past the end of their file. */
+static char *truncated_source(void)
+{
+	int fd = memory_file();
+	char *p = map_of(fd, MAP_SHARED);
+
+	memset(p, 'T', PAGES(40));
+	CHECK(ftruncate(fd, (off_t)PAGES(20)) == 0 && close(fd) == 0);
+	return p;
+}
+
 /* A source that ends leaves nothing behind it. */
 static void sources_that_end(void)
 {
-	char *src, *p;
+	char *src, *p, *beyond;
 	int fd;
 
 	test_start();
+	beyond = truncated_source();
 	src = test_map(40);
 	memset(src, 'S', PAGES(40));
 	CHECK(munmap(src + PAGES(30), PAGES(10)) == 0);
@@ -241,9 +253,13 @@ static void sources_that_end(void)
 			CHECK(copy(&m, 300, 1, src + PAGES(29) + 8) == -EFAULT);
 			CHECK(copy(&m, 300, 20, src + PAGES(29) + 8) == -EFAULT);
 			CHECK(!file_has(&m, 300));
+			CHECK(copy(&m, 400, 40, beyond) == 20 && !file_has(&m, 420));
+			CHECK(copy(&m, 500, 3, beyond + PAGES(19)) == 1 && !file_has(&m, 501));
+			CHECK(copy(&m, 600, 20, beyond + PAGES(20)) == -EFAULT);
+			CHECK(!file_has(&m, 600));
 			CHECK(test_open(&m, 100, n, RW) == 0 && is_all(m.p + PAGES(100), 'S', n));
 			test_limit(&m, 100, n, 0);
-			mach_frames_drop(&m.span, 100, 250);
+			mach_frames_drop(&m.span, 100, 550);
 			CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 					(off_t)PAGES(N)) == 0);
 		}
@@ -671,6 +687,7 @@ static void without_descriptor(void)
 	CHECK(copy(&m, 100, 5, src + PAGES(17) + 1) == 2 && !file_has(&m, 102));
 	CHECK(copy(&m, 200, 20, src + PAGES(4) + 1) == 15 && !file_has(&m, 215));
 	CHECK(copy(&m, 300, 1, src + PAGES(20)) == -EFAULT && !file_has(&m, 300));
+	CHECK(copy(&m, 400, 40, truncated_source()) == 20 && !file_has(&m, 420));
 	release(&m);
 	/* One that was noted is found though the program has closed its own. */
 	p = map_memfd(&fd);

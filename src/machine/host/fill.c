@@ -201,7 +201,7 @@ static long copy_by_host(const struct mach_span *span, uint64_t page, uint64_t n
 		return -ENOMEM;
 	if (got <= 0) {
 		/* Whose fault is it? */
-		int err = make_pages(span, page, 1);
+		int err = make_pages(span, page, granule_of(span->map));
 
 		if (err != 0)
 			return err;
@@ -209,15 +209,17 @@ static long copy_by_host(const struct mach_span *span, uint64_t page, uint64_t n
 	return whole_pages(span, page, n, got > 0 ? (uint64_t)got : 0);
 }
 
+/* Many pages go faster by a plain copy, which a source that is not there must not kill. */
 static long copy_through_alias(const struct mach_span *span, uint64_t page, uint64_t n,
-			       uint64_t src)
+			       uint64_t src, bool readable)
 {
 	struct host_file *f = file_of(span->map);
 	long done;
 
-	if (n < POPULATE_PAGES)
-		return copy_by_host(span, page, n, src);
-	done = copy_to_made(span, page, n, src);
+	if (n >= POPULATE_PAGES && readable)
+		done = copy_to_made(span, page, n, src);
+	else
+		done = copy_by_host(span, page, n, src);
 	if (done > 0 && f->shift > UF_PAGE_SHIFT)
 		huge_note(f, span->map->file_page + page, (uint64_t)done, true);
 	return done;
@@ -227,22 +229,21 @@ static long copy_through_alias(const struct mach_span *span, uint64_t page, uint
 
 /*
  * The source is touched before the file is looked at: it may be another mapping of the very page,
- * which is then there.
+ * which is then there. True: all of it can be read.
  */
-static void touch_source(uint64_t src, uint64_t n)
+static bool touch_source(uint64_t src, uint64_t n)
 {
-	if (n >= POPULATE_PAGES) {
-		uint64_t first = src & UF_PAGE_MASK;
+	uint64_t first = src & UF_PAGE_MASK;
+	uint64_t end = (src + (n << UF_PAGE_SHIFT) + UF_PAGE_SIZE - 1) & UF_PAGE_MASK;
+	int err = -EINVAL;
 
-		sys_madvise(first,
-			    ((src - first) + (n << UF_PAGE_SHIFT) + UF_PAGE_SIZE - 1) &
-				    UF_PAGE_MASK,
-			    MADV_POPULATE_READ);
-		return;
-	}
-	for (uint64_t i = 0; i < n; i++)
+	if (n >= POPULATE_PAGES)
+		err = sys_madvise(first, end - first, MADV_POPULATE_READ);
+	/* Before Linux 5.14, or memory of devices, or not all of it. */
+	for (uint64_t i = 0; err != 0 && i < n; i++)
 		if (!sys_readable((const void *)(src + (i << UF_PAGE_SHIFT))))
-			return;
+			return false;
+	return err == 0;
 }
 
 /*
@@ -263,7 +264,7 @@ static bool whole_by_write(const struct host_file *f, uint64_t room, bool part, 
 static long copy_shared(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
 {
 	struct host_file *f = file_of(span->map);
-	bool part, by_write;
+	bool part, by_write, readable;
 	uint64_t room = host_file_room(f, span->map->file_page + page, &part);
 	long done = -EOPNOTSUPP;
 
@@ -271,13 +272,13 @@ static long copy_shared(const struct mach_span *span, uint64_t page, uint64_t n,
 	if (n == 0)
 		return -EFAULT;
 	by_write = whole_by_write(f, room, part, &n);
-	touch_source(src, n);
+	readable = touch_source(src, n);
 	n = host_file_run(span, page, n, false);
 	if (n == 0)
 		return -EEXIST;
 	if (by_write)
 		done = write_pages(span, page, n, src);
-	return done == -EOPNOTSUPP ? copy_through_alias(span, page, n, src) : done;
+	return done == -EOPNOTSUPP ? copy_through_alias(span, page, n, src, readable) : done;
 }
 
 /* Locked. How many were zeroed, all that there were none of; or a negative errno. */

@@ -414,11 +414,17 @@ int mach_vma_next(uint64_t addr, struct mach_vma *vma)
 }
 
 /*
- * The host says so only in smaps, which is slow to make; but it refuses to call locked pages cold.
+ * The host says so only in smaps, which is slow to make; but it refuses to call locked pages cold,
+ * and huge ones, which never leave memory anyway.
  * Hosts before Linux 5.4 do not know the advice and refuse it for memory that is not locked, too.
  */
 bool mach_vma_locked(uint64_t addr)
 {
+	struct mach_vma vma = {0};
+	struct vma_raw raw;
+
+	if (vma_raw_next(addr, &vma, &raw) == 0 && raw.page_size > UF_PAGE_SIZE)
+		return false;
 	return sys_madvise(addr & UF_PAGE_MASK, UF_PAGE_SIZE, MADV_COLD) == -EINVAL &&
 	       sys_madvise((uint64_t)mach_arena_base, UF_PAGE_SIZE, MADV_COLD) == 0;
 }
