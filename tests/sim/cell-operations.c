@@ -180,28 +180,53 @@ static void give_source(const struct cell_op *op)
 		atomic_store(&source_busy, 0);
 }
 
+/* Where the contents of the range that is to be copied stand; give_source afterwards. */
+static uint64_t make_source(struct cell_op *op)
+{
+	uint64_t words[WORDS], source, pages = cell_pages(op->first);
+
+	op->type = CELL_COPY;
+	if (cell_is_huge(op->first))
+		op->n = 1;
+	op->base = atomic_fetch_add_explicit(&schedule.next_base, op->n, memory_order_relaxed);
+	source = take_source(op);
+	for (uint64_t i = 0; i < op->n * pages; i++) {
+		cells_fill(words, op->base + (uint32_t)(i / pages), i % pages);
+		sim_fill_native(source + PAGES(i), words);
+	}
+	return source;
+}
+
 int64_t do_cell_copy(struct slot *s, struct cell_op op, bool dontwake)
 {
-	uint64_t words[WORDS], source, pages = cell_pages(op.first);
+	uint64_t source = make_source(&op);
 	int64_t done = 0;
 	int err;
 
-	op.type = CELL_COPY;
-	if (cell_is_huge(op.first))
-		op.n = 1;
-	op.base = atomic_fetch_add_explicit(&schedule.next_base, op.n, memory_order_relaxed);
 	op.wp &= (s->modes & MM_MODE_WP) != 0;
-	source = take_source(&op);
-	for (uint64_t i = 0; i < op.n * pages; i++) {
-		cells_fill(words, op.base + (uint32_t)(i / pages), i % pages);
-		sim_fill_native(source + PAGES(i), words);
-	}
 	begin(&op);
 	err = front_copy(&s->u, addr_of(&op), source, len_of(&op),
 			 (op.wp ? UF_COPY_MODE_WP : 0) | (dontwake ? UF_COPY_MODE_DONTWAKE : 0),
 			 &done);
 	give_source(&op);
 	return end_fill(&op, "cell copy", err, done);
+}
+
+void do_cell_mcopy(struct cell_op op)
+{
+	uint64_t source = make_source(&op), done = 0;
+	int err;
+
+	op.any = true;
+	op.wp = false;
+	shape_begin(true);
+	begin(&op);
+	err = front_mcopy(addr_of(&op), source, len_of(&op), &done);
+	give_source(&op);
+	say("cell mcopy", &op, schedule_checked(err));
+	CHECK(err != 0 || done == len_of(&op));
+	end(&op, done / PAGES(cell_pages(op.first)), MODEL_NO);
+	shape_end(true);
 }
 
 int64_t do_cell_zero(struct slot *s, struct cell_op op)

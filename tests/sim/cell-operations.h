@@ -13,6 +13,8 @@ void cells_open(void);
 void cells_close(void);
 
 int64_t do_cell_copy(struct slot *s, struct cell_op op, bool dontwake);
+/* Without a descriptor. */
+void do_cell_mcopy(struct cell_op op);
 int64_t do_cell_zero(struct slot *s, struct cell_op op);
 int64_t do_cell_continue(struct slot *s, struct cell_op op);
 int64_t do_cell_poison(struct slot *s, struct cell_op op);

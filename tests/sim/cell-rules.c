@@ -203,7 +203,7 @@ static bool fillable(const struct cell_op *op, unsigned cell, const struct cell_
 	const struct cell_place *at = &s->place[op->place];
 	enum cell_backing b = cell_backing(cell, op->place);
 
-	if (!at->mapped || !at->modes || at->kind == MODEL_PRESENT)
+	if (!at->mapped || (!at->modes && !op->any) || at->kind == MODEL_PRESENT)
 		return false;
 	if (op->wp && !(at->modes & MM_MODE_WP))
 		return false;

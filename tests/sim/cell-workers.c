@@ -255,8 +255,10 @@ void cells_turn(void)
 
 	if (what < 58)
 		do_cell_access(op.first, op.place, sim_random(2));
-	else if (what < 70)
+	else if (what < 68)
 		with_slot();
+	else if (what < 70)
+		do_cell_mcopy(aimed(AIM_ABSENT));
 	else if (what < 76)
 		enrol(op);
 	else if (what < 80)

@@ -90,6 +90,7 @@ struct cell_op {
 	uint32_t base;	    /* COPY, WRITE: of cell i: base + i */
 	uint8_t owner, modes, prot;
 	bool wp, holes, keeps; /* as in model_op */
+	bool any;	       /* COPY: need not be registered */
 	unsigned bit;
 };
 

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "mm/direct.h"
 #include "mm/internal.h"
+#include "mm/policy.h"
 #include "mm/reclaim.h"
 
 #ifndef MADV_POPULATE_READ
@@ -418,6 +420,21 @@ int front_mremap(uint64_t from, uint64_t from_len, uint64_t to_len, int flags, u
 	return err;
 }
 
+int front_mcopy(uint64_t dst, uint64_t src, uint64_t len, uint64_t *done)
+{
+	struct mm_fill fill = {
+		.source = MM_SOURCE_COPY, .dst = dst, .src = src, .len = len, .any = true};
+	struct mach_entry e;
+	int err;
+
+	mach_enter(&e);
+	err = mm_fill(mm_space_self, &fill, NULL, 0, done);
+	if (*done)
+		mm_wake(mm_space_self, dst, *done);
+	mach_leave(&e);
+	return err;
+}
+
 void front_pageout(uint64_t addr, uint64_t len)
 {
 	struct mach_entry e;
@@ -435,6 +452,20 @@ int front_limit(uint64_t addr, uint64_t pages)
 	mach_enter(&e);
 	err = addr ? mm_limit_area(mm_space_self, addr, PAGES(pages))
 		   : mm_limit_space(mm_space_self, PAGES(pages));
+	mach_leave(&e);
+	return err;
+}
+
+int front_policy(unsigned i)
+{
+	struct mach_entry e;
+	unsigned n = 0;
+	int err;
+
+	while (mm_policy_at(n))
+		n++;
+	mach_enter(&e);
+	err = mm_set_policy(mm_space_self, mm_policy_at(i % n)->name);
 	mach_leave(&e);
 	return err;
 }

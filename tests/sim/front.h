@@ -96,9 +96,13 @@ int front_populate(uint64_t addr, uint64_t len, bool write);
 int front_mremap(uint64_t from, uint64_t from_len, uint64_t to_len, int flags, uint64_t to,
 		 uint64_t *result);
 
+/* COPY without a descriptor, of memory that need not be registered. *done bytes, as mm_fill. */
+int front_mcopy(uint64_t dst, uint64_t src, uint64_t len, uint64_t *done);
 /* MADV_PAGEOUT, and a limit on all memory together, or of what stands at addr. */
 void front_pageout(uint64_t addr, uint64_t len);
 int front_limit(uint64_t addr, uint64_t pages);
+/* The i-th replacement policy, round and round. -ENOMEM. */
+int front_policy(unsigned i);
 /*
  * The contents of a page, wherever they are; NULL: it has none. When nobody holds a lock; valid
  * until the next scheduling point.

@@ -339,7 +339,8 @@ void do_pageout(uint64_t page, uint64_t n)
 /* Of everything, or of what stands at the page; or of nothing any more. */
 void do_limit(uint64_t page)
 {
-	uint64_t pages = sim_random(3) ? 16 + sim_random(SPACE) : 0;
+	/* Under one that cannot hold nothing but refusals happens. */
+	uint64_t pages = sim_random(schedule.scarce ? 2 : 3) ? 16 + sim_random(SPACE) : 0;
 	int err = front_limit(sim_random(2) ? AT(page) : 0, pages);
 
 	schedule_say("limit", page, pages, err);

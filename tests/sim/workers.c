@@ -488,6 +488,8 @@ static void main_body(void *arg)
 	sim_mmap(PAGE(SOURCES), PAGES(SOURCED - SOURCES), RW);
 	sim_mmap(PAGE(0), PAGES(FIRST), RW);
 	sim_mmap(AT(SPACE), PAGE(WHOLE) - AT(SPACE), RW);
+	while (front_policy((unsigned)schedule.seed) != 0)
+		mach_relax();
 	while (do_map(0, SPACE, RW) != 0)
 		mach_relax();
 	for (unsigned place = 0; place < CELL_PLACES; place++) {
