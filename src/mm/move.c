@@ -23,7 +23,7 @@ static bool can_move(const struct mm_space *space, const struct mm_area *d, cons
 		return false;
 	if (space->options & MM_OPTION_MOVE_ANY)
 		return true;
-	return to == from && (to->flags & MM_TYPE_MOVE) &&
+	return (to->flags & from->flags & MM_TYPE_MOVE) &&
 	       !((d->flags | s->flags) & MM_AREA_SHARED);
 }
 
@@ -86,8 +86,8 @@ static uint64_t movable(const struct moving *m, const mm_entry *d, const mm_entr
 	while (n < limit && mm_kind(s[n]) == MM_PRESENT && mm_kind(d[n]) == MM_EMPTY &&
 	       ((s[n] ^ s[0]) & MM_RWP) == 0)
 		n++;
-	/* Of a page cache the destination's place must be free; frames always are. */
-	if (v.table->map.kind == MACH_MAP_FRAMES)
+	/* In a page cache the destination's place must be free, too. */
+	if (mm_area_type(m->dst)->lookup == mm_default_lookup_none)
 		return n;
 	room = mm_area_type(m->dst)->alloc(&v, dpage, n);
 	return room < 0 ? 0 : mm_min(n, (uint64_t)room);
@@ -186,7 +186,7 @@ static bool source_unmanaged(const struct moving *m)
 	    vma.start > m->src_addr || vma.end < end)
 		return false;
 	return vma.kind == MACH_VMA_ANON && !vma.growsdown && !mach_vma_locked(m->src_addr) &&
-	       mm_area_type(d) == mm_type_for(&vma) && d->prot == vma.prot &&
+	       (mm_area_type(d)->flags & MM_TYPE_MOVE) && d->prot == vma.prot &&
 	       (d->prot & UF_PROT_WRITE) && !(d->flags & (MM_AREA_SHARED | MM_AREA_LOCKED)) &&
 	       mm_area_run_end(m->space, m->dst_addr) >= m->dst_addr + m->len;
 }
