@@ -171,6 +171,8 @@ int uf_unhandle(struct uf_handler *h);
 ssize_t uf_fill_copy(struct uf_handler *h, void *dst, const void *src, size_t len);
 ssize_t uf_fill_zero(struct uf_handler *h, void *dst, size_t len);
 ssize_t uf_fill_poison(struct uf_handler *h, void *dst, size_t len);
+/* After a minor fault: let the pages be seen that the file has already. -EFAULT: it has none. */
+ssize_t uf_fill_continue(struct uf_handler *h, void *dst, size_t len);
 /* Write-protect (set != 0) or release pages. 0 or a negative errno. */
 int uf_write_protect(struct uf_handler *h, void *addr, size_t len, int set);
 /* The same for all accesses (UF_REGISTER_MODE_RWP). */

@@ -87,19 +87,6 @@ EXPORT ssize_t uf_remap_pages(void *dst, void *src, size_t len)
 	return done ? (ssize_t)done : err;
 }
 
-/* Does one mapping show all of [addr, addr + len)? Its limit is the mapping's. */
-static int one_mapping(uint64_t addr, uint64_t len)
-{
-	struct mm_area_info info;
-	uint32_t i;
-
-	for (i = 0; mm_area_info(mm_space_self, i, &info) == 0; i++) {
-		if (info.end > addr && info.start <= addr)
-			return info.end >= addr + len ? 0 : -EINVAL;
-	}
-	return -ENOENT;
-}
-
 EXPORT int uf_limit(void *addr, size_t len, uint64_t bytes)
 {
 	uint64_t at = (uintptr_t)addr;
@@ -115,7 +102,7 @@ EXPORT int uf_limit(void *addr, size_t len, uint64_t bytes)
 	if (len == 0)
 		err = mm_limit_space(mm_space_self, bytes);
 	else
-		err = one_mapping(at, len);
+		err = mm_one_table(mm_space_self, at, len);
 	if (!err && len)
 		err = mm_limit_area(mm_space_self, at, bytes);
 	mach_leave(&entry);

@@ -199,6 +199,11 @@ EXPORT ssize_t uf_fill_poison(struct uf_handler *h, void *dst, size_t len)
 	return fill(h, MM_SOURCE_POISON, dst, NULL, len);
 }
 
+EXPORT ssize_t uf_fill_continue(struct uf_handler *h, void *dst, size_t len)
+{
+	return fill(h, MM_SOURCE_CONTINUE, dst, NULL, len);
+}
+
 static int protect(struct uf_handler *h, void *addr, size_t len, uint32_t mode, int set)
 {
 	struct mach_entry entry;
@@ -238,7 +243,7 @@ static int map_page(struct uf_handler *h, const struct uf_fault *f, const void *
 	if (f->flags & UF_PAGEFAULT_FLAG_WP)
 		return page == UF_PAGE_KEEP ? uf_write_protect(h, at, f->size, 0) : -EINVAL;
 	if (page == UF_PAGE_KEEP)
-		done = fill(h, MM_SOURCE_CONTINUE, at, NULL, f->size);
+		done = uf_fill_continue(h, at, f->size);
 	else if (page == UF_PAGE_ZERO)
 		done = uf_fill_zero(h, at, f->size);
 	else

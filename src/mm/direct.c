@@ -188,6 +188,27 @@ int mm_discard(struct mm_space *space, const struct mm_type *type, uint64_t star
 	return err;
 }
 
+int mm_one_table(struct mm_space *space, uint64_t start, uint64_t len)
+{
+	uint64_t at = start, end = start + len;
+	struct mm_area *a;
+	uf_ref table = 0;
+	int err = 0;
+
+	mach_read_lock(&space->lock);
+	for (; !err && at < end; at = a ? a->end : end) {
+		a = mm_area_find(space, at);
+		if (!a)
+			err = at == start ? -ENOENT : -EINVAL;
+		else if (at > start && a->table != table)
+			err = -EINVAL;
+		else
+			table = a->table;
+	}
+	mach_read_unlock(&space->lock);
+	return err;
+}
+
 void mm_wake(struct mm_space *space, uint64_t start, uint64_t len)
 {
 	uint64_t end = start + len;

@@ -34,6 +34,10 @@ bool mm_owned(struct mm_space *space, const struct mm_type *type, uint64_t owner
 int mm_discard(struct mm_space *space, const struct mm_type *type, uint64_t start, uint64_t len,
 	       void (*drop)(const struct mm_place *first, uint64_t n));
 
+/* Does one table show all of [start, start + len)? -ENOENT: nothing is managed at start; -EINVAL.
+ */
+int mm_one_table(struct mm_space *space, uint64_t start, uint64_t len);
+
 /* Whoever waits for pages of [start, start + len), of whatever handler, looks again. */
 void mm_wake(struct mm_space *space, uint64_t start, uint64_t len);
 

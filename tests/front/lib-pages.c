@@ -148,6 +148,43 @@ static void minor_keep(void)
 	close(fd);
 }
 
+static int go_on(const struct uf_fault *fault, void *arg)
+{
+	struct uf_handler **h = arg;
+
+	last_flags = fault->flags;
+	if (fault->flags & UF_PAGEFAULT_FLAG_MINOR)
+		return uf_fill_continue(*h, (void *)fault->page, PG) == PG ? 0 : -EIO;
+	EQ(uf_fill_continue(*h, (void *)fault->page, PG), -EFAULT);
+	return uf_fill_zero(*h, (void *)fault->page, PG) == PG ? 0 : -EIO;
+}
+
+/* The same by a callback that fills itself. */
+static void minor_callback(void)
+{
+	int fd = memfd_create("pages", MFD_CLOEXEC);
+	struct uf_handler *h;
+	volatile char *p, *anon = map(1);
+
+	EQ(ftruncate(fd, 2 * PG), 0);
+	EQ(pwrite(fd, image + PG, PG, PG), PG);
+	p = mmap(NULL, 2 * PG, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(p != MAP_FAILED);
+	EQ(uf_handle((void *)p, 2 * PG, UF_REGISTER_MODE_MISSING | UF_REGISTER_MODE_MINOR, go_on,
+		     &h, &h),
+	   0);
+	EQ(p[PG + 3], image[PG + 3]);
+	EQ(last_flags, UF_PAGEFAULT_FLAG_MINOR);
+	EQ(p[3], 0);
+	EQ(last_flags, 0);
+	EQ(uf_fill_continue(h, (void *)p, PG), -EEXIST);
+	EQ(uf_fill_continue(h, (void *)(p + 1), PG), -EINVAL);
+	EQ(uf_unhandle(h), 0);
+	EQ(uf_munmap((void *)p, 2 * PG), 0);
+	close(fd);
+	EQ(uf_handle((void *)anon, PG, UF_REGISTER_MODE_MINOR, go_on, &h, &h), -EINVAL);
+}
+
 int main(void)
 {
 	start();
@@ -158,5 +195,6 @@ int main(void)
 	many_threads();
 	minor();
 	minor_keep();
+	minor_callback();
 	return 0;
 }

@@ -283,6 +283,10 @@ static void limited(void)
 
 	EQ(uf_limit((void *)p, PAGES * PG + PG, PG), -EINVAL);
 	EQ(uf_limit((void *)(p + 1), PG, PG), -EINVAL);
+	/* Still one mapping when parts of it differ. */
+	EQ(uf_mprotect((void *)p, PG, PROT_READ), 0);
+	EQ(uf_limit((void *)p, PAGES * PG, 8 * PG), 0);
+	EQ(uf_mprotect((void *)p, PG, PROT_READ | PROT_WRITE), 0);
 	EQ(uf_limit((void *)p, PAGES * PG, 8 * PG), 0);
 	for (size_t i = 0; i < PAGES; i++)
 		model[i] = expect(i, 3);
