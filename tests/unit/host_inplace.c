@@ -463,6 +463,15 @@ static void kinds_are_told(void)
 	CHECK(p != (char *)-1 && shmctl(id, IPC_RMID, NULL) == 0);
 	CHECK(mach_vma_next((uint64_t)p, &vma) == 0 && vma.kind == MACH_VMA_SHMEM);
 	CHECK(vma.shared && !vma.maywrite && vma.dev != 0);
+	p = mmap(NULL, PAGES(8), PROT_READ | PROT_WRITE, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
+	if (p != MAP_FAILED)
+		CHECK(mach_vma_next((uint64_t)p, &vma) == 0 && vma.kind == MACH_VMA_SPECIAL);
+	/* To find out leaves no trace. */
+	p = test_map(8);
+	CHECK(mach_vma_next((uint64_t)p, &vma) == 0 && vma.kind == MACH_VMA_ANON);
+	CHECK(!mach_vma_locked((uint64_t)p) && test_mappings((uint64_t)p, PAGES(8)) == 1);
+	CHECK(mlock(p, PAGES(8)) == 0 && mach_vma_next((uint64_t)p, &vma) == 0);
+	CHECK(vma.kind == MACH_VMA_ANON && mach_vma_locked((uint64_t)p));
 	fd = (int)syscall(SYS_memfd_secret, 0);
 	if (fd >= 0) {
 		CHECK(ftruncate(fd, (off_t)PAGES(8)) == 0);

@@ -29,6 +29,9 @@
 #define MADV_GUARD_INSTALL 102
 #define MADV_GUARD_REMOVE  103
 #endif
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 8
+#endif
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
@@ -80,6 +83,12 @@ static inline int sys_mprotect(uint64_t addr, uint64_t len, int prot)
 static inline int sys_madvise(uint64_t addr, uint64_t len, int advice)
 {
 	return (int)sys3(SYS_madvise, (long)addr, (long)len, advice);
+}
+
+/* Pages are locked when they come, and none is made for it. */
+static inline int sys_mlock_on_fault(uint64_t addr, uint64_t len)
+{
+	return (int)sys3(SYS_mlock2, (long)addr, (long)len, MLOCK_ONFAULT);
 }
 
 static inline int sys_munlock(uint64_t addr, uint64_t len)

@@ -147,6 +147,38 @@ static bool can_be_writable(const struct mach_vma *vma)
 	return err == 0;
 }
 
+/* Does this host have memory that it may drop (Linux 6.11)? */
+static bool knows_droppable(void)
+{
+	static _Atomic int known; /* 1: it has, 2: it has not */
+	long at;
+
+	if (atomic_load_explicit(&known, memory_order_relaxed) == 0) {
+		at = sys_mmap(0, UF_PAGE_SIZE, PROT_NONE, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
+		if (!sys_failed(at))
+			sys_munmap((uint64_t)at, UF_PAGE_SIZE);
+		atomic_store(&known, sys_failed(at) ? 2 : 1);
+	}
+	return atomic_load(&known) == 1;
+}
+
+/*
+ * Looks like private anonymous memory, and only smaps says otherwise, slowly; but locking has no
+ * effect on it, and whether a page is locked shows (mach_vma_locked).
+ */
+static bool droppable(const struct mach_vma *vma)
+{
+	uint64_t at = vma->start;
+
+	if (!knows_droppable() || sys_madvise(at, UF_PAGE_SIZE, MADV_COLD) != 0 ||
+	    sys_mlock_on_fault(at, UF_PAGE_SIZE) != 0)
+		return false;
+	if (sys_madvise(at, UF_PAGE_SIZE, MADV_COLD) == 0)
+		return true;
+	sys_munlock(at, UF_PAGE_SIZE);
+	return false;
+}
+
 static void describe(const struct vma_raw *r, struct mach_vma *vma)
 {
 	vma->maywrite = true;
@@ -160,6 +192,8 @@ static void describe(const struct vma_raw *r, struct mach_vma *vma)
 	    host_owns(vma->start, vma->end - vma->start))
 		return;
 	vma->kind = kind_of(r, vma);
+	if (vma->kind == MACH_VMA_ANON && r->name[0] == 0 && droppable(vma))
+		vma->kind = MACH_VMA_SPECIAL;
 	if (vma->kind == MACH_VMA_HUGETLB) {
 		while (1ull << vma->page_shift < r->page_size)
 			vma->page_shift++;
