@@ -246,6 +246,14 @@ int mach_map_adopt_file(struct mach_map *map, uint64_t addr, uint64_t npages,
 int mach_map_extend(struct mach_map *map, const struct mach_map *like, uint64_t first,
 		    uint64_t addr, uint64_t npages);
 
+/*
+ * Does the program's range still show the map? Not when the program, or its C library, has unmapped
+ * it without a word to anybody, and perhaps mapped something else there. Slow: for rare occasions.
+ */
+bool mach_map_stands(const struct mach_span *span);
+/* What stood at these addresses is gone in that way. Write lock held. */
+void mach_map_left(uint64_t addr, uint64_t npages);
+
 /* All pages of the map are gone from the program (unmapped): release extent, alias, aside. */
 void mach_map_destroy(struct mach_map *map);
 

@@ -94,6 +94,8 @@ void mm_area_rebase(struct mm_space *space, struct mm_area *a, uint64_t start);
  * nothing shows any more. Borders have been split. The program's range is unmapped already.
  */
 void mm_area_remove_range(struct mm_space *space, uint64_t start, uint64_t end);
+/* The same where the host has unmapped them on its own, and perhaps mapped something else. */
+void mm_area_forget(struct mm_space *space, uint64_t start, uint64_t end);
 /* Make room for n more areas, so that inserts and splits cannot fail. -ENOMEM. */
 int mm_area_reserve(struct mm_space *space, uint32_t n);
 

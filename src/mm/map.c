@@ -97,7 +97,7 @@ void mm_forget_range(struct mm_space *space, uint64_t start, uint64_t len)
 {
 	mach_write_lock(&space->lock);
 	if (mm_area_split_range(space, start, start + len) == 0)
-		mm_area_remove_range(space, start, start + len);
+		mm_area_forget(space, start, start + len);
 	mach_write_unlock(&space->lock);
 }
 

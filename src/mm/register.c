@@ -209,6 +209,25 @@ static int set_modes(struct mm_space *space, const struct piece *p, uf_ref handl
 	return 0;
 }
 
+/*
+ * Areas that nobody is registered with may be long gone: the C library unmaps on its own what it got
+ * for malloc, say. What stands there now is the host's, and as new.
+ */
+static void forget_stale(struct mm_space *space, uint64_t start, uint64_t end)
+{
+	uint32_t i = mm_area_index(space, start);
+	struct mm_area *a;
+
+	while ((a = mm_area_at(space, i)) != NULL && a->start < end) {
+		struct mach_span span = mm_area_span(a);
+
+		if (a->handler || mach_map_stands(&span))
+			i++;
+		else
+			mm_area_forget(space, a->start, a->end);
+	}
+}
+
 int mm_register(struct mm_space *space, uf_ref handler, uint64_t start, uint64_t len,
 		uint32_t modes, uint64_t *ops_mask)
 {
@@ -219,6 +238,7 @@ int mm_register(struct mm_space *space, uf_ref handler, uint64_t start, uint64_t
 
 	*ops_mask = ~0ull;
 	mach_write_lock(&space->lock);
+	forget_stale(space, start, end);
 	for (addr = start; !err && next_piece(space, addr, end, &p); addr = p.end) {
 		err = check_register(space, &p, handler, modes);
 		if (!err)

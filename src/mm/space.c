@@ -252,6 +252,12 @@ void mm_area_remove_range(struct mm_space *space, uint64_t start, uint64_t end)
 		area_drop(space, first, n);
 }
 
+void mm_area_forget(struct mm_space *space, uint64_t start, uint64_t end)
+{
+	mach_map_left(start, (end - start) >> UF_PAGE_SHIFT);
+	mm_area_remove_range(space, start, end);
+}
+
 int mm_area_info(struct mm_space *space, uint32_t n, struct mm_area_info *out)
 {
 	struct mm_area *a;

@@ -285,3 +285,53 @@ bool map_managed(uint64_t addr, uint64_t len)
 	mach_read_unlock(&registry.lock);
 	return managed;
 }
+
+/* ---- Still there? ---- */
+
+/* Which file the map shows, and which page of it comes first. */
+static int shown_file(const struct mach_map *map, uint64_t *dev, uint64_t *ino, uint64_t *first)
+{
+	const struct host_file *f = arena_at((uf_ref)map->file);
+	struct stat st;
+
+	if (map->kind != MACH_MAP_FRAMES) {
+		*dev = f->dev;
+		*ino = f->ino;
+		*first = map->file_page;
+		return 0;
+	}
+	if (sys_fstat(host.frames_fd, &st) != 0)
+		return -EBADF;
+	*dev = st.st_dev;
+	*ino = st.st_ino;
+	*first = map->extent;
+	return 0;
+}
+
+bool mach_map_stands(const struct mach_span *span)
+{
+	uint64_t addr = span->addr, end = addr + (span->npages << UF_PAGE_SHIFT), dev, ino, first;
+	struct mach_vma vma = {0};
+	struct vma_raw raw;
+
+	if (shown_file(span->map, &dev, &ino, &first) != 0)
+		return true;
+	while (addr < end) {
+		uint64_t page = first + span->first + ((addr - span->addr) >> UF_PAGE_SHIFT);
+
+		if (vma_raw_next(addr, &vma, &raw) != 0 || vma.start > addr || raw.inode != ino ||
+		    vma_device(&raw) != dev ||
+		    (raw.offset + addr - vma.start) >> UF_PAGE_SHIFT != page)
+			return false;
+		addr = vma.end;
+	}
+	return true;
+}
+
+void mach_map_left(uint64_t addr, uint64_t npages)
+{
+	mach_write_lock(&registry.lock);
+	if (registry_room(1))
+		registry_remove(addr, npages);
+	mach_write_unlock(&registry.lock);
+}
