@@ -181,13 +181,20 @@ static long remap_managed(uint64_t old, uint64_t old_len, uint64_t new_len, int 
 
 bool mem_area_at(uint64_t addr, struct mm_area_info *info)
 {
+	uint32_t low = 0, high = mm_space_self->nareas, mid;
 	struct mach_entry entry;
 	bool found = false;
-	uint32_t i;
 
 	mach_enter(&entry);
-	for (i = 0; !found && mm_area_info(mm_space_self, i, info) == 0; i++)
-		found = info->start <= addr && addr < info->end;
+	while (!found && low < high) {
+		mid = (low + high) / 2;
+		if (mm_area_info(mm_space_self, mid, info) != 0 || info->start > addr)
+			high = mid;
+		else if (info->end <= addr)
+			low = mid + 1;
+		else
+			found = true;
+	}
 	mach_leave(&entry);
 	return found;
 }
@@ -503,6 +510,58 @@ void mem_unmapped_behind(uint64_t addr)
 		at = next;
 	}
 	mach_leave(&entry);
+}
+
+/* Up to where, from `at` on, is there what cannot be managed: nothing, or fresh private memory? */
+static uint64_t stale_end(uint64_t at, uint64_t end)
+{
+	struct mach_vma vma;
+
+	if (mach_vma_next(at, &vma) != 0 || vma.start >= end)
+		return end;
+	if (vma.start > at)
+		return vma.start;
+	if (vma.shared || vma.ino)
+		return at;
+	return vma.end < end ? vma.end : end;
+}
+
+static void forget_stale(uint64_t start, uint64_t end)
+{
+	uint64_t at = start, to;
+	struct mach_vma vma;
+
+	if (stale_end(start, end) == start && stale_end(end - UF_PAGE_SIZE, end) < end)
+		return;
+	while (at < end) {
+		to = stale_end(at, end);
+		if (to > at)
+			mm_forget_range(mm_space_self, at, to - at);
+		else if (mach_vma_next(at, &vma) == 0)
+			to = vma.end;
+		at = to > at ? to : end;
+	}
+}
+
+void mem_before_register(uint64_t start, uint64_t len)
+{
+	uint64_t at = start, end = start + len, next;
+	struct mm_area_info info;
+	struct mach_entry entry;
+	bool mine;
+
+	for (; at < end; at = next) {
+		mach_enter(&entry);
+		mine = mm_piece(mm_space_self, at, end, &next);
+		mach_leave(&entry);
+		if (!mine || !mem_area_at(at, &info))
+			continue;
+		next = info.end < next ? info.end : next;
+		mach_enter(&entry);
+		if (!info.modes)
+			forget_stale(at, next);
+		mach_leave(&entry);
+	}
 }
 
 int mem_brk_down(uint64_t from, uint64_t to)
