@@ -286,6 +286,9 @@ int mm_move(struct mm_space *space, uf_ref handler, uint64_t dst, uint64_t src, 
 	}
 	mach_write_unlock(&space->lock);
 	mm_stat_add(space->stats, MM_STAT_FILLED, m.at >> UF_PAGE_SHIFT);
+	/* Contents that there were have come under a limit: what is too much leaves now. */
+	if (m.at > 0)
+		(void)mm_reclaim(space, dst, 0);
 	*done = m.at;
 	return err;
 }

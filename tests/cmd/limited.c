@@ -7,6 +7,8 @@
  * limited forks PAGES THREADS ACCESSES: the same without MOST; then, as the threads do it all
  * again, a forked child does it in memory of its own.
  *
+ * limited moves PAGES MOST: moves PAGES pages that have contents to where they count, at once.
+ *
  * limited refused PAGES: fills pages until that fails, says with what error and whether those that
  * were filled have their contents, and touches one more.
  */
@@ -226,6 +228,26 @@ static int refused(void)
 	return 0;
 }
 
+static int moves(void)
+{
+	uint64_t *from = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct uf_move move = {.src = (uint64_t)from, .len = pages * PAGE};
+
+	check(from != MAP_FAILED, "mmap");
+	for (size_t page = 0; page < pages; page++)
+		write_page(from + page * WORDS, page, 1);
+	start();
+	move.dst = (uint64_t)memory;
+	check(ioctl(uffd, UF_IO_MOVE, &move) == 0, "MOVE");
+	look_at_frames();
+	for (size_t page = 0; page < pages; page++)
+		check_page(memory + page * WORDS, page, 1);
+	look_at_frames();
+	puts("done");
+	return 0;
+}
+
 static void run_threads(void)
 {
 	pthread_t worker[64];
@@ -273,6 +295,11 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "refused") == 0) {
 		pages = strtoul(argv[2], NULL, 10);
 		return refused();
+	}
+	if (argc == 4 && strcmp(argv[1], "moves") == 0) {
+		pages = strtoul(argv[2], NULL, 10);
+		most = strtoul(argv[3], NULL, 10);
+		return moves();
 	}
 	if (argc != 5)
 		return 2;

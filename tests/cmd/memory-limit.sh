@@ -52,6 +52,11 @@ expect_status 0
 says 'statistics of 2 processes'
 says 'resident at most 2[0-9][0-9],'
 
+what='pages that are moved in'
+run "$USERFAULT" run --memory-limit=1M --swap=zstd -- "$HELPERS/limited" moves 2048 $((1024 + slack))
+expect_status 0
+expect_out done
+
 for swap in "$dir" zstd; do
 	what="a forked child, $swap"
 	run "$USERFAULT" run --stats --memory-limit=512K --swap="$swap" -- \
