@@ -127,13 +127,13 @@ static int populate(struct mm_space *space, const struct mm_area *a, const struc
 {
 	const struct mm_type *type = mm_area_type(a);
 	uint64_t flags = MM_SOFTDIRTY, group = mm_area_group(a);
-	int err = 0;
+	int there = type->lookup(v, page), err = there ? 0 : type->populate(v, page);
 
-	if (type->lookup(v, page) == 0)
-		err = type->populate(v, page);
 	/* Another view of the file was first: the access looks again. */
+	if (err == -EEXIST || (there && (a->modes & MM_MODE_MINOR)))
+		return 0;
 	if (err)
-		return err == -EEXIST ? 0 : err;
+		return err;
 	if ((*entry & MM_WP) && (a->modes & MM_MODE_WP) && !(write && area_async(a, MM_MODE_WP)))
 		flags |= MM_WP;
 	for (uint64_t i = 0; i < group; i++)
