@@ -283,6 +283,25 @@ static void remap_kept(void)
 	done_with(&u, PAGE(8), 4);
 }
 
+/* The program's C library unmaps, and maps anew, memory that nobody is registered with any more. */
+static void unmapped_unseen(void)
+{
+	struct front_uffd u;
+	struct toucher t;
+
+	open_on(&u, 0, PAGE(8), 4, MISSING);
+	copy_all(&u, PAGE(8), SOURCE, 4, 0);
+	CHECK_EQ(front_unregister(&u, PAGE(8), PAGES(4)), 0);
+	sim_munmap(PAGE(8), PAGES(4));
+	sim_mmap(PAGE(8), PAGES(4), RW);
+	CHECK_EQ(front_register(&u, PAGE(8), PAGES(4), MISSING), 0);
+	touch_start(&t, PAGE(9), true, 5);
+	expect_fault(&u, PAGE(9), UF_PAGEFAULT_FLAG_WRITE);
+	copy_all(&u, PAGE(9), SOURCE, 1, 0);
+	touch_end(&t, SIM_OK);
+	done_with(&u, PAGE(8), 4);
+}
+
 const struct scenario map_scenarios[] = {
 	{"unmapped-under-fault", unmapped_under_fault, 0},
 	{"closed-under-fault", closed_under_fault, 0},
@@ -296,5 +315,6 @@ const struct scenario map_scenarios[] = {
 	{"remap-over", remap_over, 0},
 	{"remap-resized", remap_resized, 0},
 	{"remap-kept", remap_kept, 0},
+	{"unmapped-unseen", unmapped_unseen, 0},
 	{NULL, NULL, 0},
 };

@@ -155,12 +155,30 @@ int mach_map_adopt(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_
 	return 0;
 }
 
-/* Nobody unmaps anything behind our back here. */
-bool mach_map_stands(const struct mach_span *span)
+/* Does the page of the program show this page of the map? */
+static bool stands_at(uint64_t addr, const struct sim_map *m, uint64_t index)
 {
-	return span->npages > 0;
+	struct sim_page *p = sim_page_must(addr);
+	bool stands;
+
+	sim_page_lock(p);
+	stands = p->kind == SIM_MANAGED && p->map == m && p->index == index;
+	sim_page_unlock(p);
+	return stands;
 }
 
+bool mach_map_stands(const struct mach_span *span)
+{
+	struct sim_map *m = sim_map_of(span->map);
+
+	sim_point();
+	for (uint64_t i = 0; i < span->npages; i++)
+		if (!stands_at(span->addr + i * UF_PAGE_SIZE, m, span->first + i))
+			return false;
+	return true;
+}
+
+/* A page that is unmapped leaves its map here whoever does it. */
 void mach_map_left(uint64_t addr, uint64_t npages)
 {
 	(void)addr;
