@@ -293,6 +293,8 @@ static int advise_mm(struct piece_call *c, uint64_t at, uint64_t len)
 
 static int advise_host(struct piece_call *c, uint64_t at, uint64_t len)
 {
+	if (c->value == MADV_REMOVE)
+		return mem_remove(at, len);
 	return (int)SYS(SYS_madvise, at, len, c->value);
 }
 
@@ -309,8 +311,11 @@ int mem_madvise(uint64_t addr, size_t len, int advice)
 			return err < 0 ? err : 0;
 		len = size;
 	}
-	if (!concerns_mm(addr, &size))
+	if (!concerns_mm(addr, &size)) {
+		if (advice == MADV_REMOVE && front_managing() && round_range(addr, &size))
+			return mem_remove(addr, size);
 		return (int)SYS(SYS_madvise, addr, len, advice);
+	}
 	err = each_piece(&call, addr, size);
 	if (!err && (advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED))
 		err = types_discard(addr, size);
