@@ -356,6 +356,27 @@ void host_file_look_pages(const struct mach_span *span, uint64_t page, uint64_t 
 	}
 }
 
+/*
+ * Parts that a private mapping finds in the file, but not all of them, and without contents, came
+ * of somebody's private use of them, which makes no huge page in the file.
+ */
+static bool left_over(const struct mach_span *span, uint64_t page, uint64_t n, const uint64_t *bits)
+{
+	const struct host_file *f = file_of(span->map);
+	uint64_t found = 0;
+
+	if (span->map->kind != MACH_MAP_PRIVATE || f->fd < 0)
+		return false;
+	for (uint64_t i = 0; i < n; i++) {
+		if (!(bits[i / 64] >> (i % 64) & 1))
+			continue;
+		if (!fill_still_zero(f, span->map->file_page + page + i))
+			return false;
+		found++;
+	}
+	return found < n;
+}
+
 /* Of memory that is taken for a huge page any part makes all of it be there. */
 static void look_emulated(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits)
 {
@@ -368,7 +389,7 @@ static void look_emulated(const struct mach_span *span, uint64_t page, uint64_t 
 	host_file_look_pages(span, first, last - first, whole);
 	for (unsigned i = 0; i < HUGE_PAGES / 64; i++)
 		any |= whole[i];
-	if (any)
+	if (any && !left_over(span, first, last - first, whole))
 		set_run(bits, 0, n);
 }
 

@@ -329,7 +329,7 @@ static bool was_hole(const uint64_t *before, uint64_t i)
 	return !(before[i / 64] >> (i % 64) & 1);
 }
 
-static bool still_zero(const struct host_file *f, uint64_t page)
+bool fill_still_zero(const struct host_file *f, uint64_t page)
 {
 	uint64_t words[UF_PAGE_SIZE / 8] = {0}, any = 0;
 
@@ -353,8 +353,8 @@ static void restore_holes(const struct mach_span *span, uint64_t page, uint64_t 
 	if (f->fd < 0)
 		return;
 	for (uint64_t i = 0, run; i < n; i += run + 1) {
-		for (run = 0;
-		     i + run < n && was_hole(before, i + run) && still_zero(f, first + i + run);
+		for (run = 0; i + run < n && was_hole(before, i + run) &&
+			      fill_still_zero(f, first + i + run);
 		     run++)
 			;
 		if (run > 0)
@@ -450,7 +450,7 @@ static void settle_group(const struct mach_span *span, uint64_t page)
 	host_file_look_pages(span, page, HUGE_PAGES, cached);
 	for (uint64_t i = 0; i <= HUGE_PAGES; i++) {
 		if (i < HUGE_PAGES && (bit_of(cached, i) || bit_of(own, i)) &&
-		    still_zero(f, span->map->file_page + page + i)) {
+		    fill_still_zero(f, span->map->file_page + page + i)) {
 			if (bit_of(here, i) && !bit_of(own, i))
 				make_copy(span_addr(span, page + i));
 			run++;

@@ -297,6 +297,8 @@ void fill_take(const struct mach_span *span, uint64_t page, uint64_t n);
  * that came of that.
  */
 void fill_settle(const struct mach_span *span);
+/* Has that page of the file no contents? It has a descriptor. */
+bool fill_still_zero(const struct host_file *f, uint64_t page);
 /* Descriptor of /proc/self/mem, through which closed private pages can be written; or negative. */
 int fill_memory_fd(void);
 void fill_after_fork(void);
