@@ -33,6 +33,10 @@
 #define AHEAD_PART 64
 #define AHEAD_MOST 8
 
+/* A type's store that has failed so often is full, or broken: it is not asked again for this room.
+ */
+#define FAILURES 4
+
 /* How often a thread that runs a type's code itself looks whether others have saved their pages. */
 #define BUSY_LOOKS 1000
 
@@ -64,8 +68,9 @@ struct sweep {
 	uint64_t passed;  /* pages the hand has passed since one left */
 	uint64_t managed; /* how many there are in a turn */
 	unsigned turns;
-	bool refused; /* by the swap store */
-	uf_ref busy;  /* a table whose store was in use, 0: none was */
+	bool refused;	   /* by the swap store */
+	unsigned failures; /* of types to write a page back */
+	uf_ref busy;	   /* a table whose store was in use, 0: none was */
 	/* A page to be written back: its table, and where it is. */
 	uf_ref store;
 	uint64_t store_addr;
@@ -415,7 +420,8 @@ static void visit(struct sweep *s, struct stretch *at)
 	struct found found;
 	mm_entry *entries, *e;
 
-	if (!area_leaves(at->area) || (s->refused && !mm_area_type(at->area)->writeback))
+	if (!area_leaves(at->area) ||
+	    (mm_area_type(at->area)->writeback ? s->failures >= FAILURES : s->refused))
 		return;
 	mm_leaf_peek(table, at->page, &entries);
 	if (entries) {
@@ -532,7 +538,7 @@ static bool in_store(struct mm_space *space)
 
 /*
  * One page into its type's store. -EBUSY: the store is in use, perhaps by this very thread;
- * -EAGAIN: the page was called back. 0: it has left.
+ * -EAGAIN: the page was called back; -EIO: the type cannot; -ENOMEM. 0: it has left.
  */
 static int write_back(struct mm_space *space, uf_ref table, uint64_t addr)
 {
@@ -557,7 +563,7 @@ static int write_back(struct mm_space *space, uf_ref table, uint64_t addr)
 	}
 	if (begin_writeback(space, table, addr, contents, &v, &page)) {
 		mach_nest_begin(&nest);
-		err = mm_types[v.table->type]->writeback(&v, page, contents);
+		err = mm_types[v.table->type]->writeback(&v, page, contents) ? -EIO : 0;
 		mach_nest_end(&nest);
 		if (!end_writeback(space, table, addr, err == 0) && !err)
 			err = -EAGAIN;
@@ -642,7 +648,9 @@ static int step(struct sweep *s, uint64_t addr, uint64_t n, bool *enough)
 		err = write_back(s->space, s->store, s->store_addr);
 		if (err == -EBUSY || err == -EAGAIN)
 			s->busy = s->store;
-		if (!err)
+		else if (err)
+			s->failures++;
+		else
 			s->passed = 0;
 	}
 	if (s->passed > s->managed) {
