@@ -300,7 +300,7 @@ static void past_the_end(void)
 	CHECK_EQ(done, PAGES(2));
 	CHECK_EQ(front_copy(&u, VIEW + PAGES(2), SOURCE, PAGES(1), 0, &done), -EFAULT);
 	CHECK_EQ(front_zero(&u, VIEW + PAGES(2), PAGES(1), 0, &done), -EFAULT);
-	CHECK_EQ(front_continue(&u, VIEW + PAGES(2), PAGES(1), 0, &done), -EFAULT);
+	CHECK_EQ(front_continue(&u, VIEW + PAGES(2), PAGES(1), 0, &done), -EINVAL);
 	CHECK_EQ(sim_load(VIEW + PAGES(3), &value), SIM_GOT_BUS);
 	expect_nothing(&u);
 	/* Who waits for a page that is cut off then gets SIGBUS. */
