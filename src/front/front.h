@@ -193,7 +193,8 @@ long mem_mremap_plain(uint64_t old, size_t old_len, size_t new_len, int flags, u
 int mem_munmap(uint64_t addr, size_t len);
 long mem_mremap(uint64_t old, size_t old_len, size_t new_len, int flags, uint64_t new_addr);
 int mem_mprotect(uint64_t addr, size_t len, int prot);
-/* madvise(MADV_REMOVE) of whole pages that are not managed, of files which managed ones may show. */
+/* madvise(MADV_REMOVE) of whole pages that are not managed, of files which managed ones may show.
+ */
 int mem_remove(uint64_t addr, uint64_t len);
 int mem_madvise(uint64_t addr, size_t len, int advice);
 long mem_process_madvise(int pidfd, const struct iovec *iov, size_t n, int advice, unsigned flags);

@@ -1,5 +1,6 @@
 /*
- * holes.c - MADV_REMOVE by way of a mapping that is not managed, of a file that managed memory shows.
+ * holes.c - MADV_REMOVE by way of a mapping that is not managed, of a file that managed memory
+ * shows.
  */
 #include "front/front.h"
 
@@ -16,7 +17,8 @@ static int do_remove(void *arg)
 	return (int)SYS(SYS_madvise, r->addr, r->len, MADV_REMOVE);
 }
 
-/* The part of [at, end) that lies in one host mapping, or before the first; at + *len is its end. */
+/* The part of [at, end) that lies in one host mapping, or before the first; at + *len is its end.
+ */
 static int remove_piece(uint64_t at, uint64_t end, uint64_t *len)
 {
 	struct removal r = {at, end - at};

@@ -171,8 +171,8 @@ struct mach_vma {
 	bool shared;
 	bool maywrite; /* false: a shared mapping that can never be made writable */
 	bool growsdown;
-	uint64_t dev, ino;  /* of the file, 0 without one */
-	uint64_t file_page; /* where in the file `start` is, in UF_PAGE_SIZE */
+	uint64_t dev, ino;   /* of the file, 0 without one */
+	uint64_t file_page;  /* where in the file `start` is, in UF_PAGE_SIZE */
 	uint32_t page_shift; /* of HUGETLB, real or emulated; else UF_PAGE_SHIFT */
 };
 /* The first mapping that ends above addr; -ENOENT when there is none. */
@@ -187,12 +187,14 @@ int mach_mmap_over(uint64_t addr, uint64_t len, int prot, int flags, int fd, uin
 
 /* ---- Maps: a run of managed pages --------------------------------------------------------------
  * A map is one run of `npages` pages: where their contents live (an extent of frames, or a file of
- * the program), and the TLB's state for each page. Frame i of the map belongs to page i. A span says where a stretch of the map's pages stands in the program now:
- * an area is one span; after mremap or splits a map is covered by several.
+ * the program), and the TLB's state for each page. Frame i of the map belongs to page i. A span
+ * says where a stretch of the map's pages stands in the program now: an area is one span; after
+ * mremap or splits a map is covered by several.
  */
 enum mach_map_kind {
 	MACH_MAP_FRAMES,  /* an extent of the machine's own; what stood there before is aside */
-	MACH_MAP_SHARED,  /* in place: the program's shared mapping of a file, whose pages it shows */
+	MACH_MAP_SHARED,  /* in place: the program's shared mapping of a file, whose pages it shows
+			   */
 	MACH_MAP_PRIVATE, /* in place: its private mapping of a file; the host copies on write */
 };
 
@@ -232,8 +234,8 @@ int mach_map_adopt(struct mach_map *map, uint64_t addr, uint64_t npages, uint32_
 
 /*
  * Take over a mapping of a file in place: it stays where and what it is, with every page closed,
- * and nothing of it is lost. vma describes the mapping; shared: MACH_MAP_SHARED. The same promise to
- * other threads as mach_map_adopt. Errors: -ENOMEM; -EINVAL when this machine has no way to fill
+ * and nothing of it is lost. vma describes the mapping; shared: MACH_MAP_SHARED. The same promise
+ * to other threads as mach_map_adopt. Errors: -ENOMEM; -EINVAL when this machine has no way to fill
  * such a mapping; then nothing has changed.
  */
 int mach_map_adopt_file(struct mach_map *map, uint64_t addr, uint64_t npages,
@@ -284,13 +286,14 @@ void mach_tlb_limit(const struct mach_span *span, uint64_t page, uint64_t n, uin
 /* ---- Frames ------------------------------------------------------------------------------------
  * Contents of pages, named by a span: those of a PRIVATE map can only be reached where the program
  * has them. A span with addr 0 stands nowhere any more. The caller sees to it that pages
- * [page, page + n) are closed and that nobody else writes them. On a map with large pages (page_shift)
- * both are multiples of one.
+ * [page, page + n) are closed and that nobody else writes them. On a map with large pages
+ * (page_shift) both are multiples of one.
  *
  * copy takes from the memory of this process, the program's included, and does not wait: it returns
- * the number of whole pages copied, or, when not even the first could be, -EFAULT (the source cannot
- * be read right now, or the page lies past the end of the file) or -ENOMEM. On SHARED it makes pages
- * of the file, complete before a managed mapping of it can see them; on PRIVATE private copies.
+ * the number of whole pages copied, or, when not even the first could be, -EFAULT (the source
+ * cannot be read right now, or the page lies past the end of the file) or -ENOMEM. On SHARED it
+ * makes pages of the file, complete before a managed mapping of it can see them; on PRIVATE private
+ * copies.
  */
 long mach_frames_copy(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src);
 /* The same from memory of ours, which is always there. */
@@ -301,9 +304,10 @@ int mach_frames_zero(const struct mach_span *span, uint64_t page, uint64_t n);
 int mach_frames_move(const struct mach_span *dst, uint64_t dpage, const struct mach_span *src,
 		     uint64_t spage, uint64_t n);
 /*
- * The same from [src, src + n pages), private anonymous memory of the program that is not managed and
- * not locked, in one host mapping. No write of another thread is lost. As many pages as have contents,
- * from the first on: how many; 0: the first has none. -ENOMEM; -EINVAL: not on this machine.
+ * The same from [src, src + n pages), private anonymous memory of the program that is not managed
+ * and not locked, in one host mapping. No write of another thread is lost. As many pages as have
+ * contents, from the first on: how many; 0: the first has none. -ENOMEM; -EINVAL: not on this
+ * machine.
  */
 long mach_frames_take(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src);
 /*

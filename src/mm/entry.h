@@ -9,10 +9,10 @@
  *   MARKER   no page, but something to remember about its absence: WP (write-protected before it
  *            exists) or POISON (an access gets SIGBUS). Neither empty, nor present, nor swap.
  *
- * Flags WP, RWP and SOFTDIRTY are legal on PRESENT and SWAP, WP also on MARKER, POISON on MARKER only,
- * COPY, BUSY and REF on PRESENT only. A large page has the same entry for each of its base pages. Every
- * switch over kinds names all four and has no default, so that the compiler finds the one that
- * forgets a kind (-Werror=switch).
+ * Flags WP, RWP and SOFTDIRTY are legal on PRESENT and SWAP, WP also on MARKER, POISON on MARKER
+ * only, COPY, BUSY and REF on PRESENT only. A large page has the same entry for each of its base
+ * pages. Every switch over kinds names all four and has no default, so that the compiler finds the
+ * one that forgets a kind (-Werror=switch).
  */
 #ifndef UF_MM_ENTRY_H
 #define UF_MM_ENTRY_H

@@ -104,8 +104,8 @@ struct mm_table *mm_table_new(uint64_t npages, uint32_t type);
 void mm_table_free(struct mm_table *table);
 
 /*
- * Keep a table from being freed although the space is let go of: pinned with the space locked and an
- * area there; unpinned without locks.
+ * Keep a table from being freed although the space is let go of: pinned with the space locked and
+ * an area there; unpinned without locks.
  */
 void mm_table_pin(struct mm_table *table);
 void mm_table_unpin(struct mm_space *space, struct mm_table *table);
@@ -125,8 +125,7 @@ static inline struct mach_lock *mm_store_lock(struct mm_space *space, uf_ref tab
 static inline bool mm_limited(const struct mm_space *space, const struct mm_table *table)
 {
 	return (mm_types[table->type]->flags & MM_TYPE_RECLAIM) &&
-	       (table->limit ||
-		atomic_load_explicit(&space->limit, memory_order_relaxed) != 0);
+	       (table->limit || atomic_load_explicit(&space->limit, memory_order_relaxed) != 0);
 }
 
 static inline uint64_t mm_room(const struct mm_space *space, const struct mm_table *table)
@@ -149,8 +148,8 @@ static inline uint64_t mm_room(const struct mm_space *space, const struct mm_tab
 void mm_clear_marks(const struct mm_area *a);
 
 /*
- * What of [addr, addr + len) is not managed yet becomes an area. Write lock held. -ENOENT: nothing at
- * addr; -EINVAL: not of a kind that can, or with holes; -ENOMEM.
+ * What of [addr, addr + len) is not managed yet becomes an area. Write lock held. -ENOENT: nothing
+ * at addr; -EINVAL: not of a kind that can, or with holes; -ENOMEM.
  */
 int mm_take_over_range(struct mm_space *space, uint64_t addr, uint64_t len);
 
@@ -215,10 +214,11 @@ void mm_zap(struct mm_space *space, struct mm_area *a, uint64_t start, uint64_t 
 	    const struct mm_zap *how);
 
 /*
- * The file's pages that the table shows from `page` on are about to leave it: no area shows them any
- * more. Write lock held. map.c.
+ * The file's pages that the table shows from `page` on are about to leave it: no area shows them
+ * any more. Write lock held. map.c.
  */
-void mm_file_vacate(struct mm_space *space, const struct mm_table *table, uint64_t page, uint64_t n);
+void mm_file_vacate(struct mm_space *space, const struct mm_table *table, uint64_t page,
+		    uint64_t n);
 
 /* Is the page at addr marked as poisoned? No locks held. */
 bool mm_poisoned(struct mm_space *space, uint64_t addr);

@@ -199,7 +199,8 @@ int mm_mlock(struct mm_space *space, uint64_t start, uint64_t len, bool lock, bo
 	return err == -EFAULT || err == -EHWPOISON ? -ENOMEM : err;
 }
 
-/* ---- Files that change under their mappings --------------------------------------------------- */
+/* ---- Files that change under their mappings ---------------------------------------------------
+ */
 
 struct file_range {
 	uint64_t dev, ino, first, end; /* pages of the file; end: one past the last */
@@ -222,8 +223,8 @@ static bool shown(const struct mm_area *a, const struct file_range *r, uint64_t 
 }
 
 /*
- * As the kernel has it (Linux 6.18): protection marks stay, but for huge pages beyond the file's new
- * end; private copies go when the file is truncated, those of huge pages also for a hole.
+ * As the kernel has it (Linux 6.18): protection marks stay, but for huge pages beyond the file's
+ * new end; private copies go when the file is truncated, those of huge pages also for a hole.
  */
 static void file_zap(struct mm_space *space, struct mm_area *a, uint64_t start, uint64_t end,
 		     bool truncated)
@@ -238,8 +239,7 @@ static void file_zap(struct mm_space *space, struct mm_area *a, uint64_t start, 
 
 /* As mm_file_change, the space locked for writing. */
 static int file_change(struct mm_space *space, uint64_t dev, uint64_t ino, uint64_t first,
-				 uint64_t npages, bool private_too, int (*change)(void *arg),
-				 void *arg)
+		       uint64_t npages, bool private_too, int (*change)(void *arg), void *arg)
 {
 	struct file_range r = {dev, ino, first,
 			       npages > UINT64_MAX - first ? UINT64_MAX : first + npages};
@@ -316,7 +316,8 @@ static int punch(void *arg)
 
 /* ---- Advice ---------------------------------------------------------------------------------- */
 
-/* Is the area's handler told? Also of advice that then fails, but not where it is refused at once. */
+/* Is the area's handler told? Also of advice that then fails, but not where it is refused at once.
+ */
 static bool sends_remove(const struct mm_area *a, int advice)
 {
 	switch (advice) {
@@ -333,7 +334,8 @@ static bool sends_remove(const struct mm_area *a, int advice)
 }
 
 /* The whole of what the advice takes out of the file goes from all who show it. */
-static int remove_pages(struct mm_space *space, const struct mm_area *a, uint64_t start, uint64_t end)
+static int remove_pages(struct mm_space *space, const struct mm_area *a, uint64_t start,
+			uint64_t end)
 {
 	struct punching p = {.view = mm_area_view(a),
 			     .punch = mm_area_type(a)->punch,
@@ -345,7 +347,7 @@ static int remove_pages(struct mm_space *space, const struct mm_area *a, uint64_
 	if (!(a->flags & MM_AREA_SHARED) || !(a->prot & UF_PROT_WRITE))
 		return -EACCES;
 	return file_change(space, p.view.table->dev, p.view.table->ino,
-				     p.view.table->file_page + p.page, p.n, false, punch, &p);
+			   p.view.table->file_page + p.page, p.n, false, punch, &p);
 }
 
 /* What the advice does to one area's part of the range, write lock held. */

@@ -47,9 +47,9 @@ struct mm_table {
 	struct mach_map map;
 	uf_ref slots; /* array of struct mm_leaf_slot */
 	uint64_t nslots;
-	uint64_t live; /* pages that areas still cover */
-	uint32_t type; /* index in mm_types */
-	_Atomic uint32_t pins; /* who uses it without holding the space */
+	uint64_t live;		   /* pages that areas still cover */
+	uint32_t type;		   /* index in mm_types */
+	_Atomic uint32_t pins;	   /* who uses it without holding the space */
 	uint64_t dev, ino;	   /* the file that in-place maps show; 0: none */
 	uint64_t file_page;	   /* its page that page 0 shows */
 	_Atomic uint64_t resident; /* pages in memory that count against a limit */
@@ -85,16 +85,16 @@ struct mm_space {
 	struct mach_rwlock lock;
 	uf_ref areas; /* sorted array of uf_ref to struct mm_area */
 	uint32_t nareas, cap;
-	_Atomic uint32_t active;  /* nonzero while there are areas */
-	_Atomic uint64_t changes; /* areas that came, went, or changed their attributes */
-	uint64_t pages;		  /* pages under management */
-	_Atomic uint32_t options; /* MM_OPTION_* */
+	_Atomic uint32_t active;   /* nonzero while there are areas */
+	_Atomic uint64_t changes;  /* areas that came, went, or changed their attributes */
+	uint64_t pages;		   /* pages under management */
+	_Atomic uint32_t options;  /* MM_OPTION_* */
 	_Atomic uint64_t resident; /* pages in memory that count against the limit */
 	_Atomic uint64_t limit;	   /* most of them, 0: no limit */
 	uf_ref reclaimer;	   /* reclaim.c's own, 0 until there is a limit */
 	struct mach_lock store_lock[MM_STORE_LOCKS];
 	_Atomic uint32_t store_owner[MM_STORE_LOCKS]; /* thread id, 0: nobody */
-	struct mm_stats *stats;	  /* never NULL */
+	struct mm_stats *stats;			      /* never NULL */
 	struct mm_stats own_stats;
 };
 
@@ -279,11 +279,11 @@ int mm_mremap(struct mm_space *space, uint64_t old, uint64_t old_len, uint64_t n
 /* Sets or clears the locked mark; locking faults the pages in first. */
 int mm_mlock(struct mm_space *space, uint64_t start, uint64_t len, bool lock, bool on_fault);
 /*
- * Pages [first, first + npages) of a file are about to change: they go away, or others come in their
- * place. Closes what areas show of them, calls change(arg), which does it and returns 0 or a
+ * Pages [first, first + npages) of a file are about to change: they go away, or others come in
+ * their place. Closes what areas show of them, calls change(arg), which does it and returns 0 or a
  * negative errno, and if it succeeded takes them out of the page tables; private copies with
- * private_too (truncation), of huge pages always. change runs with the space locked and must not touch
- * managed memory. Returns what change returned.
+ * private_too (truncation), of huge pages always. change runs with the space locked and must not
+ * touch managed memory. Returns what change returned.
  */
 int mm_file_change(struct mm_space *space, uint64_t dev, uint64_t ino, uint64_t first,
 		   uint64_t npages, bool private_too, int (*change)(void *arg), void *arg);

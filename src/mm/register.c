@@ -210,8 +210,8 @@ static int set_modes(struct mm_space *space, const struct piece *p, uf_ref handl
 }
 
 /*
- * Areas that nobody is registered with may be long gone: the C library unmaps on its own what it got
- * for malloc, say. What stands there now is the host's, and as new.
+ * Areas that nobody is registered with may be long gone: the C library unmaps on its own what it
+ * got for malloc, say. What stands there now is the host's, and as new.
  */
 static void forget_stale(struct mm_space *space, uint64_t start, uint64_t end)
 {

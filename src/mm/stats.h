@@ -12,23 +12,23 @@ enum mm_stat {
 	MM_STAT_WP,
 	MM_STAT_MINOR,
 	MM_STAT_RWP,
-	MM_STAT_SIGBUS,	  /* faults answered with SIGBUS (poison, SIGBUS mode) */
-	MM_STAT_TLB,	  /* present and allowed: only opened */
-	MM_STAT_ORDINARY, /* populated without a handler */
-	MM_STAT_ASYNC,	  /* protection lifted without a message */
-	MM_STAT_DRAWN,	  /* pages drawn in from aside */
-	MM_STAT_FILLED,	  /* pages filled by COPY, ZEROPAGE, CONTINUE, MOVE, POISON */
-	MM_STAT_EVENTS,	  /* REMAP, REMOVE, UNMAP sent */
-	MM_STAT_MAPPINGS, /* host mappings used for managed ranges: highest seen */
-	MM_STAT_BUDGET,	  /* and how many they may use */
-	MM_STAT_PAGES,	  /* pages under management: highest seen */
-	MM_STAT_META,	  /* bytes of bookkeeping for them at that time */
+	MM_STAT_SIGBUS,	       /* faults answered with SIGBUS (poison, SIGBUS mode) */
+	MM_STAT_TLB,	       /* present and allowed: only opened */
+	MM_STAT_ORDINARY,      /* populated without a handler */
+	MM_STAT_ASYNC,	       /* protection lifted without a message */
+	MM_STAT_DRAWN,	       /* pages drawn in from aside */
+	MM_STAT_FILLED,	       /* pages filled by COPY, ZEROPAGE, CONTINUE, MOVE, POISON */
+	MM_STAT_EVENTS,	       /* REMAP, REMOVE, UNMAP sent */
+	MM_STAT_MAPPINGS,      /* host mappings used for managed ranges: highest seen */
+	MM_STAT_BUDGET,	       /* and how many they may use */
+	MM_STAT_PAGES,	       /* pages under management: highest seen */
+	MM_STAT_META,	       /* bytes of bookkeeping for them at that time */
 	MM_STAT_HUGE_EMULATED, /* huge pages of 2 MiB that are ordinary memory: most mapped */
-	MM_STAT_OUT,	  /* pages that left memory */
-	MM_STAT_BACK,	  /* pages that came back from the swap store or their type's own */
-	MM_STAT_REFUSED,  /* times that nothing could leave to make room under a limit */
-	MM_STAT_RESIDENT, /* pages in memory that count against a limit: highest seen */
-	MM_STAT_SWAP,	  /* bytes in the swap store: highest seen */
+	MM_STAT_OUT,	       /* pages that left memory */
+	MM_STAT_BACK,	       /* pages that came back from the swap store or their type's own */
+	MM_STAT_REFUSED,       /* times that nothing could leave to make room under a limit */
+	MM_STAT_RESIDENT,      /* pages in memory that count against a limit: highest seen */
+	MM_STAT_SWAP,	       /* bytes in the swap store: highest seen */
 	MM_STAT_MAX,
 };
 

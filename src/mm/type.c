@@ -8,7 +8,8 @@
 const struct mm_type *mm_type_for(const struct mach_vma *vma)
 {
 	for (unsigned i = 0; i < mm_types_count; i++)
-		if (mm_types[i]->kinds & 1u << vma->kind && mm_types[i]->page_shift == vma->page_shift)
+		if (mm_types[i]->kinds & 1u << vma->kind &&
+		    mm_types[i]->page_shift == vma->page_shift)
 			return mm_types[i];
 	return NULL;
 }

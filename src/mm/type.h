@@ -20,9 +20,9 @@ struct mm_table;
 
 /*
  * Where a type's pages stand: its table, and the part of it that one area shows. Pages are numbered
- * in UF_PAGE_SIZE also where the type's own pages are larger; a page argument is then the first of a
- * large page, and n a multiple of one. All operations are called with the leaf of the pages locked,
- * unless they say otherwise.
+ * in UF_PAGE_SIZE also where the type's own pages are larger; a page argument is then the first of
+ * a large page, and n a multiple of one. All operations are called with the leaf of the pages
+ * locked, unless they say otherwise.
  */
 struct mm_view {
 	struct mm_table *table;
@@ -36,7 +36,8 @@ struct mm_type {
 	uint32_t modes;	     /* MM_MODE_*: the registrations it can serve */
 	uint32_t flags;	     /* MM_TYPE_* */
 
-	/* Take over [start, end) of a host mapping: fill in table->map. Write lock held. -ENOMEM. */
+	/* Take over [start, end) of a host mapping: fill in table->map. Write lock held. -ENOMEM.
+	 */
 	int (*adopt)(struct mm_table *table, uint64_t start, uint64_t end,
 		     const struct mach_vma *vma);
 	/*
@@ -47,11 +48,12 @@ struct mm_type {
 		      uint64_t end);
 	/* Which pages of an adopted range were mapped before; they become present entries. */
 	void (*mapped)(const struct mm_view *v, uint64_t page, uint64_t n, uint64_t *bits);
-	/* Is there a page although the entry is empty (a page cache)? 1, 0; -EFAULT: past its end. */
+	/* Is there a page although the entry is empty (a page cache)? 1, 0; -EFAULT: past its end.
+	 */
 	int (*lookup)(const struct mm_view *v, uint64_t page);
 	/*
-	 * May these empty entries get pages? How many of the n, from the first on; when not even that,
-	 * -ENOMEM, -EEXIST (a page cache has one), -EFAULT (past the end).
+	 * May these empty entries get pages? How many of the n, from the first on; when not even
+	 * that, -ENOMEM, -EEXIST (a page cache has one), -EFAULT (past the end).
 	 */
 	long (*alloc)(const struct mm_view *v, uint64_t page, uint64_t n);
 	/* The frames are complete: publish them where others may find them (a page cache). */
@@ -72,8 +74,8 @@ struct mm_type {
 	/*
 	 * The type's own store, for contents that left memory, or were never in it. No lock but the
 	 * table's store_lock is held: they may run the program's code. fetch fills buf, one page;
-	 * writeback saves it, and after that fetch finds it. Negative errno: the access gets SIGBUS,
-	 * the page stays in memory.
+	 * writeback saves it, and after that fetch finds it. Negative errno: the access gets
+	 * SIGBUS, the page stays in memory.
 	 */
 	int (*fetch)(const struct mm_view *v, uint64_t page, void *buf);
 	int (*writeback)(const struct mm_view *v, uint64_t page, const void *buf);
@@ -98,8 +100,8 @@ const struct mm_type *mm_type_for(const struct mach_vma *vma);
 uint64_t mm_type_ops_mask(const struct mm_type *type, uint32_t modes);
 
 /*
- * Defaults. "frames": contents in an extent of the machine's own; "file": a mapping of the program's
- * that stays in place.
+ * Defaults. "frames": contents in an extent of the machine's own; "file": a mapping of the
+ * program's that stays in place.
  */
 int mm_default_lookup_none(const struct mm_view *v, uint64_t page);
 int mm_default_insert_none(const struct mm_view *v, uint64_t page, uint64_t n);

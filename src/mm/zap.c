@@ -4,7 +4,8 @@
 #include "mm/internal.h"
 
 /*
- * The one question: is this page to be zapped? private: it is a copy of its own of a page of a file.
+ * The one question: is this page to be zapped? private: it is a copy of its own of a page of a
+ * file.
  */
 static bool to_be_zapped(mm_entry e, bool private, const struct mm_zap *how)
 {

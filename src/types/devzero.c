@@ -1,6 +1,6 @@
 /*
- * devzero.c - private mappings of /dev/zero: they can be registered, and nothing can fill them, since
- * to the kernel every page lies past the end of an empty file; but pages can be moved there.
+ * devzero.c - private mappings of /dev/zero: they can be registered, and nothing can fill them,
+ * since to the kernel every page lies past the end of an empty file; but pages can be moved there.
  */
 #include "mm/type.h"
 

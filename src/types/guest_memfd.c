@@ -1,6 +1,6 @@
 /*
- * guest_memfd.c - the memory of a KVM guest: minor faults on pages that the file already has. What a
- * type of this sort has to bring is `map`.
+ * guest_memfd.c - the memory of a KVM guest: minor faults on pages that the file already has. What
+ * a type of this sort has to bring is `map`.
  */
 #include "mm/type.h"
 

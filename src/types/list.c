@@ -1,6 +1,6 @@
 /*
- * list.c - the memory types there are. A new type is one file beside this one and one line in `list`,
- * of which the build makes types.h.
+ * list.c - the memory types there are. A new type is one file beside this one and one line in
+ * `list`, of which the build makes types.h.
  */
 #include "mm/type.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The same as types-fork of private huge pages: a child that reads an absent one makes it for itself
- * alone, and not a page of the file.
+ * The same as types-fork of private huge pages: a child that reads an absent one makes it for
+ * itself alone, and not a page of the file.
  */
 #include "kinds.h"
 
