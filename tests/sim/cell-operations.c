@@ -1,5 +1,6 @@
 /* cell-operations.c - operations of the random program on memory of every type. */
 #include "cell-operations.h"
+#include "cell-rules.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -75,7 +76,7 @@ static int64_t store_new(unsigned first, unsigned n)
 	stores[i].words = calloc(n * WORDS, sizeof(uint64_t));
 	for (unsigned k = 0; k < n; k++)
 		store_begin((uint64_t)i << 1, k);
-	return (int64_t)i << 1;
+	return (int64_t)i << 1 | (cell_program_empty ? PROGRAM_EMPTY : 0);
 }
 
 /* ---- Model, or not --------------------------------------------------------------------------- */
@@ -109,7 +110,7 @@ void cells_open(void)
 	atomic_store(&mm_space_self->options,
 		     MM_OPTION_FILE_FAULTS | (schedule.seed % 2 ? MM_OPTION_MOVE_ANY : 0));
 	if (!schedule.real)
-		cells_start(schedule.tight);
+		cells_start(schedule.tight, schedule.seed % 5 == 2);
 	sim_mmap(HUGE_SOURCE, PAGES(CELL_GROUP), RW);
 }
 

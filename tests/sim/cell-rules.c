@@ -7,6 +7,8 @@ static const enum cell_backing small_places[CELL_PLACES] = {
 	CELL_SHARED, CELL_SHARED, CELL_PRIVATE, CELL_PRIVATE, CELL_ANON, CELL_PROGRAM};
 static const enum cell_backing huge_places[CELL_PLACES] = {CELL_SHARED, CELL_SHARED, CELL_PRIVATE};
 
+bool cell_program_empty;
+
 enum cell_backing cell_backing(unsigned cell, unsigned place)
 {
 	return (cell_is_huge(cell) ? huge_places : small_places)[place];
@@ -109,7 +111,9 @@ struct cell_contents *cell_visible(unsigned cell, unsigned place, struct cell_st
 /* Is there a page although the entry is empty? */
 static bool cached(unsigned cell, unsigned place, const struct cell_state *s)
 {
-	return of_file(cell, place) ? s->there : cell_backing(cell, place) == CELL_PROGRAM;
+	if (of_file(cell, place))
+		return s->there;
+	return cell_backing(cell, place) == CELL_PROGRAM && !cell_program_empty;
 }
 
 static bool past_end(unsigned cell, unsigned place, const struct cell_state *s)
@@ -219,7 +223,7 @@ static bool fillable(const struct cell_op *op, unsigned cell, const struct cell_
 	default:
 		break;
 	}
-	if (past_end(cell, op->place, s) || b == CELL_PROGRAM)
+	if (past_end(cell, op->place, s) || (b == CELL_PROGRAM && !cell_program_empty))
 		return false;
 	return b != CELL_SHARED || !s->there;
 }

@@ -7,6 +7,9 @@
 
 #include "cells.h"
 
+/* Do pages of the program's type begin absent? */
+extern bool cell_program_empty;
+
 /* What the operation makes of the cell; false: it cannot happen to it in this state. */
 bool cell_apply(const struct cell_op *op, unsigned cell, struct cell_state *s);
 

@@ -54,7 +54,7 @@ unsigned cells_most(void)
 
 uint32_t cells_program_base(unsigned cell)
 {
-	return PROGRAM_BASE + cell;
+	return cell_program_empty ? 0 : PROGRAM_BASE + cell;
 }
 
 const struct cell_state *cells_guess(unsigned cell)
@@ -62,10 +62,11 @@ const struct cell_state *cells_guess(unsigned cell)
 	return &cells[cell].states[0];
 }
 
-void cells_start(bool tight)
+void cells_start(bool tight, bool empty)
 {
 	most = 0;
 	poor = tight;
+	cell_program_empty = empty;
 	memset(cells, 0, sizeof(cells));
 	memset(pending, 0, sizeof(pending));
 	memset(accesses, 0, sizeof(accesses));

@@ -94,8 +94,11 @@ struct cell_op {
 	unsigned bit;
 };
 
-/* tight: there may be too little memory for all of what is asked. */
-void cells_start(bool tight);
+/*
+ * tight: there may be too little memory for all of what is asked. empty: pages of the program's
+ * type begin absent.
+ */
+void cells_start(bool tight, bool empty);
 void cells_stop(void);
 void cells_begin(struct cell_op *op);
 void cells_end(struct cell_op *op, uint64_t done, enum model_result rest);
@@ -111,7 +114,7 @@ void cells_touch(unsigned cell, unsigned place, bool write, bool begin);
 
 /* Contents of all pages: words is of one page, `page` which of the cell. */
 void cells_fill(uint64_t *words, uint32_t base, uint64_t page);
-/* What a page of the program's type is in the beginning. */
+/* What a page of the program's type is in the beginning; zeroes where they begin absent. */
 uint32_t cells_program_base(unsigned cell);
 /* Fails the run when the pages are of no one fill. Words of page i: from at(arg, i). */
 void cells_look(unsigned cell, const uint64_t *(*at)(const void *arg, uint64_t page),
