@@ -704,6 +704,54 @@ static void without_descriptor(void)
 	CHECK(f->fd < 0);
 }
 
+/* What private copies leave in a file that nobody can punch is not the file's. */
+static void private_without_descriptor(void)
+{
+	static const char zeros[UF_PAGE_SIZE];
+	struct managed m, other, view;
+	char *src, *shared;
+	int fd = memory_file();
+
+	CHECK(geteuid() != 0 || setresuid(65534, 65534, 65534) == 0);
+	CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);
+	test_start();
+	src = test_map(600);
+	memset(src, 'p', PAGES(600));
+	shared = map_of(fd, MAP_SHARED);
+	shared[PAGES(7)] = 'a';
+	m.p = map_of(fd, MAP_PRIVATE);
+	other.p = map_of(fd, MAP_PRIVATE);
+	view.p = map_of(fd, MAP_SHARED);
+	close(fd);
+	adopt(&m, m.p, N);
+	adopt(&other, other.p, N);
+	adopt(&view, view.p, N);
+	for (unsigned round = 0; round < 3; round++) {
+		CHECK(!file_has(&m, 8) && file_has(&m, 7) && !file_has(&other, 8));
+		CHECK(copy(&m, 7, 2, src) == 2 && copy(&m, 100, 600, src) == 600);
+		CHECK(test_open(&m, 7, 2, RW) == 0 && is_all(m.p + PAGES(7), 'p', 2));
+		CHECK(test_open(&m, 100, 600, RW) == 0 && is_all(m.p + PAGES(100), 'p', 600));
+		CHECK(!file_has(&m, 8) && !file_has(&other, 100) && !file_has(&view, 699));
+		test_limit(&m, 7, 2, 0);
+		test_limit(&m, 100, 600, 0);
+		mach_frames_drop(&m.span, 7, 2);
+		mach_frames_drop(&m.span, 100, 600);
+		CHECK(!file_has(&m, 100) && !file_has(&m, 511) && !file_has(&m, 699));
+		CHECK(mach_frames_zero(&m.span, 300, 1) == 0 && !file_has(&m, 300));
+		mach_frames_drop(&m.span, 300, 1);
+	}
+	/* Others may write there, and then it is. */
+	shared[PAGES(200) + 5] = 'b';
+	CHECK(file_has(&m, 200) && file_has(&other, 200) && file_has(&view, 200));
+	CHECK(test_open(&m, 200, 1, UF_PROT_READ) == 0 && m.p[PAGES(200) + 5] == 'b');
+	CHECK(copy(&view, 201, 1, zeros) == 1 && file_has(&m, 201) && !file_has(&m, 202));
+	CHECK(mach_frames_zero(&view.span, 202, 1) == 0 && file_has(&m, 202));
+	CHECK(!file_has(&m, 203));
+	release(&m);
+	release(&other);
+	release(&view);
+}
+
 /* The machine's descriptors and mappings are nothing to the program. */
 static void hidden_from_the_program(void)
 {
@@ -746,6 +794,7 @@ static const struct test tests[] = {
 	{"pages_are_complete", pages_are_complete},
 	{"no_write_is_lost", no_write_is_lost},
 	{"without_descriptor", without_descriptor},
+	{"private_without_descriptor", private_without_descriptor},
 	{"hidden_from_the_program", hidden_from_the_program},
 };
 

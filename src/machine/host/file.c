@@ -9,8 +9,6 @@
 
 #include "machine/host/internal.h"
 
-#define GROUPS 64
-
 /* Up to so many pages SEEK_DATA is no slower, whatever lies where. */
 #define SEEK_PAGES 8
 
@@ -19,13 +17,13 @@
 
 static struct mach_lock files_lock;
 static uf_ref files;
-static struct mach_lock groups[GROUPS];
+static struct mach_lock groups[HOST_FILE_GROUPS];
 
 void host_file_after_fork(void)
 {
 	atomic_store(&files_lock.word, 0);
 	files = 0;
-	for (unsigned i = 0; i < GROUPS; i++)
+	for (unsigned i = 0; i < HOST_FILE_GROUPS; i++)
 		atomic_store(&groups[i].word, 0);
 }
 
@@ -88,6 +86,7 @@ static void free_file(struct host_file *f)
 	host_close_hidden(f->fd);
 	if (f->known)
 		arena_free(f->known, f->known_pages / 8);
+	made_free(f);
 	arena_free(f, sizeof(*f));
 }
 
@@ -151,7 +150,7 @@ static struct mach_lock *group_of(const struct mach_map *map, uint64_t page)
 	const struct host_file *f = file_of(map);
 	uint64_t group = (map->file_page + page) / HUGE_PAGES;
 
-	return &groups[(f->dev ^ f->ino ^ group) % GROUPS];
+	return &groups[(f->dev ^ f->ino ^ group) % HOST_FILE_GROUPS];
 }
 
 uint64_t host_file_group(const struct mach_map *map, uint64_t page, uint64_t n)
@@ -387,6 +386,7 @@ static void look_emulated(const struct mach_span *span, uint64_t page, uint64_t 
 	if (last > span->map->npages)
 		last = span->map->npages;
 	host_file_look_pages(span, first, last - first, whole);
+	made_leave_out(span, first, last - first, whole);
 	for (unsigned i = 0; i < HUGE_PAGES / 64; i++)
 		any |= whole[i];
 	if (any && !left_over(span, first, last - first, whole))
@@ -407,6 +407,7 @@ void host_file_look(const struct mach_span *span, uint64_t page, uint64_t n, uin
 		look_emulated(span, page, n, bits);
 	} else {
 		host_file_look_pages(span, page, n, bits);
+		made_leave_out(span, page, n, bits);
 	}
 }
 
@@ -453,7 +454,7 @@ uint64_t mach_file_lookup(const struct mach_span *span, uint64_t page, uint64_t 
 
 /* ---- Holes ---- */
 
-void host_file_unmake(const struct mach_map *map, uint64_t page, uint64_t n)
+int host_file_unmake(const struct mach_map *map, uint64_t page, uint64_t n)
 {
 	const struct host_file *f = file_of(map);
 	uint64_t off = (map->file_page + page) << UF_PAGE_SHIFT, len = n << UF_PAGE_SHIFT;
@@ -462,9 +463,10 @@ void host_file_unmake(const struct mach_map *map, uint64_t page, uint64_t n)
 	if (f->fd >= 0)
 		err = sys_fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len);
 	if (err != 0 && map->alias)
-		sys_madvise(map->alias + (page << UF_PAGE_SHIFT), len, MADV_REMOVE);
+		err = sys_madvise(map->alias + (page << UF_PAGE_SHIFT), len, MADV_REMOVE);
 	if (f->shift > UF_PAGE_SHIFT)
 		huge_note(file_of(map), map->file_page + page, n, false);
+	return err;
 }
 
 int mach_file_punch(const struct mach_span *span, uint64_t page, uint64_t n)

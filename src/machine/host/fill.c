@@ -222,6 +222,8 @@ static long copy_through_alias(const struct mach_span *span, uint64_t page, uint
 		done = copy_by_host(span, page, n, src);
 	if (done > 0 && f->shift > UF_PAGE_SHIFT)
 		huge_note(f, span->map->file_page + page, (uint64_t)done, true);
+	if (done > 0)
+		made_forget(f, span->map->file_page + page, (uint64_t)done);
 	return done;
 }
 
@@ -300,6 +302,8 @@ static long zero_shared(const struct mach_span *span, uint64_t page, uint64_t n)
 	err = make_pages(span, page, n);
 	if (err == 0 && f->shift > UF_PAGE_SHIFT)
 		huge_note(f, span->map->file_page + page, n, true);
+	if (err == 0)
+		made_forget(f, span->map->file_page + page, n);
 	return err ? err : (long)n;
 }
 
@@ -342,23 +346,22 @@ bool fill_still_zero(const struct host_file *f, uint64_t page)
 
 /*
  * To copy from a hole the host makes a page of the file first, which nobody asked for: it is taken
- * out again. Not if it has contents by now: somebody wrote to the file at this very moment.
+ * out again, or left out where that cannot be. Not if it has contents by now: somebody wrote to the
+ * file at this very moment.
  */
 static void restore_holes(const struct mach_span *span, uint64_t page, uint64_t n,
 			  const uint64_t *before)
 {
-	const struct host_file *f = file_of(span->map);
+	struct host_file *f = file_of(span->map);
 	uint64_t first = span->map->file_page + page;
 
-	if (f->fd < 0)
-		return;
 	for (uint64_t i = 0, run; i < n; i += run + 1) {
 		for (run = 0; i + run < n && was_hole(before, i + run) &&
-			      fill_still_zero(f, first + i + run);
+			      (f->fd < 0 || fill_still_zero(f, first + i + run));
 		     run++)
 			;
-		if (run > 0)
-			host_file_unmake(span->map, page + i, run);
+		if (run > 0 && host_file_unmake(span->map, page + i, run) != 0)
+			made_note(f, first + i, run);
 	}
 }
 

@@ -218,6 +218,9 @@ void notes_after_fork(void);
 #define HUGE_SHIFT 21
 #define HUGE_PAGES (1ull << (HUGE_SHIFT - UF_PAGE_SHIFT))
 
+/* Locks of groups, below. */
+#define HOST_FILE_GROUPS 64
+
 struct host_file {
 	uint64_t dev, ino;
 	enum mach_vma_kind kind;
@@ -232,6 +235,8 @@ struct host_file {
 	struct mach_lock lock; /* the two below */
 	uint64_t *known;       /* of huge pages: bit per page that the file has, as far as known */
 	uint64_t known_pages, known_count;
+	uf_ref made[HOST_FILE_GROUPS]; /* made.c; each under the lock of its groups */
+	_Atomic bool any_made;
 	uf_ref next;
 };
 
@@ -272,8 +277,18 @@ void host_file_look(const struct mach_span *span, uint64_t page, uint64_t n, uin
 void host_file_look_pages(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits);
 /* How many pages from `page` on the file has (there) or has not. Locked. */
 uint64_t host_file_run(const struct mach_span *span, uint64_t page, uint64_t n, bool there);
-/* Take pages that were made by mistake out of the file again. Locked. */
-void host_file_unmake(const struct mach_map *map, uint64_t page, uint64_t n);
+/* Take pages that were made by mistake out of the file again. Locked. Or a negative errno. */
+int host_file_unmake(const struct mach_map *map, uint64_t page, uint64_t n);
+
+/* ---- made.c: pages that nobody asked for ---- */
+
+/* The n pages of the file from `page` on, in one group, were made for private copies only. */
+void made_note(struct host_file *f, uint64_t page, uint64_t n);
+/* They are the file's from now on. */
+void made_forget(struct host_file *f, uint64_t page, uint64_t n);
+/* Clear bits[] where pages of the map's file are such, and nobody has written to them since. */
+void made_leave_out(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *bits);
+void made_free(struct host_file *f);
 
 /* ---- hugetlb.c ---- */
 
