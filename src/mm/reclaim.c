@@ -596,7 +596,7 @@ static bool short_of_room(struct sweep *s, uint64_t addr, uint64_t n)
 	struct mm_space *space = s->space;
 	const struct mm_area *a = mm_area_find(space, addr);
 	struct mm_table *table = a ? mm_area_table(a) : NULL;
-	uint64_t limit;
+	uint64_t limit = 0;
 	uf_ref whose = 0;
 
 	s->want = 0;
