@@ -5,10 +5,12 @@
  *
  * Some threads load, store, zap, map, move and protect at random; others are the handlers, which
  * answer what they read, sometimes late, twice, wrongly at first or not at all until asked again.
- * What is seen is held against the model, the page tables against the TLB, and at the end nothing
- * may be left. --tight runs out of memory now and then. A failing seed is printed with the command
- * that replays it; --replay also tells each step. --real runs real threads without the model, for
- * the thread sanitizer.
+ * Half of it happens to anonymous memory, the other half to memory of every type and to the files
+ * behind it (cells.h). What is seen is held against the models, the page tables against the TLB,
+ * and at the end nothing may be left. The seed also says how much swap there is for what a limit
+ * drives out, and which policy does. --tight runs out of memory now and then. A failing seed is
+ * printed with the command that replays it; --replay also tells each step. --real runs real threads
+ * without the model, for the thread sanitizer.
  */
 #include <stdio.h>
 #include <stdlib.h>
