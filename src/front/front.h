@@ -213,11 +213,6 @@ bool mem_near_managed(const void *buf, size_t n);
 bool mem_open_iov(const struct iovec *iov, int n, bool write);
 /* That range is, or is about to be, managed. */
 void mem_note_managed(uint64_t addr, uint64_t len);
-/*
- * That range is about to be registered. libc unmaps memory that is freed, and maps more, out of our
- * sight: areas in the range that have no handler may be of what stood there before.
- */
-void mem_before_register(uint64_t start, uint64_t len);
 /* The managed memory at addr; false: there is none. */
 bool mem_area_at(uint64_t addr, struct mm_area_info *info);
 /* shmat of a segment of len bytes. */

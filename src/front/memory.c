@@ -517,58 +517,6 @@ void mem_unmapped_behind(uint64_t addr)
 	mach_leave(&entry);
 }
 
-/* Up to where, from `at` on, is there what cannot be managed: nothing, or fresh private memory? */
-static uint64_t stale_end(uint64_t at, uint64_t end)
-{
-	struct mach_vma vma;
-
-	if (mach_vma_next(at, &vma) != 0 || vma.start >= end)
-		return end;
-	if (vma.start > at)
-		return vma.start;
-	if (vma.shared || vma.ino)
-		return at;
-	return vma.end < end ? vma.end : end;
-}
-
-static void forget_stale(uint64_t start, uint64_t end)
-{
-	uint64_t at = start, to;
-	struct mach_vma vma;
-
-	if (stale_end(start, end) == start && stale_end(end - UF_PAGE_SIZE, end) < end)
-		return;
-	while (at < end) {
-		to = stale_end(at, end);
-		if (to > at)
-			mm_forget_range(mm_space_self, at, to - at);
-		else if (mach_vma_next(at, &vma) == 0)
-			to = vma.end;
-		at = to > at ? to : end;
-	}
-}
-
-void mem_before_register(uint64_t start, uint64_t len)
-{
-	uint64_t at = start, end = start + len, next;
-	struct mm_area_info info;
-	struct mach_entry entry;
-	bool mine;
-
-	for (; at < end; at = next) {
-		mach_enter(&entry);
-		mine = mm_piece(mm_space_self, at, end, &next);
-		mach_leave(&entry);
-		if (!mine || !mem_area_at(at, &info))
-			continue;
-		next = info.end < next ? info.end : next;
-		mach_enter(&entry);
-		if (!info.modes)
-			forget_stale(at, next);
-		mach_leave(&entry);
-	}
-}
-
 int mem_brk_down(uint64_t from, uint64_t to)
 {
 	uint64_t end = (from + UF_PAGE_SIZE - 1) & UF_PAGE_MASK;

@@ -395,9 +395,6 @@ static void note_range(uint64_t arg)
 	if (err || range.start + range.len <= range.start)
 		return;
 	mem_note_managed(range.start, range.len);
-	if (front_managing() && !((range.start | range.len) & ~UF_PAGE_MASK) &&
-	    range.start + range.len <= mach_task_size())
-		mem_before_register(range.start, range.len);
 	if (!(range.start & ~HUGE_MASK))
 		huge_learn(range.start, range.start + range.len);
 }
