@@ -218,6 +218,65 @@ static char *truncated_source(void)
 	return p;
 }
 
+/* Where 2 MiB of a file are all holes the host may make one page of them; nobody need know. */
+static void large_pieces(void)
+{
+	char *src, *p, buf[UF_PAGE_SIZE];
+
+	test_start();
+	src = test_map(N);
+	for (unsigned pass = 0; pass < 3; pass++) {
+		uint64_t bits[8];
+		struct managed m;
+		char *view;
+		int fd;
+
+		memset(src, 'L', PAGES(N));
+		p = pass == 0 ? map_anon(&fd) : map_memfd(&fd);
+		view = pass == 0 ? NULL : map_of(fd, MAP_SHARED);
+		if (pass == 2)
+			madvise(p, PAGES(N), MADV_NOHUGEPAGE);
+		adopt(&m, p, N);
+		CHECK(copy(&m, 0, N, src) == N && file_has(&m, 0) && file_has(&m, N - 1));
+		CHECK(test_open(&m, 0, N, RW) == 0 && is_all(m.p, 'L', N));
+		CHECK(!view || is_all(view, 'L', N));
+		test_limit(&m, 0, N, 0);
+		/* Its parts go one by one. */
+		CHECK(mach_file_punch(&m.span, 5, 1) == 0 && mach_file_punch(&m.span, 700, 3) == 0);
+		CHECK(mach_file_lookup(&m.span, 0, 512, bits) == 512);
+		for (uint64_t i = 0; i < 512; i++)
+			CHECK(bit(bits, i) == (i != 5));
+		CHECK(file_has(&m, 699) && !file_has(&m, 702) && file_has(&m, 703));
+		CHECK(copy(&m, 5, 1, src) == 1 && copy(&m, 0, 512, src) == -EEXIST);
+		CHECK(mach_file_punch(&m.span, 0, N) == 0);
+		for (uint64_t i = 0; i < N; i += 100)
+			CHECK(!file_has(&m, i));
+		/* Not all of them holes. */
+		if (view)
+			view[PAGES(100)] = 'v';
+		CHECK(copy(&m, 0, 512, src) == (view ? 100 : 512));
+		CHECK(!view || (view[PAGES(100)] == 'v' && !file_has(&m, 101)));
+		/* Zeroes. */
+		CHECK(mach_frames_zero(&m.span, 512, 512) == 0 && file_has(&m, 1023));
+		CHECK(test_open(&m, 512, 512, RW) == 0 && is_all(m.p + PAGES(512), 0, 512));
+		CHECK(!file_has(&m, 1024));
+		test_limit(&m, 512, 512, 0);
+		/* A source that ends, and one that is not there. */
+		CHECK(mach_file_punch(&m.span, 0, N) == 0);
+		CHECK(mprotect(src + PAGES(300), PAGES(1), PROT_NONE) == 0);
+		CHECK(copy(&m, 512, 512, src) == 300);
+		CHECK(file_has(&m, 811) && !file_has(&m, 812) && !file_has(&m, 1023));
+		CHECK(copy(&m, 0, 512, src + PAGES(300)) == -EFAULT && !file_has(&m, 0));
+		CHECK(mach_frames_read(&m.span, 600, buf) == 0 && is_all(buf, 'L', 1));
+		CHECK(mprotect(src + PAGES(300), PAGES(1), PROT_READ | PROT_WRITE) == 0);
+		release(&m);
+		if (view)
+			munmap(view, PAGES(N));
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
 /* A source that ends leaves nothing behind it. */
 static void sources_that_end(void)
 {
@@ -784,6 +843,7 @@ static void hidden_from_the_program(void)
 
 static const struct test tests[] = {
 	{"shared_of_every_sort", shared_of_every_sort},
+	{"large_pieces", large_pieces},
 	{"sources_that_end", sources_that_end},
 	{"end_of_the_file", end_of_the_file},
 	{"pages_that_are_there", pages_that_are_there},

@@ -15,6 +15,11 @@
 
 #define ZERO_PAGES 16
 
+/* After a fill that got no large page, so many do without. */
+#define LARGE_WAIT 64
+
+static _Atomic uint32_t no_large;
+
 static const char zeros[ZERO_PAGES * UF_PAGE_SIZE];
 
 /* Descriptor of /proc/self/mem plus 1; 0: not opened yet; negative: of no use here. */
@@ -188,6 +193,35 @@ static long copy_to_made(const struct mach_span *span, uint64_t page, uint64_t n
 			   len - cpu_copy_nofault((void *)addr, (const void *)src, len));
 }
 
+/*
+ * All the pages of 2 MiB that has none become one large page, which costs less than they do one by
+ * one. False: they stay holes. A host that has no large page now is left alone with that for a
+ * while.
+ */
+static bool make_large(const struct mach_span *span, uint64_t page)
+{
+	const struct host_file *f = file_of(span->map);
+	uint64_t addr = span->map->alias + (page << UF_PAGE_SHIFT);
+	uint32_t wait = atomic_load(&no_large);
+	int err;
+
+	if (f->shift != UF_PAGE_SHIFT || !(f->kind == MACH_VMA_SHMEM || f->huge) ||
+	    addr % (HUGE_PAGES << UF_PAGE_SHIFT) != 0)
+		return false;
+	if (wait > 0) {
+		atomic_compare_exchange_strong(&no_large, &wait, wait - 1);
+		return false;
+	}
+	err = sys_madvise(addr, UF_PAGE_SIZE, MADV_POPULATE_WRITE);
+	if (err == 0)
+		err = sys_madvise(addr, HUGE_PAGES << UF_PAGE_SHIFT, MADV_COLLAPSE);
+	if (err == 0)
+		return true;
+	host_file_unmake(span->map, page, 1);
+	atomic_store(&no_large, LARGE_WAIT);
+	return false;
+}
+
 static long copy_by_host(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
 {
 	uint64_t addr = span->map->alias + (page << UF_PAGE_SHIFT), len = n << UF_PAGE_SHIFT;
@@ -229,6 +263,19 @@ static long copy_through_alias(const struct mach_span *span, uint64_t page, uint
 
 /* ---- Shared ---- */
 
+/* Has the host all these pages at hand? */
+static bool all_mapped(uint64_t addr, uint64_t n)
+{
+	uint64_t bits[HUGE_PAGES / 64 + 1];
+
+	pagemap_query(addr, n, PAGEMAP_HERE, bits);
+	for (uint64_t i = 0; i < n; i++) {
+		if (!(bits[i / 64] >> (i % 64) & 1))
+			return false;
+	}
+	return true;
+}
+
 /*
  * The source is touched before the file is looked at: it may be another mapping of the very page,
  * which is then there. True: all of it can be read.
@@ -239,6 +286,8 @@ static bool touch_source(uint64_t src, uint64_t n)
 	uint64_t end = (src + (n << UF_PAGE_SHIFT) + UF_PAGE_SIZE - 1) & UF_PAGE_MASK;
 	int err = -EINVAL;
 
+	if (n >= POPULATE_PAGES && all_mapped(first, (end - first) >> UF_PAGE_SHIFT))
+		return true;
 	if (n >= POPULATE_PAGES)
 		err = sys_madvise(first, end - first, MADV_POPULATE_READ);
 	/* Before Linux 5.14, or memory of devices, or not all of it. */
@@ -278,6 +327,8 @@ static long copy_shared(const struct mach_span *span, uint64_t page, uint64_t n,
 	n = host_file_run(span, page, n, false);
 	if (n == 0)
 		return -EEXIST;
+	if (n == HUGE_PAGES && readable && make_large(span, page))
+		return copy_through_alias(span, page, n, src, true);
 	if (by_write)
 		done = write_pages(span, page, n, src);
 	return done == -EOPNOTSUPP ? copy_through_alias(span, page, n, src, readable) : done;
@@ -293,6 +344,10 @@ static long zero_shared(const struct mach_span *span, uint64_t page, uint64_t n)
 	long done = -EOPNOTSUPP;
 	int err;
 
+	if (n == HUGE_PAGES && make_large(span, page)) {
+		made_forget(f, span->map->file_page + page, n);
+		return (long)n;
+	}
 	if (whole_by_write(f, room, part, &whole))
 		done = write_zeros(span, page, whole);
 	if (done != -EOPNOTSUPP && done != (long)whole)

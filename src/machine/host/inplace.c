@@ -12,8 +12,8 @@
 /* ---- Aliases ---- */
 
 /*
- * Room for a mapping that stands to the boundaries of huge pages as `like` does, so that the host
- * can use those for it.
+ * Room for a mapping that stands to the boundaries of huge pages as `like`, its place in the file,
+ * does, so that the host can use those for it.
  */
 static long reserve_place(uint64_t len, uint64_t like)
 {
@@ -52,7 +52,7 @@ static int make_alias(struct mach_map *map, struct host_map *hm, uint64_t addr)
 {
 	const struct host_file *f = file_of(map);
 	uint64_t len = map->npages << UF_PAGE_SHIFT;
-	long place = reserve_place(len, addr), at;
+	long place = reserve_place(len, map->file_page << UF_PAGE_SHIFT), at;
 
 	if (sys_failed(place))
 		return -ENOMEM;
