@@ -47,20 +47,41 @@ static int set_area(const struct mm_area *a, uint64_t start, uint64_t end, uint6
 	return 0;
 }
 
-/* Open every run of neighbours in entries [i, i + n) of the leaf with the same protection. */
-static void open_runs(const struct mm_area *a, uint64_t base, mm_entry *entries, uint64_t i,
+/* Open those of entries [i, i + n) of the leaf that may have just this protection. */
+static void open_with(const struct mm_area *a, uint64_t base, mm_entry *entries, uint64_t i,
+		      uint64_t n, uint32_t prot)
+{
+	uint64_t bits[MM_LEAF_ENTRIES / 64] = {0}, count = 0;
+	bool reference = mm_area_type(a)->flags & MM_TYPE_RECLAIM;
+	struct mach_span span = mm_area_span(a);
+
+	for (uint64_t j = 0; j < n; j++)
+		if (mm_entry_prot(a, entries[i + j]) == prot) {
+			bits[j / 64] |= 1ull << (j % 64);
+			count++;
+		}
+	if (count == n) {
+		(void)mm_open(a, base + i, n, &entries[i]);
+		return;
+	}
+	if (prot == 0 || count == 0)
+		return;
+	for (uint64_t j = 0; reference && j < n; j++)
+		if (bits[j / 64] >> (j % 64) & 1)
+			entries[i + j] = (entries[i + j] & ~MM_BUSY) | MM_REF;
+	mm_note_mappings(mm_space_self);
+	(void)mach_tlb_open_set(&span, base + i, n, bits, prot);
+}
+
+/* What cannot be opened stays closed, and opens when it is touched. */
+static void open_leaf(const struct mm_area *a, uint64_t base, mm_entry *entries, uint64_t i,
 		      uint64_t n)
 {
-	uint64_t end = i + n, run;
+	uint32_t protected = a->prot & ~UF_PROT_WRITE;
 
-	for (; i < end; i += run) {
-		uint32_t prot = mm_entry_prot(a, entries[i]);
-
-		for (run = 1; i + run < end && mm_entry_prot(a, entries[i + run]) == prot; run++)
-			;
-		if (mm_open(a, base + i, run, &entries[i]) != 0)
-			return;
-	}
+	open_with(a, base, entries, i, n, a->prot);
+	if (protected != a->prot)
+		open_with(a, base, entries, i, n, protected);
 }
 
 static int clear_area(const struct mm_area *a, uint64_t start, uint64_t end, uint64_t bit)
@@ -81,7 +102,7 @@ static int clear_area(const struct mm_area *a, uint64_t start, uint64_t end, uin
 				entries[i] &= ~bit;
 		}
 		if (entries)
-			open_runs(a, base, entries, page - base, n);
+			open_leaf(a, base, entries, page - base, n);
 		mm_leaf_unlock(table, page);
 	}
 	return 0;

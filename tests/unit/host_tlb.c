@@ -76,6 +76,47 @@ static void read_only_and_back(void)
 	CHECK(WRITES(m.p + PAGES(15)));
 }
 
+static uint32_t state_of(const struct managed *m, uint64_t page)
+{
+	volatile char *p = m->p + PAGES(page);
+
+	return (READS(p) ? UF_PROT_READ : 0) | (WRITES(p) ? UF_PROT_WRITE : 0);
+}
+
+static uint64_t next_random(uint64_t *seed)
+{
+	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+	return *seed >> 20;
+}
+
+/*
+ * Open some of the pages [page, page + n), in runs of random lengths. Guards make it exact; by
+ * protection alone pages may get less, which is what the model learns then.
+ */
+static void open_random_set(struct managed *m, uint64_t page, uint64_t n, uint32_t prot,
+			    uint32_t *model, uint64_t *seed)
+{
+	bool exact = host.trap == &trap_guard, in = false;
+	uint64_t bits[8] = {0}, length = 1 + next_random(seed) % 40;
+
+	for (uint64_t i = 0; i < n; i++) {
+		if (next_random(seed) % length == 0)
+			in = !in;
+		bits[i / 64] |= (uint64_t)in << (i % 64);
+	}
+	CHECK(mach_tlb_open_set(&m->span, page, n, bits, prot) == 0);
+	for (uint64_t i = 0; i < n; i++) {
+		bool member = bits[i / 64] >> (i % 64) & 1;
+		uint32_t has = state_of(m, page + i), before = model[page + i];
+
+		if (exact)
+			CHECK(has == (member ? prot : before));
+		else
+			CHECK((has & ~(before | (member ? prot : 0))) == 0);
+		model[page + i] = has;
+	}
+}
+
 /* Every page in a random state that a model knows; compared after each step. */
 static void random_states(void)
 {
@@ -84,7 +125,7 @@ static void random_states(void)
 	};
 	static uint32_t model[N];
 	struct managed m;
-	uint64_t seed = 12345, used, most;
+	uint64_t seed = 12345, others = 54321, used, most;
 
 	test_start();
 	test_manage(&m, N);
@@ -98,11 +139,13 @@ static void random_states(void)
 		n = 1 + (seed >> 20) % (step % 5 ? 8 : N);
 		n = page + n > N ? N - page : n;
 		kind = (seed >> 50) % 5;
-		if (kind < 2)
+		if (step % 10 == 9)
+			open_random_set(&m, page, n, prots[1 + kind % 2], model, &others);
+		else if (kind < 2)
 			CHECK(test_open(&m, page, n, prots[kind + 1]) == 0);
 		else
 			test_limit(&m, page, n, prots[kind - 2]);
-		for (uint64_t i = page; i < page + n; i++)
+		for (uint64_t i = page; step % 10 != 9 && i < page + n; i++)
 			model[i] = kind < 2 ? prots[kind + 1] : model[i] & prots[kind - 2];
 		for (uint64_t i = step % 7; i < N; i += 7) {
 			CHECK(READS(m.p + PAGES(i)) == (model[i] != 0));
@@ -110,6 +153,52 @@ static void random_states(void)
 		}
 		mach_usage(&used, &most);
 		CHECK(test_mappings((uint64_t)m.p, PAGES(N)) <= used);
+	}
+}
+
+/* Every other page, write-protected and opened again as a whole: the same few mappings each time.
+ */
+static void sparse_sets(void)
+{
+	uint64_t bits[8], used, most;
+	struct managed m;
+	bool exact;
+
+	memset(bits, 0x55, sizeof(bits));
+	test_start();
+	exact = host.trap == &trap_guard;
+	test_manage(&m, 512);
+	test_fill(&m, 0, 512, 's');
+	for (int round = 0; round < 3; round++) {
+		CHECK(mach_tlb_open_set(&m.span, 0, 512, bits, RW) == 0);
+		mach_usage(&used, &most);
+		CHECK(used == 1 && test_mappings((uint64_t)m.p, PAGES(512)) == 1);
+		for (uint64_t i = 0; i < 512; i++) {
+			CHECK(WRITES(m.p + PAGES(i)) == (exact && i % 2 == 0));
+			CHECK(i % 2 == 0 || !READS(m.p + PAGES(i)));
+		}
+		test_limit(&m, 0, 512, UF_PROT_READ);
+		mach_usage(&used, &most);
+		CHECK(used == 1 && test_mappings((uint64_t)m.p, PAGES(512)) == 1);
+		for (uint64_t i = 0; i < 512; i++) {
+			CHECK(!WRITES(m.p + PAGES(i)));
+			CHECK(READS(m.p + PAGES(i)) == (exact && i % 2 == 0));
+		}
+	}
+	/* A page that was open for reading, and is not in the set, does not become writable. */
+	CHECK(test_open(&m, 7, 1, UF_PROT_READ) == 0);
+	CHECK(mach_tlb_open_set(&m.span, 0, 512, bits, RW) == 0);
+	CHECK(READS(m.p + PAGES(7)) && !WRITES(m.p + PAGES(7)));
+	CHECK(WRITES(m.p + PAGES(6)) == exact && WRITES(m.p + PAGES(8)) == exact);
+	CHECK(!READS(m.p + PAGES(9)));
+	/* One that is lifted alone is lowered together with its neighbours. */
+	CHECK(test_open(&m, 20, 1, RW) == 0 && test_open(&m, 30, 1, RW) == 0);
+	test_limit(&m, 0, 512, UF_PROT_READ);
+	CHECK(!WRITES(m.p + PAGES(20)) && !WRITES(m.p + PAGES(30)) && READS(m.p + PAGES(30)));
+	CHECK(!READS(m.p + PAGES(21)));
+	for (uint64_t i = 0; i < 512; i++) {
+		CHECK(test_open(&m, i, 1, RW) == 0);
+		CHECK(m.p[PAGES(i) + 9] == 's');
 	}
 }
 
@@ -277,6 +366,7 @@ static const struct test tests[] = {
 	{"contents_survive_closing", contents_survive_closing},
 	{"read_only_and_back", read_only_and_back},
 	{"random_states", random_states},
+	{"sparse_sets", sparse_sets},
 	{"closing_is_complete", closing_is_complete},
 	{"threads_on_neighbours", threads_on_neighbours},
 	{"budget_is_kept", budget_is_kept},

@@ -338,13 +338,13 @@ void in_place_release(struct mach_map *map, struct host_map *hm);
 struct trap_ops {
 	const char *name;
 	/*
-	 * mach_tlb_open and mach_tlb_limit. hm->lock is held, for writing if may_split; without it
-	 * they return -EAGAIN, with nothing let through that should not be, when they would have to
-	 * change host mappings or the bytes of other pages. -ENOMEM from open: no room in the host
-	 * or the budget.
+	 * mach_tlb_open_set, with bits NULL for all pages, and mach_tlb_limit. hm->lock is held,
+	 * for writing if may_split; without it they return -EAGAIN, with nothing let through that
+	 * should not be, when they would have to change host mappings or the bytes of other pages.
+	 * -ENOMEM from open: no room in the host or the budget.
 	 */
 	int (*open)(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
-		    uint32_t prot, bool may_split);
+		    const uint64_t *bits, uint32_t prot, bool may_split);
 	int (*limit)(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
 		     uint32_t prot, bool may_split);
 	/*
@@ -366,6 +366,27 @@ static inline uint32_t tlb_prot(const struct host_map *hm, uint64_t page)
 	return hm->tlb[page] & TLB_PROT;
 }
 
+static inline bool tlb_guarded(const struct host_map *hm, uint64_t page)
+{
+	return hm->tlb[page] & TLB_GUARD;
+}
+
+/* Pages to open, from `page` on: those whose bit is set, or all when there are no bits. */
+struct tlb_set {
+	uint64_t page;
+	const uint64_t *bits;
+};
+
+static inline bool tlb_in_set(const struct tlb_set *set, uint64_t page)
+{
+	uint64_t i = page - set->page;
+
+	return !set->bits || (set->bits[i / 64] >> (i % 64) & 1);
+}
+
+/* Shrink [*page, *end) to begin and end with pages of the set that have not this protection yet. */
+bool tlb_narrow(const struct host_map *hm, const struct tlb_set *set, uint64_t *page, uint64_t *end,
+		uint32_t prot);
 /* How many pages from `page` on, up to `end`, have its TLB_PROT. */
 uint64_t tlb_run(const struct host_map *hm, uint64_t page, uint64_t end);
 /* mprotect, bytes and counting; the write lock is held. -ENOMEM: the host or the budget is full. */

@@ -91,6 +91,16 @@ uint64_t tlb_run(const struct host_map *hm, uint64_t page, uint64_t end)
 	return p - page;
 }
 
+bool tlb_narrow(const struct host_map *hm, const struct tlb_set *set, uint64_t *page, uint64_t *end,
+		uint32_t prot)
+{
+	while (*page < *end && (tlb_prot(hm, *page) == prot || !tlb_in_set(set, *page)))
+		++*page;
+	while (*page < *end && (tlb_prot(hm, *end - 1) == prot || !tlb_in_set(set, *end - 1)))
+		--*end;
+	return *page < *end;
+}
+
 /* Changes of protection at the borders of pages page..page + n, both ends included. */
 static uint64_t count_splits(const struct host_map *hm, uint64_t page, uint64_t n)
 {
@@ -228,18 +238,34 @@ uint64_t tlb_evict(uint64_t want)
 /* ---- The contract ---- */
 
 static int open_once(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
-		     uint32_t prot)
+		     const uint64_t *bits, uint32_t prot)
 {
 	int err;
 
 	mach_read_lock(&hm->lock);
-	err = hm->trap->open(hm, span, page, n, prot, false);
+	err = hm->trap->open(hm, span, page, n, bits, prot, false);
 	mach_read_unlock(&hm->lock);
 	if (err != -EAGAIN)
 		return err;
 	mach_write_lock(&hm->lock);
-	err = hm->trap->open(hm, span, page, n, prot, true);
+	err = hm->trap->open(hm, span, page, n, bits, prot, true);
 	mach_write_unlock(&hm->lock);
+	return err;
+}
+
+static int open_pages(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
+		      const uint64_t *bits, uint32_t prot)
+{
+	int err = open_once(hm, span, page, n, bits, prot);
+
+	for (int tries = 0; err == -ENOMEM && tries < OPEN_TRIES; tries++) {
+		uint64_t used = registry_mappings();
+
+		/* Where nothing can be merged the budget is too small for what there is. */
+		if (tlb_evict(used / 8 + 8) == 0 && used < host.max_maps && fixed_budget == 0)
+			atomic_store(&budget, used + used / 8 + 8);
+		err = open_once(hm, span, page, n, bits, prot);
+	}
 	return err;
 }
 
@@ -274,19 +300,20 @@ int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint3
 	int err;
 
 	note_prot(hm, span, false);
-	err = open_once(hm, span, page, n, prot);
-
-	for (int tries = 0; err == -ENOMEM && tries < OPEN_TRIES; tries++) {
-		uint64_t used = registry_mappings();
-
-		/* Where nothing can be merged the budget is too small for what there is. */
-		if (tlb_evict(used / 8 + 8) == 0 && used < host.max_maps && fixed_budget == 0)
-			atomic_store(&budget, used + used / 8 + 8);
-		err = open_once(hm, span, page, n, prot);
-	}
+	err = open_pages(hm, span, page, n, NULL, prot);
 	if (err == 0 && populate)
 		sys_madvise(span_addr(span, page), n << UF_PAGE_SHIFT, MADV_POPULATE_READ);
 	return err;
+}
+
+/* Such sets have gaps, and what is next to a gap is left to its first touch. */
+int mach_tlb_open_set(const struct mach_span *span, uint64_t page, uint64_t n, const uint64_t *bits,
+		      uint32_t prot)
+{
+	struct host_map *hm = host_map_of(span->map);
+
+	note_prot(hm, span, false);
+	return open_pages(hm, span, page, n, bits, prot);
 }
 
 void mach_tlb_limit(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot)

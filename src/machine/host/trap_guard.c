@@ -6,6 +6,9 @@
  * away the guards of the opened pages. From then on opening and closing a page there is one madvise
  * that leaves the host's mappings alone; chunks of one protection are one host mapping.
  *
+ * Many pages are opened at once by one change of protection, with guards on those between them that
+ * are to stay closed: those keep their guards when the protection goes down and up again.
+ *
  * Nothing shows in between that should not: guards come before the protection goes up, the
  * protection goes down before guards go.
  */
@@ -97,22 +100,46 @@ static bool extends(const struct host_map *hm, const struct mach_span *span, uin
 	       (hm->tlb[page] & (TLB_SEEN | TLB_GUARD)) == TLB_SEEN;
 }
 
-/*
- * Give a run of one protection another. A run that was never open takes the rest of its chunk
- * along, guarded, as far as that was never open either.
- */
-static int change_run(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
-		      uint32_t prot)
+/* Guard those pages between the set's that nothing but their protection closes. */
+static int guard_gaps(struct host_map *hm, const struct mach_span *span, const struct tlb_set *set,
+		      uint64_t page, uint64_t end)
 {
-	uint64_t lo = page, hi = page + n, end = span->first + span->npages;
 	int err = 0;
 
-	if (tlb_prot(hm, page) == 0 && !extends(hm, span, page, n, prot)) {
-		while (lo > span->first && lo % hm->chunk != 0 && tlb_prot(hm, lo - 1) == 0)
+	while (page < end && err == 0) {
+		uint64_t from, gap;
+
+		while (page < end && (tlb_in_set(set, page) || tlb_prot(hm, page) != 0))
+			page++;
+		for (from = gap = page; gap < end && !tlb_in_set(set, gap); gap++) {
+			if (tlb_prot(hm, gap) != 0 && !tlb_guarded(hm, gap))
+				break;
+		}
+		page = gap;
+		err = guard(hm, span_addr(span, from), from, gap);
+	}
+	return err;
+}
+
+/*
+ * Give a stretch another protection. An end that was never open takes the rest of its chunk along,
+ * guarded, as far as that was never open either.
+ */
+static int change(struct host_map *hm, const struct mach_span *span, const struct tlb_set *set,
+		  uint64_t page, uint64_t n, uint32_t prot)
+{
+	uint64_t lo = page, hi = page + n, end = span->first + span->npages;
+	int err = set->bits ? guard_gaps(hm, span, set, lo, hi) : 0;
+
+	if (!extends(hm, span, page, n, prot)) {
+		while (tlb_prot(hm, lo) == 0 && lo > span->first && lo % hm->chunk != 0 &&
+		       tlb_prot(hm, lo - 1) == 0)
 			lo--;
-		while (hi < end && hi % hm->chunk != 0 && tlb_prot(hm, hi) == 0)
+		while (tlb_prot(hm, hi - 1) == 0 && hi < end && hi % hm->chunk != 0 &&
+		       tlb_prot(hm, hi) == 0)
 			hi++;
-		err = guard(hm, span_addr(span, lo), lo, page);
+		if (err == 0)
+			err = guard(hm, span_addr(span, lo), lo, page);
 		if (err == 0)
 			err = guard(hm, span_addr(span, page + n), page + n, hi);
 	}
@@ -121,23 +148,24 @@ static int change_run(struct host_map *hm, const struct mach_span *span, uint64_
 	return tlb_protect(hm, span_addr(span, lo), lo, hi - lo, prot);
 }
 
-static int guard_open(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
-		      uint32_t prot, bool may_split)
+/*
+ * Where the stretch ends that begins with `page` and can be given the protection as a whole: pages
+ * between the set's must be closed, or have it already.
+ */
+static uint64_t stretch_end(const struct host_map *hm, const struct tlb_set *set, uint64_t page,
+			    uint64_t end, uint32_t prot)
 {
-	uint64_t end = page + n;
+	if (!set->bits)
+		return end;
+	while (page < end && (tlb_in_set(set, page) || tlb_guarded(hm, page) ||
+			      tlb_prot(hm, page) == 0 || tlb_prot(hm, page) == prot))
+		page++;
+	return page;
+}
 
-	if (n == 1)
-		note_order(hm, page);
-	for (uint64_t p = page, run; p < end; p += run) {
-		int err;
-
-		run = tlb_run(hm, p, end);
-		if (tlb_prot(hm, p) == prot)
-			continue;
-		err = may_split ? change_run(hm, span, p, run, prot) : -EAGAIN;
-		if (err != 0)
-			return err;
-	}
+/* The protection is right: take away the guards of a run of the set. */
+static int unguard(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t end)
+{
 	for (uint64_t p = page; p < end; p++)
 		hm->tlb[p] |= TLB_SEEN;
 	if (!trim(hm, &page, &end, false))
@@ -148,7 +176,60 @@ static int guard_open(struct host_map *hm, const struct mach_span *span, uint64_
 	return 0;
 }
 
-/* One run of one protection that lets through more than `prot`, if not all of it is guarded. */
+static int guard_open(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
+		      const uint64_t *bits, uint32_t prot, bool may_split)
+{
+	const struct tlb_set set = {page, bits};
+	uint64_t end = page + n, p, next;
+	int err = 0;
+
+	if (n == 1)
+		note_order(hm, page);
+	for (p = page; p < end; p = next + (next < end)) {
+		uint64_t from = p, to = next = stretch_end(hm, &set, p, end, prot);
+
+		if (!tlb_narrow(hm, &set, &from, &to, prot))
+			continue;
+		/* Guarded pages at its ends would be a border between two mappings. */
+		while (from > p && tlb_guarded(hm, from - 1))
+			from--;
+		while (to < next && tlb_guarded(hm, to))
+			to++;
+		err = may_split ? change(hm, span, &set, from, to - from, prot) : -EAGAIN;
+		if (err != 0)
+			return err;
+	}
+	for (p = page; p < end && err == 0; p = next + 1) {
+		for (next = p; next < end && tlb_in_set(&set, next); next++)
+			;
+		err = unguard(hm, span, p, next);
+	}
+	return err;
+}
+
+/*
+ * One past the last page from `page` on that is to be lowered to `keep`, and can be together with
+ * those before it: between them, pages have just that, or guards.
+ */
+static uint64_t lower_end(const struct host_map *hm, uint64_t page, uint64_t end, uint32_t prot,
+			  uint32_t keep)
+{
+	uint64_t last = page;
+
+	for (uint64_t p = page, run; p < end; p += run) {
+		uint64_t from = p, to;
+
+		run = tlb_run(hm, p, end);
+		to = p + run;
+		if ((tlb_prot(hm, p) & prot) != keep && trim(hm, &from, &to, true))
+			break;
+		if (tlb_prot(hm, p) & ~prot)
+			last = p + run;
+	}
+	return last;
+}
+
+/* A stretch whose first page lets through more than `prot`, if not all of it is guarded. */
 static int limit_run(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
 		     uint32_t prot, bool may_split)
 {
@@ -175,8 +256,11 @@ static int guard_limit(struct host_map *hm, const struct mach_span *span, uint64
 		int err = 0;
 
 		run = tlb_run(hm, p, end);
-		if (tlb_prot(hm, p) & ~prot)
-			err = limit_run(hm, span, p, run, prot, may_split);
+		if (!(tlb_prot(hm, p) & ~prot))
+			continue;
+		if (tlb_prot(hm, p) & prot)
+			run = lower_end(hm, p, end, prot, tlb_prot(hm, p) & prot) - p;
+		err = limit_run(hm, span, p, run, prot, may_split);
 		if (err != 0)
 			return err;
 	}

@@ -380,6 +380,27 @@ int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint3
 	return 0;
 }
 
+int mach_tlb_open_set(const struct mach_span *span, uint64_t page, uint64_t n, const uint64_t *bits,
+		      uint32_t prot)
+{
+	uint64_t granule = sim_map_of(span->map)->granule;
+	int err = 0;
+
+	check_granules(sim_map_of(span->map), page, n);
+	for (uint64_t i = 0; i < n && err == 0; i += granule) {
+		uint64_t count = 0;
+
+		for (uint64_t j = i; j < i + granule; j++)
+			count += bits[j / 64] >> (j % 64) & 1;
+		if (count % granule)
+			sim_fail("a part of the huge page at %llu is opened",
+				 (unsigned long long)(page + i));
+		if (count)
+			err = mach_tlb_open(span, page + i, granule, prot);
+	}
+	return err;
+}
+
 void mach_tlb_limit(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot)
 {
 	sim_point();
