@@ -17,7 +17,7 @@ struct pm_scan_arg {
 #define PAGE_IS_SWAPPED (1 << 4)
 #endif
 
-#define REGIONS	    8
+#define REGIONS	    64
 #define PAGEMAP_RUN 64
 
 /* Bits of a pagemap word: swapped or present; of a file, or shared. */
