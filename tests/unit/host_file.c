@@ -277,6 +277,45 @@ static void large_pieces(void)
 	}
 }
 
+/* Private copies of as much leave nothing in the file. */
+static void large_private_copies(void)
+{
+	char *src = test_map(1024), *view;
+	struct managed m;
+	struct stat st;
+	int fd = memory_file();
+
+	test_start();
+	memset(src, 'P', PAGES(1024));
+	view = map_of(fd, MAP_SHARED);
+	adopt(&m, map_of(fd, MAP_PRIVATE), N);
+	for (unsigned round = 0; round < 2; round++) {
+		CHECK(copy(&m, 0, 1024, src) == 1024 && fstat(fd, &st) == 0 && st.st_blocks == 0);
+		CHECK(test_open(&m, 0, 1024, RW) == 0 && is_all(m.p, 'P', 1024));
+		test_limit(&m, 0, 1024, 0);
+		mach_frames_drop(&m.span, 0, 1024);
+		CHECK(!file_has(&m, 0) && !file_has(&m, 1023));
+	}
+	CHECK(mach_frames_zero(&m.span, 0, 512) == 0);
+	CHECK(test_open(&m, 0, 512, RW) == 0 && is_all(m.p, 0, 512));
+	test_limit(&m, 0, 512, 0);
+	mach_frames_drop(&m.span, 0, 512);
+	CHECK(mprotect(src + PAGES(300), PAGES(1), PROT_NONE) == 0);
+	CHECK(copy(&m, 512, 512, src) == 300);
+	CHECK(copy(&m, 0, 512, src + PAGES(300)) == -EFAULT);
+	CHECK(fstat(fd, &st) == 0 && st.st_blocks == 0);
+	mach_frames_drop(&m.span, 512, 300);
+	/* What the file has stays. */
+	memset(view + PAGES(17), 'v', UF_PAGE_SIZE);
+	CHECK(copy(&m, 0, 300, src) == 300);
+	mach_frames_drop(&m.span, 0, 300);
+	CHECK(file_has(&m, 17) && !file_has(&m, 16) && view[PAGES(17)] == 'v');
+	CHECK(fstat(fd, &st) == 0 && st.st_blocks == UF_PAGE_SIZE / 512);
+	release(&m);
+	munmap(view, PAGES(N));
+	close(fd);
+}
+
 /* A source that ends leaves nothing behind it. */
 static void sources_that_end(void)
 {
@@ -844,6 +883,7 @@ static void hidden_from_the_program(void)
 static const struct test tests[] = {
 	{"shared_of_every_sort", shared_of_every_sort},
 	{"large_pieces", large_pieces},
+	{"large_private_copies", large_private_copies},
 	{"sources_that_end", sources_that_end},
 	{"end_of_the_file", end_of_the_file},
 	{"pages_that_are_there", pages_that_are_there},

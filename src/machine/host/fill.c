@@ -15,6 +15,11 @@
 
 #define ZERO_PAGES 16
 
+/* How many pages are read at a time to see whether they have contents. */
+#define LOOK_PAGES 32
+
+#define LARGE_SIZE (1ull << HUGE_SHIFT)
+
 /* After a fill that got no large page, so many do without. */
 #define LARGE_WAIT 64
 
@@ -62,6 +67,67 @@ int fill_memory_fd(void)
 void fill_after_fork(void)
 {
 	atomic_store(&memory, 0);
+}
+
+/* ---- Large pages ---- */
+
+/*
+ * All the pages of 2 MiB that has none become one large page, which costs less than they do one by
+ * one. addr: of a shared mapping. How many are there now: all, the first, or none. A host that has
+ * no large page now is left alone with that for a while.
+ */
+static uint64_t make_one_page(uint64_t addr)
+{
+	uint32_t wait = atomic_load(&no_large);
+
+	if (wait > 0) {
+		atomic_compare_exchange_strong(&no_large, &wait, wait - 1);
+		return 0;
+	}
+	if (sys_madvise(addr, UF_PAGE_SIZE, MADV_POPULATE_WRITE) != 0)
+		return 0;
+	if (sys_madvise(addr, LARGE_SIZE, MADV_COLLAPSE) == 0)
+		return HUGE_PAGES;
+	atomic_store(&no_large, LARGE_WAIT);
+	return 1;
+}
+
+static bool may_be_large(const struct host_file *f)
+{
+	return f->shift == UF_PAGE_SHIFT && (f->kind == MACH_VMA_SHMEM || f->huge);
+}
+
+static uint64_t make_large(const struct mach_span *span, uint64_t page)
+{
+	uint64_t addr = span->map->alias + (page << UF_PAGE_SHIFT);
+
+	if (!may_be_large(file_of(span->map)) || addr % LARGE_SIZE != 0)
+		return 0;
+	return make_one_page(addr);
+}
+
+/* The same where there is no alias, by one for a while. */
+static uint64_t make_large_anyway(const struct host_file *f, uint64_t page)
+{
+	uint64_t made = 0;
+	long room, at;
+
+	if (!may_be_large(f) || f->fd < 0 || page % HUGE_PAGES != 0)
+		return 0;
+	room = sys_mmap(0, 2 * LARGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			-1, 0);
+	if (sys_failed(room))
+		return 0;
+	at = sys_mmap(((uint64_t)room + LARGE_SIZE - 1) & ~(LARGE_SIZE - 1), LARGE_SIZE, PROT_NONE,
+		      MAP_SHARED | MAP_FIXED | MAP_NORESERVE, f->fd, page << UF_PAGE_SHIFT);
+	if (!sys_failed(at)) {
+		sys_munlock((uint64_t)at, LARGE_SIZE);
+		sys_madvise((uint64_t)at, LARGE_SIZE, MADV_DONTFORK);
+		if (sys_mprotect((uint64_t)at, LARGE_SIZE, PROT_READ | PROT_WRITE) == 0)
+			made = make_one_page((uint64_t)at);
+	}
+	sys_munmap((uint64_t)room, 2 * LARGE_SIZE);
+	return made;
 }
 
 /* ---- Pages of the file, by pwrite ---- */
@@ -193,35 +259,6 @@ static long copy_to_made(const struct mach_span *span, uint64_t page, uint64_t n
 			   len - cpu_copy_nofault((void *)addr, (const void *)src, len));
 }
 
-/*
- * All the pages of 2 MiB that has none become one large page, which costs less than they do one by
- * one. False: they stay holes. A host that has no large page now is left alone with that for a
- * while.
- */
-static bool make_large(const struct mach_span *span, uint64_t page)
-{
-	const struct host_file *f = file_of(span->map);
-	uint64_t addr = span->map->alias + (page << UF_PAGE_SHIFT);
-	uint32_t wait = atomic_load(&no_large);
-	int err;
-
-	if (f->shift != UF_PAGE_SHIFT || !(f->kind == MACH_VMA_SHMEM || f->huge) ||
-	    addr % (HUGE_PAGES << UF_PAGE_SHIFT) != 0)
-		return false;
-	if (wait > 0) {
-		atomic_compare_exchange_strong(&no_large, &wait, wait - 1);
-		return false;
-	}
-	err = sys_madvise(addr, UF_PAGE_SIZE, MADV_POPULATE_WRITE);
-	if (err == 0)
-		err = sys_madvise(addr, HUGE_PAGES << UF_PAGE_SHIFT, MADV_COLLAPSE);
-	if (err == 0)
-		return true;
-	host_file_unmake(span->map, page, 1);
-	atomic_store(&no_large, LARGE_WAIT);
-	return false;
-}
-
 static long copy_by_host(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
 {
 	uint64_t addr = span->map->alias + (page << UF_PAGE_SHIFT), len = n << UF_PAGE_SHIFT;
@@ -316,7 +353,7 @@ static long copy_shared(const struct mach_span *span, uint64_t page, uint64_t n,
 {
 	struct host_file *f = file_of(span->map);
 	bool part, by_write, readable;
-	uint64_t room = host_file_room(f, span->map->file_page + page, &part);
+	uint64_t room = host_file_room(f, span->map->file_page + page, &part), made = 0;
 	long done = -EOPNOTSUPP;
 
 	n = room < n ? room : n;
@@ -327,11 +364,15 @@ static long copy_shared(const struct mach_span *span, uint64_t page, uint64_t n,
 	n = host_file_run(span, page, n, false);
 	if (n == 0)
 		return -EEXIST;
-	if (n == HUGE_PAGES && readable && make_large(span, page))
-		return copy_through_alias(span, page, n, src, true);
-	if (by_write)
+	if (n == HUGE_PAGES && readable)
+		made = make_large(span, page);
+	if (by_write && made < n)
 		done = write_pages(span, page, n, src);
-	return done == -EOPNOTSUPP ? copy_through_alias(span, page, n, src, readable) : done;
+	if (done == -EOPNOTSUPP)
+		done = copy_through_alias(span, page, n, src, readable);
+	if (done < 0 && made > 0)
+		host_file_unmake(span->map, page, made);
+	return done;
 }
 
 /* Locked. How many were zeroed, all that there were none of; or a negative errno. */
@@ -344,7 +385,7 @@ static long zero_shared(const struct mach_span *span, uint64_t page, uint64_t n)
 	long done = -EOPNOTSUPP;
 	int err;
 
-	if (n == HUGE_PAGES && make_large(span, page)) {
+	if (n == HUGE_PAGES && make_large(span, page) == n) {
 		made_forget(f, span->map->file_page + page, n);
 		return (long)n;
 	}
@@ -388,15 +429,58 @@ static bool was_hole(const uint64_t *before, uint64_t i)
 	return !(before[i / 64] >> (i % 64) & 1);
 }
 
-bool fill_still_zero(const struct host_file *f, uint64_t page)
+static bool all_zero(const uint64_t *words)
 {
-	uint64_t words[UF_PAGE_SIZE / 8] = {0}, any = 0;
+	uint64_t any = 0;
 
-	if (sys_pread(f->fd, words, sizeof(words), page << UF_PAGE_SHIFT) <= 0)
-		return false;
 	for (size_t i = 0; i < UF_PAGE_SIZE / 8; i++)
 		any |= words[i];
 	return any == 0;
+}
+
+static bool all_holes(const uint64_t *before)
+{
+	uint64_t any = 0;
+
+	for (unsigned i = 0; i < HUGE_PAGES / 64; i++)
+		any |= before[i];
+	return any == 0;
+}
+
+bool fill_still_zero(const struct host_file *f, uint64_t page)
+{
+	uint64_t words[UF_PAGE_SIZE / 8] = {0};
+
+	return sys_pread(f->fd, words, sizeof(words), page << UF_PAGE_SHIFT) > 0 && all_zero(words);
+}
+
+/* Of n pages of the file, those with contents, or that cannot be read, are taken for no holes. */
+static void leave_contents(const struct host_file *f, uint64_t page, uint64_t n, uint64_t *before)
+{
+	uint64_t own[UF_PAGE_SIZE / 8], chunk = n < POPULATE_PAGES ? 1 : LOOK_PAGES, run;
+	char *buf = (char *)own;
+	long at = -EINVAL, got;
+
+	if (chunk > 1)
+		at = sys_mmap(0, chunk << UF_PAGE_SHIFT, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (sys_failed(at))
+		chunk = 1;
+	else
+		buf = (char *)at;
+	for (uint64_t i = 0; i < n; i += run) {
+		run = n - i < chunk ? n - i : chunk;
+		got = sys_pread(f->fd, buf, run << UF_PAGE_SHIFT, (page + i) << UF_PAGE_SHIFT);
+		if (got >= 0)
+			memset(buf + got, 0, (run << UF_PAGE_SHIFT) - (uint64_t)got);
+		for (uint64_t p = 0; p < run; p++) {
+			if (got <= (long)(p << UF_PAGE_SHIFT) ||
+			    !all_zero((const uint64_t *)(buf + (p << UF_PAGE_SHIFT))))
+				before[(i + p) / 64] |= 1ull << ((i + p) % 64);
+		}
+	}
+	if (!sys_failed(at))
+		sys_munmap((uint64_t)at, chunk << UF_PAGE_SHIFT);
 }
 
 /*
@@ -404,16 +488,15 @@ bool fill_still_zero(const struct host_file *f, uint64_t page)
  * out again, or left out where that cannot be. Not if it has contents by now: somebody wrote to the
  * file at this very moment.
  */
-static void restore_holes(const struct mach_span *span, uint64_t page, uint64_t n,
-			  const uint64_t *before)
+static void restore_holes(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t *before)
 {
 	struct host_file *f = file_of(span->map);
 	uint64_t first = span->map->file_page + page;
 
+	if (f->fd >= 0)
+		leave_contents(f, first, n, before);
 	for (uint64_t i = 0, run; i < n; i += run + 1) {
-		for (run = 0; i + run < n && was_hole(before, i + run) &&
-			      (f->fd < 0 || fill_still_zero(f, first + i + run));
-		     run++)
+		for (run = 0; i + run < n && was_hole(before, i + run); run++)
 			;
 		if (run > 0 && host_file_unmake(span->map, page + i, run) != 0)
 			made_note(f, first + i, run);
@@ -451,7 +534,7 @@ static long fill_private(const struct mach_span *span, uint64_t page, uint64_t n
 			 bool zero)
 {
 	const struct host_file *f = file_of(span->map);
-	uint64_t addr = span_addr(span, page), before[HUGE_PAGES / 64], done = 0, left;
+	uint64_t addr = span_addr(span, page), before[HUGE_PAGES / 64], done = 0, left, made = 0;
 	bool part;
 	uint64_t room = host_file_room(f, span->map->file_page + page, &part);
 	long got = 0;
@@ -461,6 +544,8 @@ static long fill_private(const struct mach_span *span, uint64_t page, uint64_t n
 		return -EFAULT;
 	if (makes_holes_pages(f))
 		host_file_look_pages(span, page, n, before);
+	if (n == HUGE_PAGES && makes_holes_pages(f) && all_holes(before))
+		made = make_large_anyway(f, span->map->file_page + page);
 	do {
 		uint64_t run = !zero || n - done < ZERO_PAGES ? n - done : ZERO_PAGES;
 
@@ -471,7 +556,7 @@ static long fill_private(const struct mach_span *span, uint64_t page, uint64_t n
 			break;
 	} while (done < n);
 	if (makes_holes_pages(f))
-		restore_holes(span, page, done, before);
+		restore_holes(span, page, made > done ? made : done, before);
 	left = done % granule_of(span->map);
 	if (left != 0) {
 		done -= left;
