@@ -87,6 +87,21 @@ static long take_back(const struct mm_view *v, uint64_t page, uint64_t done)
 	return (long)whole;
 }
 
+/*
+ * Small pages of files are looked for where they are copied to: that once is enough, and it is the
+ * one that counts.
+ */
+static bool told_by_copy(const struct mm_type *type, const struct mm_view *v)
+{
+	return type->alloc == mm_file_alloc && mm_view_group(v) == 1;
+}
+
+/* Is it not the source that cannot be accessed, but a place past the end of a file? */
+static bool past_end(const struct mm_type *type, const struct mm_view *v, uint64_t page)
+{
+	return told_by_copy(type, v) && type->alloc(v, page, 1) == -EFAULT;
+}
+
 /* Make up to n pages and put the contents in. Pages done, whole large ones; or an errno. */
 static long fill_frames(struct filling *f, const struct mm_view *v, uint64_t page, uint64_t n)
 {
@@ -97,7 +112,9 @@ static long fill_frames(struct filling *f, const struct mm_view *v, uint64_t pag
 
 	if (f->fill->source == MM_SOURCE_CONTINUE)
 		return type->map(v, page, n);
-	room = type->alloc(v, page, n);
+	room = (long)n;
+	if (f->fill->source != MM_SOURCE_COPY || !told_by_copy(type, v))
+		room = type->alloc(v, page, n);
 	if (room <= 0)
 		return room;
 	if (f->fill->source == MM_SOURCE_ZERO) {
@@ -110,7 +127,7 @@ static long fill_frames(struct filling *f, const struct mm_view *v, uint64_t pag
 	if (done > 0 && (uint64_t)done % group != 0)
 		done = take_back(v, page, (uint64_t)done);
 	/* A source that ends inside the first large page is brought in as a whole. */
-	if (done == -EFAULT || done == 0)
+	if (done == 0 || (done == -EFAULT && !past_end(type, v, page)))
 		f->need_bounce = true;
 	return done ? done : -EFAULT;
 }
