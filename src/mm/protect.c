@@ -47,41 +47,47 @@ static int set_area(const struct mm_area *a, uint64_t start, uint64_t end, uint6
 	return 0;
 }
 
-/* Open those of entries [i, i + n) of the leaf that may have just this protection. */
-static void open_with(const struct mm_area *a, uint64_t base, mm_entry *entries, uint64_t i,
-		      uint64_t n, uint32_t prot)
+/* `count` of the n pages from e[0] on, which is `page`, may have this protection. */
+static void open_set(const struct mm_area *a, uint64_t page, uint64_t n, mm_entry *e,
+		     const uint64_t *bits, uint64_t count, uint32_t prot)
 {
-	uint64_t bits[MM_LEAF_ENTRIES / 64] = {0}, count = 0;
-	bool reference = mm_area_type(a)->flags & MM_TYPE_RECLAIM;
 	struct mach_span span = mm_area_span(a);
 
-	for (uint64_t j = 0; j < n; j++)
-		if (mm_entry_prot(a, entries[i + j]) == prot) {
-			bits[j / 64] |= 1ull << (j % 64);
-			count++;
-		}
+	if (count == 0)
+		return;
 	if (count == n) {
-		(void)mm_open(a, base + i, n, &entries[i]);
+		(void)mm_open(a, page, n, e);
 		return;
 	}
-	if (prot == 0 || count == 0)
-		return;
-	for (uint64_t j = 0; reference && j < n; j++)
-		if (bits[j / 64] >> (j % 64) & 1)
-			entries[i + j] = (entries[i + j] & ~MM_BUSY) | MM_REF;
+	for (uint64_t i = 0; (mm_area_type(a)->flags & MM_TYPE_RECLAIM) && i < n; i++)
+		if (bits[i / 64] >> (i % 64) & 1)
+			e[i] = (e[i] & ~MM_BUSY) | MM_REF;
 	mm_note_mappings(mm_space_self);
-	(void)mach_tlb_open_set(&span, base + i, n, bits, prot);
+	(void)mach_tlb_open_set(&span, page, n, bits, prot);
 }
 
-/* What cannot be opened stays closed, and opens when it is touched. */
-static void open_leaf(const struct mm_area *a, uint64_t base, mm_entry *entries, uint64_t i,
-		      uint64_t n)
+/* Open what is there of a leaf's pages. What cannot be opened opens when it is touched. */
+static void open_present(const struct mm_area *a, uint64_t page, uint64_t n, mm_entry *e)
 {
-	uint32_t protected = a->prot & ~UF_PROT_WRITE;
+	uint64_t whole[MM_LEAF_ENTRIES / 64] = {0}, part[MM_LEAF_ENTRIES / 64] = {0};
+	uint64_t wholes = 0, parts = 0;
 
-	open_with(a, base, entries, i, n, a->prot);
-	if (protected != a->prot)
-		open_with(a, base, entries, i, n, protected);
+	for (uint64_t i = 0; i < n; i++) {
+		uint32_t prot = mm_entry_prot(a, e[i]);
+		uint64_t bit = 1ull << (i % 64);
+
+		if (prot == 0)
+			continue;
+		if (prot == a->prot) {
+			whole[i / 64] |= bit;
+			wholes++;
+		} else {
+			part[i / 64] |= bit;
+			parts++;
+		}
+	}
+	open_set(a, page, n, e, whole, wholes, a->prot);
+	open_set(a, page, n, e, part, parts, a->prot & ~UF_PROT_WRITE);
 }
 
 static int clear_area(const struct mm_area *a, uint64_t start, uint64_t end, uint64_t bit)
@@ -102,7 +108,7 @@ static int clear_area(const struct mm_area *a, uint64_t start, uint64_t end, uin
 				entries[i] &= ~bit;
 		}
 		if (entries)
-			open_leaf(a, base, entries, page - base, n);
+			open_present(a, page, n, &entries[page - base]);
 		mm_leaf_unlock(table, page);
 	}
 	return 0;

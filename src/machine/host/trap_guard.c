@@ -107,16 +107,18 @@ static int guard_gaps(struct host_map *hm, const struct mach_span *span, const s
 	int err = 0;
 
 	while (page < end && err == 0) {
-		uint64_t from, gap;
+		uint64_t gap;
 
-		while (page < end && (tlb_in_set(set, page) || tlb_prot(hm, page) != 0))
-			page++;
-		for (from = gap = page; gap < end && !tlb_in_set(set, gap); gap++) {
+		if (tlb_prot(hm, page) != 0) {
+			page += tlb_run(hm, page, end);
+			continue;
+		}
+		for (gap = page; gap < end && !tlb_in_set(set, gap); gap++) {
 			if (tlb_prot(hm, gap) != 0 && !tlb_guarded(hm, gap))
 				break;
 		}
-		page = gap;
-		err = guard(hm, span_addr(span, from), from, gap);
+		err = guard(hm, span_addr(span, page), page, gap);
+		page = gap + (gap == page);
 	}
 	return err;
 }
@@ -163,16 +165,36 @@ static uint64_t stretch_end(const struct host_map *hm, const struct tlb_set *set
 	return page;
 }
 
-/* The protection is right: take away the guards of a run of the set. */
-static int unguard(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t end)
+/* The set's pages are being opened. Has any of them a guard? */
+static bool note_seen(struct host_map *hm, const struct tlb_set *set, uint64_t page, uint64_t end)
 {
-	for (uint64_t p = page; p < end; p++)
+	uint8_t any = 0;
+
+	for (uint64_t p = page; p < end; p++) {
+		if (!tlb_in_set(set, p))
+			continue;
+		any |= hm->tlb[p];
 		hm->tlb[p] |= TLB_SEEN;
-	if (!trim(hm, &page, &end, false))
-		return 0;
-	if (advise(span_addr(span, page), end - page, MADV_GUARD_REMOVE) != 0)
-		return -ENOMEM;
-	mark(hm, page, end, false);
+	}
+	return any & TLB_GUARD;
+}
+
+/* The protection is right: take away the guards of the set's pages. */
+static int unguard(struct host_map *hm, const struct mach_span *span, const struct tlb_set *set,
+		   uint64_t page, uint64_t end)
+{
+	for (uint64_t next; page < end; page = next + 1) {
+		uint64_t from = page, to;
+
+		for (next = page; next < end && tlb_in_set(set, next); next++)
+			;
+		to = next;
+		if (!trim(hm, &from, &to, false))
+			continue;
+		if (advise(span_addr(span, from), to - from, MADV_GUARD_REMOVE) != 0)
+			return -ENOMEM;
+		mark(hm, from, to, false);
+	}
 	return 0;
 }
 
@@ -181,7 +203,7 @@ static int guard_open(struct host_map *hm, const struct mach_span *span, uint64_
 {
 	const struct tlb_set set = {page, bits};
 	uint64_t end = page + n, p, next;
-	int err = 0;
+	int err;
 
 	if (n == 1)
 		note_order(hm, page);
@@ -199,12 +221,7 @@ static int guard_open(struct host_map *hm, const struct mach_span *span, uint64_
 		if (err != 0)
 			return err;
 	}
-	for (p = page; p < end && err == 0; p = next + 1) {
-		for (next = p; next < end && tlb_in_set(&set, next); next++)
-			;
-		err = unguard(hm, span, p, next);
-	}
-	return err;
+	return note_seen(hm, &set, page, end) ? unguard(hm, span, &set, page, end) : 0;
 }
 
 /*
