@@ -388,6 +388,54 @@ static void huge_private(int fd)
 	release(&m);
 }
 
+/* Filled pages may be host mappings of their own, which nobody need know. */
+static void huge_private_moves(int map_flags)
+{
+	int fd = memory_file(MFD_HUGETLB, 4 * HUGE), status;
+	char *src = test_map(N), *p;
+	struct mach_span part;
+	struct managed m, left;
+	uint64_t bits[8], to;
+	pid_t pid;
+
+	p = mmap(NULL, 4 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | map_flags, fd, 0);
+	CHECK(p != MAP_FAILED);
+	adopt(&m, p, 4 * N);
+	for (int round = 0; round < 3; round++) {
+		for (uint64_t i = 0; i < 4; i++) {
+			memset(src, 'a' + (int)i + round, PAGES(N));
+			CHECK(i == 1 || copy(&m, i * N, N, src) == N);
+		}
+		CHECK(mach_frames_zero(&m.span, N, N) == 0 && !READS(p) && !READS(p + HUGE));
+		if (round < 2)
+			mach_frames_drop(&m.span, 0, 4 * N);
+		mach_pages_private(&m.span, 2 * N, N, bits);
+		CHECK(bit(bits, 0) == (round == 2) && !file_has(&m, 2 * N));
+	}
+	/* The first two pages stay. */
+	CHECK(mach_reserve(0, 4 * HUGE, &to) == 0);
+	to = (to + HUGE - 1) & ~(HUGE - 1);
+	part = (struct mach_span){&m.map, (uint64_t)p + 2 * HUGE, 2 * N, 2 * N, RW};
+	CHECK(mach_map_move(&part, to, true) == 0);
+	part.addr = to;
+	CHECK(mach_map_extend(&left.map, &m.map, 2 * N, (uint64_t)p + 2 * HUGE, 2 * N) == 0);
+	left.span = (struct mach_span){&left.map, (uint64_t)p + 2 * HUGE, 0, 2 * N, RW};
+	CHECK(mach_map_stands(&m.span) && mach_map_stands(&part));
+	CHECK(mach_tlb_open(&part, 2 * N, 2 * N, RW) == 0 && test_open(&m, 0, 2 * N, RW) == 0);
+	CHECK(is_all((char *)to, 'e', HUGE) && is_all((char *)to + HUGE, 'f', HUGE));
+	CHECK(is_all(p, 'c', HUGE) && is_all(p + HUGE, 0, HUGE));
+	CHECK(test_open(&left, 0, 2 * N, UF_PROT_READ) == 0 && p[2 * HUGE] == 0);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0)
+		_exit(*(char *)to == 'e' && p[0] == 'c' && p[HUGE] == 0 ? 0 : 1);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	CHECK(mach_munmap(to, 2 * HUGE) == 0 && mach_munmap((uint64_t)p, 4 * HUGE) == 0);
+	mach_map_destroy(&m.map);
+	mach_map_destroy(&left.map);
+	close(fd);
+}
+
 static void huge_pages(void)
 {
 	if (!have_huge) {
@@ -398,6 +446,8 @@ static void huge_pages(void)
 	huge_shared(memory_file(MFD_HUGETLB, 4 * HUGE));
 	huge_private(memory_file(MFD_HUGETLB, 4 * HUGE));
 	huge_private(-1);
+	huge_private_moves(MAP_NORESERVE);
+	huge_private_moves(0);
 }
 
 /* Ordinary memory that is noted behaves as huge pages do. */
@@ -554,7 +604,7 @@ static const struct test tests[] = {
 
 /* ---- Huge pages for the test, where it may ask for them ---- */
 
-#define HUGE_WANTED 12
+#define HUGE_WANTED 20
 
 static const char huge_count[] = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 static const char huge_free[] = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";

@@ -542,6 +542,10 @@ static long fill_private(const struct mach_span *span, uint64_t page, uint64_t n
 	n = room < n ? room : n;
 	if (n == 0)
 		return -EFAULT;
+	if (f->shift == HUGE_SHIFT && n == HUGE_PAGES && (zero || touch_source(src, n)))
+		got = huge_put(span, page, zero ? NULL : (const void *)src);
+	if (got != 0)
+		return got;
 	if (makes_holes_pages(f))
 		host_file_look_pages(span, page, n, before);
 	if (n == HUGE_PAGES && makes_holes_pages(f) && all_holes(before))

@@ -119,3 +119,100 @@ bool huge_look(const struct mach_span *span, uint64_t page)
 	}
 	return there;
 }
+
+/* ---- Private pages ---- */
+
+/* Mappings of their own that pages have, of the whole process. */
+static _Atomic uint64_t pages_apart;
+
+/* Mappings that the program has made special must stay what they are. */
+void huge_may_put(struct host_map *hm, const struct host_file *f, uint64_t start)
+{
+	struct smaps_fields fields;
+
+	if (f->shift != HUGE_SHIFT || f->fd < 0 || smaps_read(start, &fields) != 0 ||
+	    !fields.found || fields.special)
+		return;
+	hm->apart = arena_alloc((hm->npages / HUGE_PAGES + 63) / 64 * 8);
+	hm->noreserve = fields.noreserve;
+	atomic_store(&hm->replaceable, hm->apart != NULL);
+}
+
+void huge_release(struct host_map *hm)
+{
+	uint64_t words = (hm->npages / HUGE_PAGES + 63) / 64, count = 0;
+
+	if (!hm->apart)
+		return;
+	for (uint64_t i = 0; i < words; i++)
+		count += count_bits(hm->apart[i]);
+	atomic_fetch_sub(&pages_apart, count);
+	arena_free(hm->apart, words * 8);
+	hm->apart = NULL;
+}
+
+/* Some of the host's mappings may be used up for this, an eighth. */
+static bool claim_apart(struct host_map *hm, uint64_t page)
+{
+	_Atomic uint64_t *word = (_Atomic uint64_t *)&hm->apart[page / HUGE_PAGES / 64];
+	uint64_t bit = 1ull << (page / HUGE_PAGES % 64);
+
+	if (atomic_load(word) & bit)
+		return true;
+	if (atomic_fetch_add(&pages_apart, 1) >= host.max_maps / 8) {
+		atomic_fetch_sub(&pages_apart, 1);
+		return false;
+	}
+	atomic_fetch_or(word, bit);
+	return true;
+}
+
+/* The page, written to, in a mapping like the program's, and closed. 0: there is none to be had. */
+static long make_page(const struct mach_span *span, uint64_t page, const void *src, uint64_t *made)
+{
+	const struct host_file *f = file_of(span->map);
+	int flags = MAP_PRIVATE | (host_map_of(span->map)->noreserve ? MAP_NORESERVE : 0);
+	uint64_t len = 1ull << HUGE_SHIFT;
+	long at = sys_mmap(0, len, PROT_NONE, flags, f->fd,
+			   (span->map->file_page + page) << UF_PAGE_SHIFT);
+	long done = 0;
+
+	if (sys_failed(at))
+		return 0;
+	sys_munlock((uint64_t)at, len);
+	if (sys_mprotect((uint64_t)at, len, PROT_READ | PROT_WRITE) == 0 &&
+	    sys_madvise((uint64_t)at, len, MADV_POPULATE_WRITE) == 0)
+		done = HUGE_PAGES;
+	if (done > 0 && src && cpu_copy_nofault((void *)at, src, len) != 0)
+		done = -EFAULT;
+	if (done > 0 && !src)
+		memset((void *)at, 0, len);
+	if (done > 0 && sys_mprotect((uint64_t)at, len, PROT_NONE) != 0)
+		done = 0;
+	if (done <= 0)
+		sys_munmap((uint64_t)at, len);
+	*made = (uint64_t)at;
+	return done;
+}
+
+/*
+ * To write a closed page by way of the host takes several times as long. The mapping that the page
+ * comes in shows the same part of the same file, so that nothing is different when it is dropped.
+ */
+long huge_put(const struct mach_span *span, uint64_t page, const void *src)
+{
+	struct host_map *hm = host_map_of(span->map);
+	uint64_t len = 1ull << HUGE_SHIFT, made;
+	long done, at;
+
+	if (!atomic_load(&hm->replaceable) || page % HUGE_PAGES != 0 || !claim_apart(hm, page))
+		return 0;
+	done = make_page(span, page, src, &made);
+	if (done <= 0)
+		return done;
+	at = sys_mremap(made, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, span_addr(span, page));
+	if (!sys_failed(at))
+		return done;
+	sys_munmap(made, len);
+	return 0;
+}

@@ -94,6 +94,7 @@ void in_place_release(struct mach_map *map, struct host_map *hm)
 		hm->alias = 0;
 		atomic_fetch_sub(&registry.asides, 1);
 	}
+	huge_release(hm);
 	host_file_put(file_of(map));
 }
 
@@ -176,6 +177,8 @@ int mach_map_adopt_file(struct mach_map *map, uint64_t addr, uint64_t npages,
 	}
 	atomic_store(&hm->prot, vma->prot);
 	map_register(map, addr, vma->prot);
+	if (!vma->shared)
+		huge_may_put(hm, f, addr);
 	if (f->huge && !vma->shared)
 		fill_settle(&(struct mach_span){.map = map, .addr = addr, .npages = npages});
 	return 0;
@@ -368,5 +371,7 @@ int mach_file_advise(const struct mach_span *span, uint64_t page, uint64_t n, in
 {
 	if (advice == MADV_COLLAPSE)
 		close_plainly(span, page, n);
+	if (advice == MADV_DONTFORK || advice == MADV_DONTDUMP || advice == MADV_WIPEONFORK)
+		atomic_store(&host_map_of(span->map)->replaceable, false);
 	return sys_madvise(span_addr(span, page), n << UF_PAGE_SHIFT, advice);
 }

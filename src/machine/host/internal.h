@@ -109,6 +109,13 @@ struct host_map {
 	uint64_t alias, alias_len; /* of a map in place: its own mapping of the file */
 	_Atomic uint32_t prot;	   /* of the span of such a map that was named last */
 	bool in_place;
+	/*
+	 * Of private huge pages: they may be put in place as host mappings of their own, which hold
+	 * no page in reserve where the program's does not. apart: bit per huge page that is one.
+	 */
+	_Atomic bool replaceable;
+	bool noreserve;
+	uint64_t *apart;
 	uf_ref prev, next;
 };
 
@@ -296,6 +303,14 @@ void made_free(struct host_file *f);
 bool huge_look(const struct mach_span *span, uint64_t page);
 /* Huge pages were made or have gone. */
 void huge_note(struct host_file *f, uint64_t page, uint64_t n, bool there);
+/* What the program's mapping that begins at start has to be for huge_put. */
+void huge_may_put(struct host_map *hm, const struct host_file *f, uint64_t start);
+/*
+ * Make a private huge page elsewhere and put it in place; src NULL: of zeroes. Locked. How many
+ * pages; 0: not in this way; -EFAULT: the source.
+ */
+long huge_put(const struct mach_span *span, uint64_t page, const void *src);
+void huge_release(struct host_map *hm);
 
 /* ---- fill.c: contents of maps in place ---- */
 
@@ -445,7 +460,8 @@ uint64_t vma_device(const struct vma_raw *r);
 /* What only smaps tells, of the mapping that begins at start. */
 struct smaps_fields {
 	uint64_t page_size;
-	bool maywrite, found;
+	bool maywrite, noreserve, found;
+	bool special; /* what madvise can make of a mapping: no part of cores, or of a child */
 };
 int smaps_read(uint64_t start, struct smaps_fields *fields);
 void vma_after_fork(void);

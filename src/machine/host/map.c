@@ -196,6 +196,23 @@ static long host_move(uint64_t from, uint64_t len, uint64_t to, bool keep)
 	return at == -EINVAL ? sys_mremap(from, len, len, flags, to) : at;
 }
 
+/* Page by page, of huge pages that are host mappings of their own. */
+static long host_move_apart(uint64_t from, uint64_t len, uint64_t to)
+{
+	const uint64_t piece = 1ull << HUGE_SHIFT;
+	const int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+	uint64_t done = 0;
+	long at = (long)to;
+
+	for (; done < len && !sys_failed(at); done += piece)
+		at = sys_mremap(from + done, piece, piece, flags, to + done);
+	if (!sys_failed(at))
+		return (long)to;
+	for (done -= piece; done > 0; done -= piece)
+		sys_mremap(to + done - piece, piece, piece, flags, from + done - piece);
+	return at;
+}
+
 int mach_map_move(const struct mach_span *from, uint64_t to, bool keep)
 {
 	const struct mach_span there = {from->map, to, from->first, from->npages, from->prot};
@@ -209,6 +226,8 @@ int mach_map_move(const struct mach_span *from, uint64_t to, bool keep)
 	mach_write_unlock(&hm->lock);
 	if (registry_room(3))
 		at = host_move(from->addr, len, to, keep);
+	if (at == -EFAULT && hm->apart)
+		at = host_move_apart(from->addr, len, to);
 	if (!sys_failed(at)) {
 		registry_remove(from->addr, from->npages);
 		registry_remove(to, from->npages);

@@ -362,8 +362,12 @@ static int smaps_line(struct lines *l, const char *text)
 		return 0;
 	}
 	if (host_begins(text, "VmFlags:")) {
-		for (p += 8; f->found && *p; p++)
+		for (p += 8; f->found && *p; p++) {
 			f->maywrite |= host_begins(p, " mw");
+			f->noreserve |= host_begins(p, " nr");
+			f->special |= host_begins(p, " dc") || host_begins(p, " dd") ||
+				      host_begins(p, " wf");
+		}
 		return f->found;
 	}
 	start = parse_hex(&p);
