@@ -2,8 +2,9 @@
  * fill.c - contents of maps in place: making pages of a file, and private copies.
  *
  * A page of a file is made by pwrite, which shows it to nobody before it is complete; where that
- * cannot be, through the alias. A private copy is made through /proc/self/mem, which writes where
- * the program itself may not. In all of them it is the host that touches the file: that there is no
+ * cannot be, through the alias, and so are 2 MiB that can be one page of the host. A private copy
+ * is made through /proc/self/mem, which writes where the program itself may not; a huge one in a
+ * mapping that is put in place then. It is mostly the host that touches the file: that there is no
  * room, or no such page any more, is an error and not a SIGBUS.
  *
  * Everything happens with the file's group locked, a piece of at most 2 MiB at a time.

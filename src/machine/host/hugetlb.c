@@ -1,5 +1,5 @@
 /*
- * hugetlb.c - which huge pages a file has.
+ * hugetlb.c - which huge pages a file has, and private ones.
  *
  * The host tells that of a page which a mapping shows (mincore), and how many there are altogether
  * (st_blocks); SEEK_DATA it does not offer. So the pages that are known are kept, one bit each; as
