@@ -280,9 +280,10 @@ int mach_reserve(uint64_t hint, uint64_t len, uint64_t *addr);
  * when it returns. Both may be called under a page-table lock. -ENOMEM from open when the host has
  * no room even after closing other pages. limit does not fail.
  *
- * open_set: the same for those pages whose bit is set (bit i: page + i; n at most 512). The others
- * are left as they are, or get less. All of them are the caller's, as if they were opened.
+ * open_set: the same for those pages whose bit is set (bit i: page + i). The others are left as
+ * they are, or get less. All of them are the caller's, as if they were opened.
  */
+#define MACH_SET_PAGES 4096 /* the most that n may be */
 int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot);
 int mach_tlb_open_set(const struct mach_span *span, uint64_t page, uint64_t n, const uint64_t *bits,
 		      uint32_t prot);

@@ -160,43 +160,46 @@ static void random_states(void)
  */
 static void sparse_sets(void)
 {
-	uint64_t bits[8], used, most;
+	enum {
+		N = 1500
+	};
+	uint64_t bits[(N + 63) / 64], used, most;
 	struct managed m;
 	bool exact;
 
 	memset(bits, 0x55, sizeof(bits));
 	test_start();
 	exact = host.trap == &trap_guard;
-	test_manage(&m, 512);
-	test_fill(&m, 0, 512, 's');
+	test_manage(&m, N);
+	test_fill(&m, 0, N, 's');
 	for (int round = 0; round < 3; round++) {
-		CHECK(mach_tlb_open_set(&m.span, 0, 512, bits, RW) == 0);
+		CHECK(mach_tlb_open_set(&m.span, 0, N, bits, RW) == 0);
 		mach_usage(&used, &most);
-		CHECK(used == 1 && test_mappings((uint64_t)m.p, PAGES(512)) == 1);
-		for (uint64_t i = 0; i < 512; i++) {
+		CHECK(used == 1 && test_mappings((uint64_t)m.p, PAGES(N)) == 1);
+		for (uint64_t i = 0; i < N; i++) {
 			CHECK(WRITES(m.p + PAGES(i)) == (exact && i % 2 == 0));
 			CHECK(i % 2 == 0 || !READS(m.p + PAGES(i)));
 		}
-		test_limit(&m, 0, 512, UF_PROT_READ);
+		test_limit(&m, 0, N, UF_PROT_READ);
 		mach_usage(&used, &most);
-		CHECK(used == 1 && test_mappings((uint64_t)m.p, PAGES(512)) == 1);
-		for (uint64_t i = 0; i < 512; i++) {
+		CHECK(used == 1 && test_mappings((uint64_t)m.p, PAGES(N)) == 1);
+		for (uint64_t i = 0; i < N; i++) {
 			CHECK(!WRITES(m.p + PAGES(i)));
 			CHECK(READS(m.p + PAGES(i)) == (exact && i % 2 == 0));
 		}
 	}
 	/* A page that was open for reading, and is not in the set, does not become writable. */
 	CHECK(test_open(&m, 7, 1, UF_PROT_READ) == 0);
-	CHECK(mach_tlb_open_set(&m.span, 0, 512, bits, RW) == 0);
+	CHECK(mach_tlb_open_set(&m.span, 0, N, bits, RW) == 0);
 	CHECK(READS(m.p + PAGES(7)) && !WRITES(m.p + PAGES(7)));
 	CHECK(WRITES(m.p + PAGES(6)) == exact && WRITES(m.p + PAGES(8)) == exact);
 	CHECK(!READS(m.p + PAGES(9)));
 	/* One that is lifted alone is lowered together with its neighbours. */
 	CHECK(test_open(&m, 20, 1, RW) == 0 && test_open(&m, 30, 1, RW) == 0);
-	test_limit(&m, 0, 512, UF_PROT_READ);
+	test_limit(&m, 0, N, UF_PROT_READ);
 	CHECK(!WRITES(m.p + PAGES(20)) && !WRITES(m.p + PAGES(30)) && READS(m.p + PAGES(30)));
 	CHECK(!READS(m.p + PAGES(21)));
-	for (uint64_t i = 0; i < 512; i++) {
+	for (uint64_t i = 0; i < N; i++) {
 		CHECK(test_open(&m, i, 1, RW) == 0);
 		CHECK(m.p[PAGES(i) + 9] == 's');
 	}
