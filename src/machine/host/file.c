@@ -60,6 +60,19 @@ static bool stands_for_nothing(uint64_t addr)
 	return vma_raw_next(addr, &vma, &raw) == 0 && host_begins(raw.name, "/memfd:anon_hugepage");
 }
 
+/*
+ * Where the host gives memory files large pages by itself, a file's preferred size of a write says
+ * so. Without a descriptor nobody knows.
+ */
+static bool gets_large_pages(const struct host_file *f)
+{
+	struct stat st;
+
+	if (f->shift != UF_PAGE_SHIFT || !(f->kind == MACH_VMA_SHMEM || f->huge))
+		return false;
+	return f->fd < 0 || sys_fstat(f->fd, &st) != 0 || (uint64_t)st.st_blksize > UF_PAGE_SIZE;
+}
+
 static struct host_file *new_file(uint64_t addr, const struct mach_vma *vma, bool write)
 {
 	struct host_file *f = arena_alloc(sizeof(*f));
@@ -74,9 +87,10 @@ static struct host_file *new_file(uint64_t addr, const struct mach_vma *vma, boo
 	f->nobodys = f->huge && !vma->shared && stands_for_nothing(addr);
 	f->shift = f->huge ? UF_PAGE_SHIFT : vma->page_shift;
 	f->fd = find_descriptor(addr, vma, write, &f->ours);
-	atomic_store(&f->makes_pages, f->fd >= 0 && write && f->shift == UF_PAGE_SHIFT &&
-					      f->kind != MACH_VMA_GMEM &&
-					      f->kind != MACH_VMA_SECRET);
+	f->grows_large = gets_large_pages(f);
+	atomic_store(&f->makes_pages,
+		     f->fd >= 0 && write && !f->grows_large && f->shift == UF_PAGE_SHIFT &&
+			     f->kind != MACH_VMA_GMEM && f->kind != MACH_VMA_SECRET);
 	atomic_store(&f->maps, 1);
 	return f;
 }

@@ -65,6 +65,8 @@ static int make_alias(struct mach_map *map, struct host_map *hm, uint64_t addr)
 	}
 	sys_madvise((uint64_t)at, len, MADV_DONTFORK);
 	sys_madvise((uint64_t)at, len, MADV_DONTDUMP);
+	if (f->grows_large)
+		sys_madvise((uint64_t)at, len, MADV_NOHUGEPAGE);
 	if (sys_mprotect((uint64_t)at, len, PROT_READ | PROT_WRITE) != 0)
 		sys_mprotect((uint64_t)at, len, PROT_READ);
 	map->alias = (uint64_t)at;
@@ -179,6 +181,8 @@ int mach_map_adopt_file(struct mach_map *map, uint64_t addr, uint64_t npages,
 	map_register(map, addr, vma->prot);
 	if (!vma->shared)
 		huge_may_put(hm, f, addr);
+	if (!vma->shared && f->grows_large)
+		sys_madvise(addr, len, MADV_NOHUGEPAGE);
 	if (f->huge && !vma->shared)
 		fill_settle(&(struct mach_span){.map = map, .addr = addr, .npages = npages});
 	return 0;

@@ -236,6 +236,7 @@ struct host_file {
 	bool nobodys;		  /* it stands for private anonymous memory, and has no pages */
 	bool write;		  /* the descriptor was looked for to write */
 	bool ours;		  /* nobody else has the open file description */
+	bool grows_large;	  /* the host may make more pages of it than it was asked for */
 	int fd;			  /* -1: none found */
 	_Atomic bool makes_pages; /* pwrite does */
 	_Atomic uint32_t maps;
