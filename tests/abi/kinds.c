@@ -262,12 +262,24 @@ void need_spare(unsigned kind, size_t units)
 	memory_unmap(&spare);
 }
 
+/* ABI_HUGE=none leaves huge pages out, ABI_HUGE=only all else: a machine may have none. */
+static unsigned asked_for(unsigned set)
+{
+	const char *huge = getenv("ABI_HUGE");
+
+	if (huge)
+		set &= strcmp(huge, "only") == 0 ? HUGE : ~HUGE;
+	CHECK(set);
+	return set;
+}
+
 int each(unsigned set, size_t units, void (*check)(struct memory *m))
 {
 	struct memory m;
 	const char *lacking = NULL;
 	unsigned lacked = 0;
 
+	set = asked_for(set);
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
 		if (!(kinds[i].kind & set))
 			continue;
