@@ -208,7 +208,7 @@ def huge_measurements(sizes):
             Measurement(line, 'hugetlb', command, [
                 Figure(line, label, at_most=1.0),
                 Figure(f'{line}-first', '  first pass over the range'),
-            ], huge_pages=int(sizes.huge[0])),
+            ], huge_pages=int(sizes.huge[0]) + 4),  # some to work with
             Measurement(f'{line}-emulated', 'hugetlb', command, [
                 Figure(line, '  emulated', at_most=1.0, kernel_from=(line, line)),
                 Figure(f'{line}-first', '  first pass over the range',

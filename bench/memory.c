@@ -106,7 +106,8 @@ void memory_map(struct memory *m, const struct memory_kind *kind, size_t len)
 	m->area = map(len, flags, m->fd);
 	if (kind->shared)
 		m->alias = map(len, flags, m->fd);
-	if (kind->page == PAGE)
+	/* Files have small pages unless the machine is told otherwise. */
+	if (!kind->file && kind->page == PAGE)
 		only_small_pages(m->area, len);
 }
 
