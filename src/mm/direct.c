@@ -6,44 +6,20 @@
 
 #include <errno.h>
 
-static uint32_t index_of(const struct mm_type *type)
-{
-	uint32_t i = 0;
-
-	while (i < mm_types_count && mm_types[i] != type)
-		i++;
-	return i;
-}
-
 /* Write lock held; the host has plain memory there, and no area is. */
 static int manage(struct mm_space *space, const struct mm_type *type, uint64_t owner,
 		  const struct mach_vma *vma, uint64_t start, uint64_t end)
 {
-	uint64_t pages = (end - start) >> UF_PAGE_SHIFT;
-	struct mm_table *table = mm_table_new(pages, index_of(type));
-	struct mm_area fields = {.start = start, .end = end, .prot = vma->prot};
+	struct mm_table *table = mm_table_new((end - start) >> UF_PAGE_SHIFT, type);
+	const struct mm_area fields = {
+		.start = start, .end = end, .prot = vma->prot, .flags = MM_AREA_MAYWRITE};
 	struct mm_area *a;
-	int err = -ENOMEM;
 
 	if (!table)
 		return -ENOMEM;
 	table->owner = owner;
-	fields.flags = MM_AREA_MAYWRITE;
-	fields.table = arena_ref(table);
-	a = mm_area_new(space, &fields);
-	/* Last: once the range is ours, only an area can show what it contains. */
-	if (a)
-		err = type->adopt(table, start, end, vma);
-	if (err) {
-		arena_free(a, sizeof(*a));
-		mm_table_free(table);
-		return err;
-	}
-	mm_area_link(space, a);
-	space->pages += pages;
-	mm_note_mappings(space);
-	mm_note_bookkeeping(space);
-	return 0;
+	a = mm_area_begin(space, &fields, table);
+	return a ? mm_area_finish(space, a, type->adopt(table, start, end, vma)) : -ENOMEM;
 }
 
 int mm_manage(struct mm_space *space, const struct mm_type *type, uint64_t owner, uint64_t start,

@@ -87,6 +87,15 @@ int mm_area_insert(struct mm_space *space, const struct mm_area *fields);
  */
 struct mm_area *mm_area_new(struct mm_space *space, const struct mm_area *fields);
 void mm_area_link(struct mm_space *space, struct mm_area *a);
+/*
+ * The same for an area that shows all of a new table. begin: NULL, and the table is gone, when
+ * there is no memory. Between the two the caller makes the host's side of the table: last of all,
+ * because once the range is ours, only an area can show what it contains. err is what came of that;
+ * not 0: area and table are gone. Returns err.
+ */
+struct mm_area *mm_area_begin(struct mm_space *space, const struct mm_area *fields,
+			      struct mm_table *table);
+int mm_area_finish(struct mm_space *space, struct mm_area *a, int err);
 /* Let it begin at another address. */
 void mm_area_rebase(struct mm_space *space, struct mm_area *a, uint64_t start);
 /*
@@ -100,7 +109,7 @@ void mm_area_forget(struct mm_space *space, uint64_t start, uint64_t end);
 int mm_area_reserve(struct mm_space *space, uint32_t n);
 
 /* An empty table for a map that the caller then fills in. NULL: no memory. */
-struct mm_table *mm_table_new(uint64_t npages, uint32_t type);
+struct mm_table *mm_table_new(uint64_t npages, const struct mm_type *type);
 void mm_table_free(struct mm_table *table);
 
 /*

@@ -121,7 +121,6 @@ static int make_leaves(struct mm_table *table)
 /* Take over [start, end) of a host mapping as a new area without a handler. Write lock held. */
 static int take_over(struct mm_space *space, const struct piece *p)
 {
-	uint64_t pages = (p->end - p->start) >> UF_PAGE_SHIFT;
 	const struct mm_type *type = piece_type(p);
 	/* Of huge pages the machine cannot tell, and their pages go all the same. */
 	bool locked = p->vma.kind != MACH_VMA_HUGETLB && mach_vma_locked(p->start);
@@ -133,38 +132,27 @@ static int take_over(struct mm_space *space, const struct piece *p)
 					  (p->vma.growsdown ? MM_AREA_GROWSDOWN : 0)};
 	struct mm_table *table;
 	struct mm_area *a;
-	uint32_t index = 0;
-	int err = -ENOMEM;
+	int err = 0;
 
 	if (!type)
 		return -EINVAL;
-	while (mm_types[index] != type)
-		index++;
-	table = mm_table_new(pages, index);
+	table = mm_table_new((p->end - p->start) >> UF_PAGE_SHIFT, type);
 	if (!table)
 		return -ENOMEM;
 	table->dev = p->vma.dev;
 	table->ino = p->vma.ino;
 	table->file_page = p->vma.file_page + ((p->start - p->vma.start) >> UF_PAGE_SHIFT);
-	fields.table = arena_ref(table);
-	a = mm_area_new(space, &fields);
-	if (a)
-		err = type->mapped && !p->vma.shared ? make_leaves(table) : 0;
-	/* Last: once the range is ours, only an area can show what it contains. */
+	a = mm_area_begin(space, &fields, table);
+	if (!a)
+		return -ENOMEM;
+	if (type->mapped && !p->vma.shared)
+		err = make_leaves(table);
 	if (!err)
 		err = type->adopt(table, p->start, p->end, &p->vma);
-	if (err) {
-		arena_free(a, sizeof(*a));
-		mm_table_free(table);
-		return err;
-	}
-	mm_area_link(space, a);
-	space->pages += pages;
-	if (type->mapped)
+	err = mm_area_finish(space, a, err);
+	if (!err && type->mapped)
 		enter_mapped(a);
-	mm_note_mappings(space);
-	mm_note_bookkeeping(space);
-	return 0;
+	return err;
 }
 
 /*

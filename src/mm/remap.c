@@ -27,32 +27,24 @@ struct remap {
 static int add_fresh(struct mm_space *space, const struct mm_area *like, uint64_t first,
 		     uint64_t start, uint64_t end)
 {
-	uint64_t pages = (end - start) >> UF_PAGE_SHIFT;
-	struct mm_table *model = mm_area_table(like), *table = mm_table_new(pages, model->type);
+	struct mm_table *model = mm_area_table(like);
+	const struct mm_type *type = mm_area_type(like);
+	struct mm_table *table = mm_table_new((end - start) >> UF_PAGE_SHIFT, type);
 	struct mm_area fields = *like, *a;
-	int err = -ENOMEM;
 
 	if (!table)
 		return -ENOMEM;
 	fields.start = start;
 	fields.end = end;
 	fields.pgoff = 0;
-	fields.table = arena_ref(table);
 	table->dev = model->dev;
 	table->ino = model->ino;
 	table->file_page = model->file_page + first;
 	table->owner = model->owner;
-	a = mm_area_new(space, &fields);
-	if (a)
-		err = mm_area_type(like)->extend(table, model, first, start, end);
-	if (err) {
-		arena_free(a, sizeof(*a));
-		mm_table_free(table);
-		return err;
-	}
-	mm_area_link(space, a);
-	space->pages += pages;
-	return 0;
+	a = mm_area_begin(space, &fields, table);
+	if (!a)
+		return -ENOMEM;
+	return mm_area_finish(space, a, type->extend(table, model, first, start, end));
 }
 
 /* The page that follows the old range, in the numbers of the table of its first area. */

@@ -149,6 +149,32 @@ void mm_area_link(struct mm_space *space, struct mm_area *a)
 	atomic_store_explicit(&space->active, 1, memory_order_release);
 }
 
+struct mm_area *mm_area_begin(struct mm_space *space, const struct mm_area *fields,
+			      struct mm_table *table)
+{
+	struct mm_area *a = mm_area_new(space, fields);
+
+	if (a)
+		a->table = arena_ref(table);
+	else
+		mm_table_free(table);
+	return a;
+}
+
+int mm_area_finish(struct mm_space *space, struct mm_area *a, int err)
+{
+	if (err) {
+		mm_table_free(mm_area_table(a));
+		arena_free(a, sizeof(*a));
+		return err;
+	}
+	mm_area_link(space, a);
+	space->pages += (a->end - a->start) >> UF_PAGE_SHIFT;
+	mm_note_mappings(space);
+	mm_note_bookkeeping(space);
+	return 0;
+}
+
 int mm_area_insert(struct mm_space *space, const struct mm_area *fields)
 {
 	struct mm_area *a = mm_area_new(space, fields);

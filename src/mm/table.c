@@ -6,7 +6,16 @@
 
 #include <errno.h>
 
-struct mm_table *mm_table_new(uint64_t npages, uint32_t type)
+static uint32_t index_of(const struct mm_type *type)
+{
+	uint32_t i = 0;
+
+	while (mm_types[i] != type)
+		i++;
+	return i;
+}
+
+struct mm_table *mm_table_new(uint64_t npages, const struct mm_type *type)
 {
 	struct mm_table *table = arena_alloc(sizeof(*table));
 	uint64_t nslots = (npages + MM_LEAF_ENTRIES - 1) / MM_LEAF_ENTRIES;
@@ -22,7 +31,7 @@ struct mm_table *mm_table_new(uint64_t npages, uint32_t type)
 	table->slots = arena_ref(slots);
 	table->nslots = nslots;
 	table->live = npages;
-	table->type = type;
+	table->type = index_of(type);
 	return table;
 }
 
