@@ -16,14 +16,15 @@ const struct mm_type *mm_type_for(const struct mach_vma *vma)
 
 uint64_t mm_type_ops_mask(const struct mm_type *type, uint32_t modes)
 {
+	const bool feigns = type->flags & MM_TYPE_FEIGNS;
 	/* Waking and poisoning need no help from the type: a marker is an entry. */
 	uint64_t mask = 1ull << UF_NR_WAKE | 1ull << UF_NR_POISON;
 
-	if (type->alloc)
+	if (type->alloc || feigns)
 		mask |= 1ull << UF_NR_COPY;
-	if (type->alloc && type->zero)
+	if ((type->alloc && type->zero) || feigns)
 		mask |= 1ull << UF_NR_ZEROPAGE;
-	if (type->move)
+	if (type->move || feigns)
 		mask |= 1ull << UF_NR_MOVE;
 	if (type->map && (modes & MM_MODE_MINOR))
 		mask |= 1ull << UF_NR_CONTINUE;

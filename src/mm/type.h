@@ -89,6 +89,8 @@ struct mm_type {
 #define MM_TYPE_MOVE 4u
 /* Pages in memory count against the space's limit; they can leave (swap or writeback). */
 #define MM_TYPE_RECLAIM 8u
+/* COPY, ZEROPAGE and MOVE are advertised, as the kernel has it, and refused all the same. */
+#define MM_TYPE_FEIGNS 16u
 /* All types there are, by index; src/types/list.c. */
 extern const struct mm_type *const mm_types[];
 extern const unsigned mm_types_count;

@@ -126,7 +126,7 @@ static int open_file(unsigned kind)
 	case FILE_PRIVATE:
 		return regular_file();
 	case SECRET:
-		return syscall(SYS_memfd_secret, FD_CLOEXEC);
+		return syscall(SYS_memfd_secret, O_CLOEXEC);
 	}
 	return -1;
 }

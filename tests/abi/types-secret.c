@@ -16,6 +16,8 @@ static void check(struct memory *m)
 		if (async) {
 			m->p[0] = m->p[PG] = 1;
 			EQ(reg(fd, m->p, m->len, WP), 0);
+			FAILS(copy(fd, m->p, page_of(1), PG, 0), EINVAL);
+			FAILS(zeropage(fd, m->p, PG, 0), EINVAL);
 			EQ(protect(fd, m->p, m->len, UFFDIO_WRITEPROTECT_MODE_WP), 0);
 			m->p[PG] = 2;
 			CHECK(pagemap(m->p) & PM_UFFD_WP);
