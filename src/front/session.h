@@ -1,0 +1,262 @@
+/*
+ * session.h - the ledger of a session: one sparse memory file ("userfault-session") that all
+ * processes of the session share, and everything that they share.
+ *
+ * `userfault run` makes it and PROGRAM inherits it at a high descriptor number, without
+ * close-on-exec; the environment names it, USERFAULT_SESSION=FD:INODE. A program that only links
+ * the library makes one at its first userfaultfd, for itself and the children it forks.
+ *
+ *   header     what this is; sums of processes whose slots were used again
+ *   slot[]     one for each process that uses a userfaultfd, made by itself or by another
+ *   door[]     one for each slot: what its contexts have to say, and cells for requests
+ *
+ * Addresses, page tables and queues are private to each address space. Who holds a descriptor of
+ * another address space sends its operation to the owner's door, and the owner does it. So nobody
+ * ever waits for a lock that another process holds, and the ledger has no lock but those that the
+ * host takes from the dead: locks on bytes of the file, held by an open file description each
+ * (F_OFD_SETLK). A process opens one of its own, through /proc/self/fd/N, closed on exec, and by a
+ * forked child. With it it holds
+ *
+ *   byte SLOT                while it lives: a slot without this lock belongs to nobody
+ *   byte SESSION_CLAIM_LOCK  for a moment, while it looks for a slot
+ *
+ * Nothing in here is believed: indices, lengths and states are checked where they are used, and a
+ * field that another process may change is read once.
+ *
+ * To look only: map it (O_RDONLY will do), check the header with session_valid, look at slots below
+ * `high`; one is alive when F_OFD_GETLK with F_WRLCK on its byte answers something other than
+ * F_UNLCK.
+ */
+#ifndef UF_FRONT_SESSION_H
+#define UF_FRONT_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "mm/stats.h"
+
+#define SESSION_FILE_NAME "userfault-session"
+#define SESSION_ENV	  "USERFAULT_SESSION"
+
+#define SESSION_MAGIC	   0x6e6f697373657366ull
+#define SESSION_VERSION	   1u
+#define SESSION_SLOTS	   4096u
+#define SESSION_CLAIM_LOCK ((uint64_t)1 << 20)
+
+struct session_header {
+	uint64_t magic;
+	uint32_t version; /* every other field may move with it */
+	uint32_t nslots;
+	uint32_t slot_size, ncells;
+	uint64_t slots_at;	      /* where in the file slot 0 is */
+	uint64_t doors_at, door_size; /* and the door of slot 0, and how far to the next one */
+	uint64_t size;		      /* of the file */
+	uint64_t id;		      /* random */
+	uint64_t made;		      /* seconds since 1970 */
+	uint32_t maker;		      /* its pid */
+	_Atomic uint32_t high;	      /* slots from here on were never used */
+	char program[64];	      /* what was run, ends with 0 */
+
+	/* Of processes with SLOT_OWNER whose slot went to another one. Under the claim lock. */
+	_Atomic uint32_t departed;
+	_Atomic uint32_t departed_traps;		     /* bit 0: guard, bit 1: mprotect */
+	_Atomic uint64_t departed_mappings, departed_budget; /* of the one that used most */
+	struct mm_stats departed_stats;
+};
+
+enum session_slot_state {
+	SLOT_FREE,
+	SLOT_SETUP, /* somebody has it, whose fields are not all filled in */
+	SLOT_LIVE,  /* if its lock is held; else what a process left behind */
+};
+
+enum session_slot_role {
+	SLOT_OWNER = 1,	  /* it has made userfaultfds */
+	SLOT_HANDLER = 2, /* it has used one of another address space */
+};
+
+enum session_service {
+	SERVICE_NONE, /* there is no service thread: a SIGSEGV with SESSION_COOKIE starts it */
+	SERVICE_STARTING,
+	SERVICE_AWAKE,
+	SERVICE_ASLEEP, /* on `kick` */
+};
+
+/* A thread that sleeps until its fault is resolved, or its event is read. */
+struct session_waiter {
+	_Atomic uint32_t tid; /* 0: free */
+	uint32_t event;	      /* 0: a fault; 1: an event that nobody has read */
+	uint64_t addr;	      /* the address it touched; 0 for an event */
+	uint64_t since;	      /* CLOCK_MONOTONIC, ns */
+};
+#define SESSION_WAITERS 48u
+
+struct session_slot {
+	_Atomic uint32_t state;	     /* enum session_slot_state */
+	_Atomic uint32_t generation; /* one more with each process that gets the slot */
+	_Atomic uint32_t pid;	     /* as its own pid namespace numbers it */
+	_Atomic uint32_t roles;	     /* SLOT_OWNER, SLOT_HANDLER */
+	uint64_t started; /* field 22 of /proc/PID/stat: tells one pid from its next use */
+	uint64_t pid_ns;  /* inode of its pid namespace */
+	char comm[16];	  /* ends with 0 */
+	char trap[16];	  /* "guard" or "mprotect", ends with 0 */
+
+	_Atomic uint32_t kick;	  /* one more with each request; the service thread sleeps on it */
+	_Atomic uint32_t service; /* enum session_service */
+	_Atomic uint32_t posted;  /* requests nobody has taken on yet (a hint) */
+	_Atomic uint32_t pad;
+
+	_Atomic uint64_t contexts; /* userfaultfds open now */
+	_Atomic uint64_t ranges;   /* areas registered now */
+	_Atomic uint64_t pages;	   /* and their pages */
+	_Atomic uint64_t requests; /* served for others */
+
+	_Atomic uint32_t waiting; /* threads asleep, also those that found no room in waiter[] */
+	uint32_t pad2;
+	struct session_waiter waiter[SESSION_WAITERS];
+
+	struct mm_stats stats;
+} __attribute__((aligned(4096)));
+
+/*
+ * ---- Doors
+ */
+
+#define SESSION_CONTEXTS 16384u /* of one address space at a time */
+#define SESSION_CELLS	 16u
+#define SESSION_DATA	 (256u << 10)
+
+#define CONTEXT_INITIALISED 1u /* flags: UFFDIO_API has been done */
+
+/* What others may see of a context without asking. `name` is 24 bits of its descriptor's id. */
+struct session_context {
+	_Atomic uint32_t name; /* 0: none */
+	_Atomic uint32_t flags;
+	_Atomic uint32_t pending;  /* unread messages */
+	_Atomic uint32_t spinners; /* others' threads that look at `pending` right now */
+};
+
+enum session_op {
+	OP_READ = 1, /* at most `len` bytes of messages into the data */
+	OP_IOCTL,    /* cmd; the struct is in args */
+	OP_WATCH,    /* the descriptor's level is to be true from now on */
+	OP_FDINFO,   /* the text into the data; its length is the result */
+	OP_WRITE,    /* one struct uf_resolve in args */
+	OP_SEND_FD,  /* descriptor `arg` of the owner, which stands for a message of its own */
+};
+
+enum session_cell_state {
+	CELL_FREE,
+	CELL_CLAIMED, /* the requester fills it in */
+	CELL_POSTED,
+	CELL_RUNNING, /* a thread of the owner has it */
+	CELL_DONE,    /* the requester reads it, and frees it */
+};
+
+/*
+ * A request. state, and what is named _Atomic, may be looked at by both sides; the rest belongs to
+ * the requester until POSTED and from DONE on, in between to the owner. A cell whose requester's
+ * slot is dead is anybody's to free, unless it is RUNNING.
+ */
+struct session_cell {
+	_Atomic uint32_t state;	    /* enum session_cell_state; the requester sleeps on it */
+	_Atomic uint32_t sleeping;  /* it does */
+	_Atomic uint32_t requester; /* slot, and 12 bits of its generation: session_requester */
+	uint32_t op;
+	uint32_t context; /* struct session_context's name */
+	uint32_t cmd;
+	uint64_t len;
+	uint64_t arg;
+	int64_t result;
+	uint64_t args[8]; /* an ioctl's struct, in and out */
+	uint8_t pad[4096 - 8 * 8 - 48];
+	uint8_t data[SESSION_DATA];
+};
+
+struct session_door {
+	struct session_context context[SESSION_CONTEXTS];
+	struct session_cell cell[SESSION_CELLS];
+};
+
+#define SESSION_SLOTS_AT ((uint64_t)4096)
+#define SESSION_DOORS_AT (SESSION_SLOTS_AT + SESSION_SLOTS * sizeof(struct session_slot))
+#define SESSION_SIZE	 (SESSION_DOORS_AT + SESSION_SLOTS * sizeof(struct session_door))
+
+_Static_assert(sizeof(struct session_header) <= SESSION_SLOTS_AT, "the header is one page");
+_Static_assert(sizeof(struct session_slot) == 4096, "a slot is one page");
+_Static_assert(sizeof(struct session_cell) == 4096 + SESSION_DATA, "whole pages");
+
+/*
+ * ---- A descriptor's id --------------------------------------------------------------------------
+ * A userfaultfd is an epoll instance that watches its context's eventfd, and its open file
+ * description holds a write lock on one byte of the inode that all such files share: the byte's
+ * number is the id (/proc/PID/fdinfo/N has it, in the line "lock:", also when the owner is dead).
+ * The lock is gone when the last descriptor is, in whatever process.
+ *
+ *   bit 62..48  tag of the session   47..36  slot   35..24  its generation   23..0  context
+ */
+#define SESSION_TAG_BITS  15
+#define CONTEXT_NAME_BITS 24
+
+static inline uint32_t session_tag(uint64_t session_id)
+{
+	uint32_t tag = (uint32_t)(session_id >> 17) & 0x7fff;
+
+	return tag ? tag : 1;
+}
+
+static inline uint64_t session_fd_id(uint32_t tag, uint32_t slot, uint32_t generation,
+				     uint32_t context)
+{
+	return (uint64_t)tag << 48 | (uint64_t)(slot & 0xfff) << 36 |
+	       (uint64_t)(generation & 0xfff) << 24 | (context & 0xffffff);
+}
+
+static inline uint32_t session_fd_tag(uint64_t id)
+{
+	return (uint32_t)(id >> 48) & 0x7fff;
+}
+
+static inline uint32_t session_fd_slot(uint64_t id)
+{
+	return (uint32_t)(id >> 36) & 0xfff;
+}
+
+static inline uint32_t session_fd_generation(uint64_t id)
+{
+	return (uint32_t)(id >> 24) & 0xfff;
+}
+
+static inline uint32_t session_fd_context(uint64_t id)
+{
+	return (uint32_t)id & 0xffffff;
+}
+
+static inline uint32_t session_requester(uint32_t slot, uint32_t generation)
+{
+	return (slot & 0xfff) | (generation & 0xfff) << 12 | 1u << 24;
+}
+
+/* In the SIGSEGV that asks a process to start its service thread: si_code SI_QUEUE, si_value. */
+#define SESSION_COOKIE ((void *)0x7566732d646f6f72ull)
+
+enum session_check {
+	SESSION_GOOD,
+	SESSION_FOREIGN, /* not a ledger at all */
+	SESSION_OLD,	 /* of another version of Userfault */
+};
+
+static inline enum session_check session_valid(const struct session_header *h, uint64_t size)
+{
+	if (size < SESSION_SLOTS_AT || h->magic != SESSION_MAGIC)
+		return SESSION_FOREIGN;
+	if (h->version != SESSION_VERSION || h->nslots != SESSION_SLOTS ||
+	    h->slot_size != sizeof(struct session_slot) || h->ncells != SESSION_CELLS ||
+	    h->slots_at != SESSION_SLOTS_AT || h->doors_at != SESSION_DOORS_AT ||
+	    h->door_size != sizeof(struct session_door) || h->size != SESSION_SIZE ||
+	    size < SESSION_SIZE)
+		return SESSION_OLD;
+	return SESSION_GOOD;
+}
+
+#endif
