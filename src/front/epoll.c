@@ -133,30 +133,37 @@ static void forget(int epfd, int fd, struct file *f)
 	free_items(old);
 }
 
-EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+long epoll_change(struct file *f, int epfd, int op, int fd, struct epoll_event *event)
 {
-	FILE_REF struct file *f = file_get_kind(fd, FILE_UFFD);
 	struct epoll_event native;
-	int ret;
+	long ret;
 
-	if (likely(!f) || (!event && op != EPOLL_CTL_DEL))
-		return REAL(epoll_ctl)(epfd, op, fd, event);
 	if (op == EPOLL_CTL_DEL) {
-		ret = REAL(epoll_ctl)(epfd, op, fd, event);
+		ret = SYS(SYS_epoll_ctl, epfd, op, fd, event);
 		if (ret == 0)
 			forget(epfd, fd, f);
 		return ret;
 	}
+	if (!event)
+		return -EFAULT;
 	native = *event;
 	native.events &= ~NEVER;
 	if (!atomic_load(&f->foreign))
 		ufd_watch(f);
-	ret = REAL(epoll_ctl)(epfd, op, fd, &native);
+	ret = SYS(SYS_epoll_ctl, epfd, op, fd, &native);
 	if (ret == 0 && record(epfd, fd, f, event) < 0) {
-		REAL(epoll_ctl)(epfd, EPOLL_CTL_DEL, fd, NULL);
-		return (int)sys_errno(-ENOMEM);
+		SYS(SYS_epoll_ctl, epfd, EPOLL_CTL_DEL, fd, NULL);
+		return -ENOMEM;
 	}
 	return ret;
+}
+
+EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	FILE_REF struct file *f = file_get_kind(fd, FILE_UFFD);
+
+	return likely(!f) ? REAL(epoll_ctl)(epfd, op, fd, event)
+			  : (int)sys_errno(epoll_change(f, epfd, op, fd, event));
 }
 
 static void drop_items(struct file *ep, void *arg)
@@ -309,8 +316,8 @@ static int epoll_look(struct waiting *w)
 	return errors + correct_errors(w, w->events + errors, n);
 }
 
-static int wait_for_events(struct file *ep, int epfd, struct epoll_event *events, int max,
-			   const struct timespec *timeout, const sigset_t *mask)
+int epoll_wait_for(struct file *ep, int epfd, struct epoll_event *events, int max,
+		   const struct timespec *timeout, const sigset_t *mask)
 {
 	struct waiting w __attribute__((cleanup(finish))) = {
 		.ep = ep, .epfd = epfd, .events = events, .max = max};
@@ -349,7 +356,7 @@ EXPORT int epoll_pwait(int epfd, struct epoll_event *events, int max, int timeou
 	if (likely(!ep))
 		return REAL(epoll_pwait)(epfd, events, max, timeout, mask);
 	return (int)sys_errno(
-		wait_for_events(ep, epfd, events, max, timeout < 0 ? NULL : &ts, mask));
+		epoll_wait_for(ep, epfd, events, max, timeout < 0 ? NULL : &ts, mask));
 }
 
 EXPORT int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
@@ -368,5 +375,5 @@ EXPORT int epoll_pwait2(int epfd, struct epoll_event *events, int max,
 	mask = mask_strip(mask, &stripped);
 	if (likely(!ep))
 		return REAL(epoll_pwait2)(epfd, events, max, timeout, mask);
-	return (int)sys_errno(wait_for_events(ep, epfd, events, max, timeout, mask));
+	return (int)sys_errno(epoll_wait_for(ep, epfd, events, max, timeout, mask));
 }

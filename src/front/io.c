@@ -111,13 +111,13 @@ long io_write(struct file *f, bool positioned)
 }
 
 /* A userfaultfd may have been opened for this. */
-static long io_resolve(struct file *f, const void *buf, size_t n)
+long io_resolve(struct file *f, const void *buf, size_t n)
 {
 	return f->kind == FILE_UFFD && atomic_load(&f->by_write) ? ufd_write(f, buf, n)
 								 : io_write(f, false);
 }
 
-static long io_resolve_iov(struct file *f, const struct iovec *iov, int n)
+long io_resolve_iov(struct file *f, const struct iovec *iov, int n)
 {
 	long done = 0, ret = n > 0 ? 0 : io_write(f, false);
 
@@ -156,7 +156,7 @@ long io_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg)
 }
 
 /* new is another descriptor of the same file. */
-static long duplicated(struct file *f, long new)
+long io_duplicated(struct file *f, long new)
 {
 	int err;
 
@@ -177,7 +177,7 @@ long io_fcntl(struct file *f, int fd, int cmd, long arg)
 	switch (cmd) {
 	case F_DUPFD:
 	case F_DUPFD_CLOEXEC:
-		return duplicated(f, ret);
+		return io_duplicated(f, ret);
 	case F_GETFL:
 		/* Ours is open for writing, a userfaultfd is not. */
 		return ret >= 0 && f->kind == FILE_UFFD ? ret & ~O_ACCMODE : ret;
@@ -433,7 +433,7 @@ static unsigned hidden_between(unsigned first, unsigned last, unsigned *found, u
 	return n;
 }
 
-static long close_all(unsigned first, unsigned last, int flags)
+long io_close_range(unsigned first, unsigned last, int flags)
 {
 	unsigned hidden[512], n = 0, i;
 	long ret = 0;
@@ -461,23 +461,23 @@ EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
 	return (int)sys_errno(likely(!atomic_load_explicit(&files_used, memory_order_relaxed))
 				      ? SYS(SYS_close_range, first, last, flags)
-				      : close_all(first, last, flags));
+				      : io_close_range(first, last, flags));
 }
 
 EXPORT void closefrom(int low)
 {
-	close_all(low < 0 ? 0 : (unsigned)low, UINT_MAX, 0);
+	io_close_range(low < 0 ? 0 : (unsigned)low, UINT_MAX, 0);
 }
 
 EXPORT int dup(int fd)
 {
 	FILE_REF struct file *f = file_get(fd);
 
-	return likely(!f) ? REAL(dup)(fd) : (int)sys_errno(duplicated(f, SYS(SYS_dup, fd)));
+	return likely(!f) ? REAL(dup)(fd) : (int)sys_errno(io_duplicated(f, SYS(SYS_dup, fd)));
 }
 
 /* The kernel closes `new` on the way: what stood there goes first. */
-static long dup_over(struct file *f, int old, int new, int flags)
+long io_dup_over(struct file *f, int old, int new, int flags)
 {
 	long ret;
 
@@ -488,7 +488,7 @@ static long dup_over(struct file *f, int old, int new, int flags)
 	if (SYS(SYS_fcntl, old, F_GETFD) >= 0)
 		file_detach(new);
 	ret = SYS(SYS_dup3, old, new, flags);
-	return f ? duplicated(f, ret) : ret;
+	return f ? io_duplicated(f, ret) : ret;
 }
 
 EXPORT int dup2(int old, int new)
@@ -497,7 +497,7 @@ EXPORT int dup2(int old, int new)
 
 	if (likely(!atomic_load_explicit(&files_used, memory_order_relaxed)) || old == new)
 		return REAL(dup2)(old, new);
-	return (int)sys_errno(dup_over(f, old, new, 0));
+	return (int)sys_errno(io_dup_over(f, old, new, 0));
 }
 
 EXPORT int dup3(int old, int new, int flags)
@@ -506,7 +506,7 @@ EXPORT int dup3(int old, int new, int flags)
 
 	if (likely(!atomic_load_explicit(&files_used, memory_order_relaxed)) || old == new)
 		return REAL(dup3)(old, new, flags);
-	return (int)sys_errno(dup_over(f, old, new, flags));
+	return (int)sys_errno(io_dup_over(f, old, new, flags));
 }
 
 #define FCNTL(name)                                                                                \

@@ -381,7 +381,7 @@ EXPORT FILE *freopen64(const char *path, const char *mode, FILE *stream)
  */
 
 /* The name to show for a descriptor of ours, or NULL. */
-static const char *link_name(const char *path)
+const char *open_link_name(const char *path)
 {
 	FILE_REF struct file *f = NULL;
 	const char *rest;
@@ -412,7 +412,7 @@ static ssize_t give_name(const char *name, char *buf, size_t n)
 		const char *shown;                                                                 \
                                                                                                    \
 		PATH_READY(path);                                                                  \
-		shown = link_name(path);                                                           \
+		shown = open_link_name(path);                                                           \
 		return likely(!shown) ? REAL(name) args : give_name(shown, buf, n);                \
 	}
 READLINK(readlink, (const char *path, char *buf, size_t n), (path, buf, n))

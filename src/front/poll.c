@@ -341,7 +341,7 @@ static void set_one(int fd, fd_set *set, int *count)
 	++*count;
 }
 
-static bool select_concerns(int n, const fd_set *r, const fd_set *w, const fd_set *e)
+bool select_concerns(int n, const fd_set *r, const fd_set *w, const fd_set *e)
 {
 	struct file *f;
 	int fd;
@@ -395,7 +395,7 @@ static int sets_of_fds(const struct pollfd *fds, nfds_t count, fd_set *r, fd_set
 	return bits;
 }
 
-static int select_wait(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout,
+int select_wait(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout,
 		       const sigset_t *mask)
 {
 	struct pollfd *fds;

@@ -132,6 +132,15 @@ long io_write(struct file *f, bool positioned);
 long io_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg);
 /* F_DUPFD*, F_GETFL, F_SETFL. */
 long io_fcntl(struct file *f, int fd, int cmd, long arg);
+/* write and writev, which may be meant to resolve faults. */
+long io_resolve(struct file *f, const void *buf, size_t n);
+long io_resolve_iov(struct file *f, const struct iovec *iov, int n);
+/* The host has made `new` a duplicate of f, or failed to. */
+long io_duplicated(struct file *f, long new);
+
+/* dup3 and close_range of any descriptors; f is what old stands for, or NULL. */
+long io_dup_over(struct file *f, int old, int new, int flags);
+long io_close_range(unsigned first, unsigned last, int flags);
 
 /* ---- open.c ------------------------------------------------------------------------------------
  */
@@ -140,6 +149,9 @@ long io_fcntl(struct file *f, int fd, int cmd, long arg);
 bool open_special(int dir, const char *path, int flags, long *fd);
 /* A path in managed memory is fetched as a system call would. Into room, PATH_MAX; 0 or -EFAULT. */
 int path_fetch(const char *path, char *room);
+
+/* The name to show for a path that is a descriptor of ours, or NULL. */
+const char *open_link_name(const char *path);
 
 static inline bool path_is_near(const char *path)
 {
@@ -181,6 +193,11 @@ bool poll_concerns(struct pollfd *fds, nfds_t n);
 /* ppoll(2) over some of ours; negative errno. timeout NULL: none; not updated. */
 int poll_wait(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask);
 
+bool select_concerns(int n, const fd_set *r, const fd_set *w, const fd_set *e);
+/* pselect6(2) over some of ours; negative errno. timeout as above. */
+int select_wait(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout,
+		const sigset_t *mask);
+
 /* Nanoseconds from mach_now() on; UINT64_MAX: no end. */
 uint64_t deadline_after(const struct timespec *timeout);
 /* What is left, in *ts; NULL when there is no end. */
@@ -190,6 +207,11 @@ struct timespec *deadline_left(uint64_t deadline, struct timespec *ts);
  */
 
 void epoll_child(void);
+/* epoll_ctl(2) on f, a userfaultfd. */
+long epoll_change(struct file *f, int epfd, int op, int fd, struct epoll_event *event);
+/* epoll_pwait2(2) on ep, a set with one in it; negative errno. */
+int epoll_wait_for(struct file *ep, int epfd, struct epoll_event *events, int max,
+		   const struct timespec *timeout, const sigset_t *mask);
 
 /* ---- signals.c ---------------------------------------------------------------------------------
  */
@@ -229,5 +251,9 @@ void thread_enter(void);
 
 /* This process is the child of a fork. */
 void process_forked_child(void);
+
+/* The system calls, with the environment that keeps the new program under Userfault. */
+long process_execve(const char *path, char *const *argv, char *const *envp);
+long process_execveat(int dir, const char *path, char *const *argv, char *const *envp, int flags);
 
 #endif

@@ -172,6 +172,16 @@ static char *const *build(char *const *envp, char **list, char *line)
 /* ---- exec --------------------------------------------------------------------------------------
  */
 
+long process_execve(const char *path, char *const *argv, char *const *envp)
+{
+	WITH_ENVIRONMENT(envp, SYS(SYS_execve, path, argv, envp));
+}
+
+long process_execveat(int dir, const char *path, char *const *argv, char *const *envp, int flags)
+{
+	WITH_ENVIRONMENT(envp, SYS(SYS_execveat, dir, path, argv, envp, flags));
+}
+
 EXPORT int execve(const char *path, char *const *argv, char *const *envp)
 {
 	WITH_ENVIRONMENT(envp, REAL(execve)(path, argv, envp));
