@@ -12,13 +12,10 @@
  *
  * Addresses, page tables and queues are private to each address space. Who holds a descriptor of
  * another address space sends its operation to the owner's door, and the owner does it. So nobody
- * ever waits for a lock that another process holds, and the ledger has no lock but those that the
- * host takes from the dead: locks on bytes of the file, held by an open file description each
- * (F_OFD_SETLK). A process opens one of its own, through /proc/self/fd/N, closed on exec, and by a
- * forked child. With it it holds
- *
- *   byte SLOT                while it lives: a slot without this lock belongs to nobody
- *   byte SESSION_CLAIM_LOCK  for a moment, while it looks for a slot
+ * ever waits for a lock that another process holds, and the ledger has none but those that the host
+ * takes from the dead: locks on bytes of the file, held by an open file description (F_OFD_SETLK).
+ * A process opens one of its own, through /proc/self/fd/N, closed on exec and by a forked child,
+ * and with it locks byte number SLOT while it lives: a slot without its lock belongs to nobody.
  *
  * Nothing in here is believed: indices, lengths and states are checked where they are used, and a
  * field that another process may change is read once.
@@ -38,10 +35,9 @@
 #define SESSION_FILE_NAME "userfault-session"
 #define SESSION_ENV	  "USERFAULT_SESSION"
 
-#define SESSION_MAGIC	   0x6e6f697373657366ull
-#define SESSION_VERSION	   1u
-#define SESSION_SLOTS	   4096u
-#define SESSION_CLAIM_LOCK ((uint64_t)1 << 20)
+#define SESSION_MAGIC	0x6e6f697373657366ull
+#define SESSION_VERSION 1u
+#define SESSION_SLOTS	4096u
 
 struct session_header {
 	uint64_t magic;
@@ -57,7 +53,7 @@ struct session_header {
 	_Atomic uint32_t high;	      /* slots from here on were never used */
 	char program[64];	      /* what was run, ends with 0 */
 
-	/* Of processes with SLOT_OWNER whose slot went to another one. Under the claim lock. */
+	/* Of processes with SLOT_OWNER whose slot went to another one. */
 	_Atomic uint32_t departed;
 	_Atomic uint32_t departed_traps;		     /* bit 0: guard, bit 1: mprotect */
 	_Atomic uint64_t departed_mappings, departed_budget; /* of the one that used most */
@@ -104,7 +100,9 @@ struct session_slot {
 	_Atomic uint32_t kick;	  /* one more with each request; the service thread sleeps on it */
 	_Atomic uint32_t service; /* enum session_service */
 	_Atomic uint32_t posted;  /* requests nobody has taken on yet (a hint) */
-	_Atomic uint32_t pad;
+	_Atomic uint32_t looking; /* threads that look at `posted` right now (a hint) */
+	_Atomic uint32_t service_tid;
+	_Atomic uint32_t door_used; /* there may be memory to give back */
 
 	_Atomic uint64_t contexts; /* userfaultfds open now */
 	_Atomic uint64_t ranges;   /* areas registered now */
@@ -112,7 +110,7 @@ struct session_slot {
 	_Atomic uint64_t requests; /* served for others */
 
 	_Atomic uint32_t waiting; /* threads asleep, also those that found no room in waiter[] */
-	uint32_t pad2;
+	uint32_t pad;
 	struct session_waiter waiter[SESSION_WAITERS];
 
 	struct mm_stats stats;
@@ -123,10 +121,13 @@ struct session_slot {
  */
 
 #define SESSION_CONTEXTS 16384u /* of one address space at a time */
-#define SESSION_CELLS	 16u
-#define SESSION_DATA	 (256u << 10)
+#define SESSION_CELLS	 8u
+#define SESSION_DATA	 (2u << 20) /* one huge page */
 
-#define CONTEXT_INITIALISED 1u /* flags: UFFDIO_API has been done */
+enum session_context_flag {
+	CONTEXT_INITIALISED = 1, /* UFFDIO_API has been done */
+	CONTEXT_BY_WRITE = 2,	 /* opened for write(2) to resolve faults */
+};
 
 /* What others may see of a context without asking. `name` is 24 bits of its descriptor's id. */
 struct session_context {
@@ -138,11 +139,11 @@ struct session_context {
 
 enum session_op {
 	OP_READ = 1, /* at most `len` bytes of messages into the data */
-	OP_IOCTL,    /* cmd; the struct is in args */
+	OP_IOCTL,    /* cmd; the struct is in args. COPY: `len` bytes of its source in the data */
 	OP_WATCH,    /* the descriptor's level is to be true from now on */
 	OP_FDINFO,   /* the text into the data; its length is the result */
-	OP_WRITE,    /* one struct uf_resolve in args */
-	OP_SEND_FD,  /* descriptor `arg` of the owner, which stands for a message of its own */
+	OP_SEND_FD,  /* descriptor `arg`, which a message named, to the socket named in the data */
+	OP_DROP_FD,  /* descriptor `arg` has arrived, or is not wanted */
 };
 
 enum session_cell_state {
@@ -154,14 +155,14 @@ enum session_cell_state {
 };
 
 /*
- * A request. state, and what is named _Atomic, may be looked at by both sides; the rest belongs to
- * the requester until POSTED and from DONE on, in between to the owner. A cell whose requester's
- * slot is dead is anybody's to free, unless it is RUNNING.
+ * A request. `word` tells both what state it is in and whose it is: a cell that is not FREE, and
+ * whose requester's slot is dead, is anybody's to free, unless the owner has it (RUNNING). The rest
+ * belongs to the requester until POSTED and from DONE on, and to the owner in between.
  */
 struct session_cell {
-	_Atomic uint32_t state;	    /* enum session_cell_state; the requester sleeps on it */
-	_Atomic uint32_t sleeping;  /* it does */
-	_Atomic uint32_t requester; /* slot, and 12 bits of its generation: session_requester */
+	_Atomic uint32_t word;	   /* session_cell_word; the requester sleeps on it */
+	_Atomic uint32_t sleeping; /* it does */
+	uint32_t tid;		   /* its thread, in its own pid namespace */
 	uint32_t op;
 	uint32_t context; /* struct session_context's name */
 	uint32_t cmd;
@@ -169,9 +170,27 @@ struct session_cell {
 	uint64_t arg;
 	int64_t result;
 	uint64_t args[8]; /* an ioctl's struct, in and out */
-	uint8_t pad[4096 - 8 * 8 - 48];
+	uint8_t pad[4096 - 6 * 4 - 3 * 8 - 8 * 8];
 	uint8_t data[SESSION_DATA];
 };
+
+#define CELL_STATE 7u
+
+static inline uint32_t session_cell_word(enum session_cell_state state, uint32_t slot,
+					 uint32_t generation)
+{
+	return (uint32_t)state | (slot & 0xfff) << 4 | (generation & 0xfff) << 16;
+}
+
+static inline uint32_t session_cell_slot(uint32_t word)
+{
+	return word >> 4 & 0xfff;
+}
+
+static inline uint32_t session_cell_generation(uint32_t word)
+{
+	return word >> 16 & 0xfff;
+}
 
 struct session_door {
 	struct session_context context[SESSION_CONTEXTS];
@@ -230,11 +249,6 @@ static inline uint32_t session_fd_generation(uint64_t id)
 static inline uint32_t session_fd_context(uint64_t id)
 {
 	return (uint32_t)id & 0xffffff;
-}
-
-static inline uint32_t session_requester(uint32_t slot, uint32_t generation)
-{
-	return (slot & 0xfff) | (generation & 0xfff) << 12 | 1u << 24;
 }
 
 /* In the SIGSEGV that asks a process to start its service thread: si_code SI_QUEUE, si_value. */
