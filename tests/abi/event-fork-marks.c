@@ -17,8 +17,8 @@ static int child_main(int sock, void *arg)
 	tell(sock, 0);
 	m->p[0] = 6;
 	CHECK(!(pagemap(m->p) & PM_UFFD_WP));
-	m->p[u] = 7;
-	EQ(m->p[u + 1], 8);
+	put(m->p + u, 7);
+	EQ(get(m->p + u + 1), 8);
 	return 0;
 }
 

@@ -8,8 +8,8 @@ static int child_main(int sock, void *arg)
 
 	(void)sock;
 	EQ(m->p[0], 1);
-	m->p[m->unit] = 3;
-	EQ(m->p[m->unit + 1], 2);
+	put(m->p + m->unit, 3);
+	EQ(get(m->p + m->unit + 1), 2);
 	return 0;
 }
 

@@ -10,9 +10,9 @@ static int child_main(int sock, void *arg)
 	(void)sock;
 	EQ(m->p[0], 1);
 	CHECK(all(m->p + u, u, 2));
-	m->p[2 * u + 5] = 4;
-	EQ(m->p[2 * u], 3);
-	EQ(m->p[2 * u + 5], 4);
+	put(m->p + 2 * u + 5, 4);
+	EQ(get(m->p + 2 * u), 3);
+	EQ(get(m->p + 2 * u + 5), 4);
 	return 0;
 }
 
