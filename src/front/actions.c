@@ -5,6 +5,7 @@
  * SIGSEGV itself, is called through one of ours, so that it sees the mask it asked for and that a
  * SIGSEGV sent while the program blocks it waits, as it would.
  */
+#include "front/gate.h"
 #include "front/preload.h"
 
 #include <setjmp.h>
@@ -120,11 +121,33 @@ static void to_libc(struct sigaction *act, const struct action *a)
 	act->sa_mask.__val[0] = a->mask;
 }
 
-/* The child of a vfork has actions of its own; what it does to them is between it and the kernel.
+/*
+ * The child of a vfork has actions of its own in memory of its parent's, where nothing must be
+ * noted of them. What it does to them is between it and the kernel; but SIGSEGV stays armed for
+ * what it touches until it has become another program, which takes care of the rest.
  */
-static bool in_vfork_child(int sig)
+static bool in_vfork_child(void)
 {
-	return sig == SIGSEGV && host_armed() && !files_ours();
+	return host_armed() && !files_ours();
+}
+
+static void show_in_vfork_child(int sig, struct action *installed)
+{
+	struct host_sigaction segv;
+	struct action before;
+	bool with;
+
+	if (sig == SIGSEGV && installed->handler != (void *)SIG_IGN) {
+		host_program_sigsegv(NULL, &segv);
+		*installed = (struct action){segv.handler, segv.flags, segv.mask};
+	}
+	prepare(sig, NULL, &before, &with);
+	show(sig, installed, &before, with);
+}
+
+static bool keep_segv(int sig, const void *handler)
+{
+	return sig == SIGSEGV && handler != (void *)SIG_IGN;
 }
 
 EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction *old)
@@ -134,8 +157,19 @@ EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction *old
 	bool with;
 	int ret;
 
-	if (!ordinary(sig) || in_vfork_child(sig))
+	if (!ordinary(sig))
 		return REAL(sigaction)(sig, act, old);
+	if (in_vfork_child()) {
+		if (act && keep_segv(sig, (void *)act->sa_handler))
+			act = NULL;
+		ret = REAL(sigaction)(sig, act, old);
+		if (ret == 0 && old) {
+			was = of_libc(old);
+			show_in_vfork_child(sig, &was);
+			to_libc(old, &was);
+		}
+		return ret;
+	}
 	if (act) {
 		copy = *act;
 		set = of_libc(act);
@@ -272,36 +306,70 @@ static long raw_segv(const struct raw_sigaction *act, struct raw_sigaction *old)
 	return 0;
 }
 
-long signals_raw_action(int sig, const void *act, void *old, size_t size)
+static long raw_in_vfork_child(int sig, struct raw_sigaction *act, struct raw_sigaction *out)
 {
-	struct raw_sigaction copy, *out = old;
+	struct action was;
+	long ret;
+
+	if (act && keep_segv(sig, act->handler))
+		act = NULL;
+	ret = SYS(SYS_rt_sigaction, sig, act, out, sizeof(act->mask));
+	was = (struct action){out->handler, out->flags, out->mask};
+	show_in_vfork_child(sig, &was);
+	out->handler = was.handler;
+	out->flags = was.flags;
+	out->mask = was.mask;
+	return ret;
+}
+
+/* act may be changed. */
+static long raw_action(int sig, struct raw_sigaction *act, struct raw_sigaction *out)
+{
 	struct action set, before, was;
 	bool with;
 	long ret;
 
-	if (size != sizeof(copy.mask) || !ordinary(sig) || in_vfork_child(sig))
-		return SYS(SYS_rt_sigaction, sig, act, old, size);
-	if (act) {
-		copy = *(const struct raw_sigaction *)act;
-		set = (struct action){copy.handler, copy.flags, copy.mask};
-	}
+	if (act)
+		set = (struct action){act->handler, act->flags, act->mask};
 	prepare(sig, act ? &set : NULL, &before, &with);
 	if (act) {
-		copy.handler = set.handler;
-		copy.flags = set.flags;
-		copy.mask = set.mask;
+		act->handler = set.handler;
+		act->flags = set.flags;
+		act->mask = set.mask;
 	}
 	ret = sig == SIGSEGV && host_armed()
-		      ? raw_segv(act ? &copy : NULL, out)
-		      : SYS(SYS_rt_sigaction, sig, act ? &copy : NULL, out, size);
-	if (ret == 0 && out) {
-		was = (struct action){out->handler, out->flags, out->mask};
-		show(sig, &was, &before, with);
-		out->handler = was.handler;
-		out->flags = was.flags;
-		out->mask = was.mask;
-	}
+		      ? raw_segv(act, out)
+		      : SYS(SYS_rt_sigaction, sig, act, out, sizeof(set.mask));
+	was = (struct action){out->handler, out->flags, out->mask};
+	show(sig, &was, &before, with);
+	out->handler = was.handler;
+	out->flags = was.flags;
+	out->mask = was.mask;
 	return ret;
+}
+
+/* An action that was prepared comes by again on its way through libc. */
+static bool is_prepared(const struct raw_sigaction *act)
+{
+	return act && act->handler == (void *)through;
+}
+
+long signals_raw_action(int sig, const void *act, void *old, size_t size)
+{
+	struct raw_sigaction copy, was = {0}, *set = act ? &copy : NULL;
+	long ret;
+
+	if (size != sizeof(copy.mask))
+		return -EINVAL;
+	if (act && gate_fetch(&copy, act, sizeof(copy)) < 0)
+		return -EFAULT;
+	if (!ordinary(sig) || is_prepared(set))
+		ret = SYS(SYS_rt_sigaction, sig, set, &was, size);
+	else if (in_vfork_child())
+		ret = raw_in_vfork_child(sig, set, &was);
+	else
+		ret = raw_action(sig, set, &was);
+	return ret == 0 && old ? gate_give(old, &was, sizeof(was)) : ret;
 }
 
 /* ---- leaving a handler by a long jump ----------------------------------------------------------

@@ -226,13 +226,22 @@ bool mask_enter_handler(bool blocks);
 void mask_leave_handler(bool was);
 /* A SIGSEGV was sent while it is blocked: it arrives when it no longer is. */
 void mask_keep_sent(const siginfo_t *info);
-/* rt_sigprocmask with the kernel's mask. */
+/* The system calls on the program's memory: rt_sigprocmask and its kin, with the kernel's mask. */
 long signals_raw_procmask(int how, const uint64_t *set, uint64_t *old, size_t size);
+long signals_raw_pending(uint64_t *set, size_t size);
+long signals_raw_suspend(const uint64_t *mask, size_t size);
+long signals_raw_altstack(const stack_t *ss, stack_t *old);
 /* The calling thread gets an alternate stack, unless it has one. */
 void thread_altstack(void);
 /* sigaltstack(2). */
 int signals_altstack(const stack_t *ss, stack_t *old);
 void signals_init(void);
+
+/* ---- usage.c -----------------------------------------------------------------------------------
+ */
+
+/* getrusage(2), into memory of ours. */
+long usage_look(int who, struct rusage *usage);
 
 /* ---- actions.c ---------------------------------------------------------------------------------
  */

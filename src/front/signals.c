@@ -5,11 +5,13 @@
  * it is taken out of every mask that the program sets, and put back into every mask that it asks
  * for.
  */
+#include "front/gate.h"
 #include "front/preload.h"
 
 #include <string.h>
 
-#define SEGV_BIT (1ull << (SIGSEGV - 1))
+#define SEGV_BIT  (1ull << (SIGSEGV - 1))
+#define LIBC_BITS (3ull << 31) /* the signals of libc's own, 32 and 33 */
 
 /*
  * What the calling thread believes: it has blocked SIGSEGV; or runs a handler that does. And one
@@ -93,39 +95,43 @@ static void note_mask(int how, bool with_segv)
 	}
 }
 
-EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
+/* Both in memory that can be accessed; set, if it is given, is changed. */
+static long change_mask(int how, uint64_t *set, uint64_t *old)
 {
-	bool was = shown(), with = has_segv(set), given = set;
-	sigset_t copy;
-	int ret = REAL(sigprocmask)(how, mask_strip(set, &copy), old);
+	bool was = shown(), with = set && (*set & SEGV_BIT);
+	long ret;
 
-	if (ret == 0 && given)
+	if (with)
+		*set &= ~SEGV_BIT;
+	ret = SYS(SYS_rt_sigprocmask, how, set, old, sizeof(*set));
+	if (ret == 0 && set)
 		note_mask(how, with);
 	if (ret == 0 && old && was)
-		old->__val[0] |= SEGV_BIT;
+		*old |= SEGV_BIT;
 	return ret;
+}
+
+/* As libc, which keeps two signals to itself. */
+static long change_set(int how, const sigset_t *set, sigset_t *old)
+{
+	uint64_t word = set ? set->__val[0] & ~LIBC_BITS : 0;
+
+	return change_mask(how, set ? &word : NULL, old ? (uint64_t *)old->__val : NULL);
+}
+
+EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
+{
+	return (int)sys_errno(change_set(how, set, old));
 }
 
 EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
-	bool was = shown(), with = has_segv(set), given = set;
-	sigset_t copy;
-	int ret = REAL(pthread_sigmask)(how, mask_strip(set, &copy), old);
-
-	if (ret == 0 && given)
-		note_mask(how, with);
-	if (ret == 0 && old && was)
-		old->__val[0] |= SEGV_BIT;
-	return ret;
+	return (int)-change_set(how, set, old);
 }
 
 EXPORT int sigpending(sigset_t *set)
 {
-	int ret = REAL(sigpending)(set);
-
-	if (ret == 0 && segv_pending)
-		set->__val[0] |= SEGV_BIT;
-	return ret;
+	return (int)sys_errno(signals_raw_pending((uint64_t *)set->__val, sizeof(uint64_t)));
 }
 
 EXPORT int sigsuspend(const sigset_t *mask)
@@ -193,20 +199,40 @@ EXPORT int sigsetmask(int mask)
 
 long signals_raw_procmask(int how, const uint64_t *set, uint64_t *old, size_t size)
 {
-	bool was = shown(), with;
-	uint64_t copy;
+	uint64_t copy = 0, was;
 	long ret;
 
 	if (size != sizeof(copy))
-		return SYS(SYS_rt_sigprocmask, how, set, old, size);
-	copy = set ? *set & ~SEGV_BIT : 0;
-	with = set && (*set & SEGV_BIT);
-	ret = SYS(SYS_rt_sigprocmask, how, set ? &copy : NULL, old, size);
-	if (ret == 0 && set)
-		note_mask(how, with);
-	if (ret == 0 && old && was)
-		*old |= SEGV_BIT;
-	return ret;
+		return -EINVAL;
+	if (set && gate_fetch(&copy, set, size) < 0)
+		return -EFAULT;
+	ret = change_mask(how, set ? &copy : NULL, &was);
+	return ret == 0 && old ? gate_give(old, &was, size) : ret;
+}
+
+long signals_raw_pending(uint64_t *set, size_t size)
+{
+	uint64_t pending = 0;
+	long ret;
+
+	if (size > sizeof(pending))
+		return -EINVAL;
+	ret = SYS(SYS_rt_sigpending, &pending, sizeof(pending));
+	if (segv_pending)
+		pending |= SEGV_BIT;
+	return ret ? ret : gate_give(set, &pending, size);
+}
+
+long signals_raw_suspend(const uint64_t *mask, size_t size)
+{
+	uint64_t copy;
+
+	if (size != sizeof(copy))
+		return -EINVAL;
+	if (gate_fetch(&copy, mask, size) < 0)
+		return -EFAULT;
+	copy &= ~SEGV_BIT;
+	return GATE_RAW(SYS_rt_sigsuspend, &copy, size);
 }
 
 /* ---- alternate stacks --------------------------------------------------------------------------
@@ -252,6 +278,17 @@ int signals_altstack(const stack_t *ss, stack_t *old)
 	if (ret == 0 && old)
 		*old = shown;
 	return (int)ret;
+}
+
+long signals_raw_altstack(const stack_t *ss, stack_t *old)
+{
+	stack_t set, was;
+	long ret;
+
+	if (ss && gate_fetch(&set, ss, sizeof(set)) < 0)
+		return -EFAULT;
+	ret = signals_altstack(ss ? &set : NULL, &was);
+	return ret == 0 && old ? gate_give(old, &was, sizeof(was)) : ret;
 }
 
 EXPORT int sigaltstack(const stack_t *ss, stack_t *old)

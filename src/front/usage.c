@@ -18,12 +18,17 @@ static uint64_t faults_served(void)
 	return sum;
 }
 
-EXPORT int getrusage(__rusage_who_t who, struct rusage *usage)
+long usage_look(int who, struct rusage *usage)
 {
-	int ret = REAL(getrusage)(who, usage);
+	long ret = SYS(SYS_getrusage, who, usage);
 
-	if (ret == 0 && (int)who != RUSAGE_CHILDREN &&
+	if (ret == 0 && who != RUSAGE_CHILDREN &&
 	    unlikely(atomic_load_explicit(&front_live, memory_order_acquire)))
 		usage->ru_minflt += (long)faults_served();
 	return ret;
+}
+
+EXPORT int getrusage(__rusage_who_t who, struct rusage *usage)
+{
+	return (int)sys_errno(usage_look((int)who, usage));
 }

@@ -1,0 +1,58 @@
+/*
+ * gate.h - where system calls of the program end that did not come through a wrapper.
+ *
+ *   gate.c        what becomes of each, and the way out to the kernel
+ *   gate_files.c  those on descriptors and paths
+ *   gate_wait.c   those that wait for descriptors
+ *   gate_quick.c  which of them need no more than a look
+ *   gate_entry.S  the way in from a patched place
+ *   patch.c       the places in the C library
+ *   syscall.c     syscall()
+ *
+ * Nothing here calls a function of libc that makes the system call that it stands for: that one
+ * ends here.
+ */
+#ifndef UF_FRONT_GATE_H
+#define UF_FRONT_GATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A system call of the program's: a result or a negative errno, as the kernel's. */
+long gate_call(long nr, const long a[6]);
+
+/*
+ * The kernel's own call for it. If the program's call was a place where its thread can be
+ * cancelled, this is: whoever holds something over it has a cleanup for that.
+ */
+long gate_raw(long nr, const long a[6]);
+
+/* gate_raw(nr, up to six arguments) */
+#define GATE_RAW(...) GATE_RAW_(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
+#define GATE_RAW_(nr, a, b, c, d, e, f, ...)                                                       \
+	gate_raw(nr, (const long[6]){(long)(a), (long)(b), (long)(c), (long)(d), (long)(e),        \
+				     (long)(f)})
+
+/*
+ * The program's memory, accessed as by a system call: page by page from the front, with its faults.
+ * 0 or -EFAULT.
+ */
+int gate_fetch(void *to, const void *from, size_t n);
+int gate_give(void *to, const void *from, size_t n);
+/* All of it can be read. */
+int gate_touch(const void *p, size_t n);
+/* A string into room, of PATH_MAX bytes. Or -ENAMETOOLONG. */
+int gate_string(char *room, const char *from);
+
+/* ---- inside the gate --------------------------------------------------------------------------
+ */
+
+/* What they concern themselves with gets an answer in *ret; false: all the others. */
+bool gate_files(long nr, const long a[6], long *ret);
+bool gate_paths(long nr, const long a[6], long *ret);
+bool gate_wait(long nr, const long a[6], long *ret);
+/* Calls that concern nothing of ours but, perhaps, the memory of their arguments. */
+long gate_others(long nr, const long a[6]);
+
+#endif
