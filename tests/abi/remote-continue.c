@@ -42,5 +42,5 @@ int main(void)
 {
 	start();
 	need_features(UFFD_FEATURE_MINOR_SHMEM | UFFD_FEATURE_MINOR_HUGETLBFS);
-	return each(SHMEM_SHARED | HUGE_MEMFD | HUGE_SHARED, 3, check);
+	return each(SHMEM_SHARED | HUGE_MEMFD, 3, check);
 }
