@@ -358,6 +358,43 @@ void huge_learn(uint64_t start, uint64_t end)
 	}
 }
 
+/* The copies that one mapping of the file has. */
+static void drop_copies(const struct mach_vma *vma, uint64_t first, uint64_t end)
+{
+	uint64_t from = vma->file_page, to = from + (vma->end - vma->start) / UF_PAGE_SIZE;
+
+	from = first > from ? first : from;
+	to = end < to ? end : to;
+	if (from < to)
+		SYS(SYS_madvise, vma->start + (from - vma->file_page) * UF_PAGE_SIZE,
+		    (to - from) * UF_PAGE_SIZE, MADV_DONTNEED);
+}
+
+void huge_drop_copies(uint64_t dev, uint64_t ino, uint64_t first, uint64_t end)
+{
+	struct mach_entry entry;
+	struct huge_range r;
+	struct mach_vma vma;
+	uint64_t at = 0;
+	int err;
+
+	while (huge_find_next(at, UINT64_MAX, &r)) {
+		at = at < r.start ? r.start : at;
+		if (r.dev != dev || r.ino != ino) {
+			at = r.end;
+			continue;
+		}
+		mach_enter(&entry);
+		err = mach_vma_next(at, &vma);
+		mach_leave(&entry);
+		if (err)
+			return;
+		at = vma.end;
+		if (!vma.shared && vma.dev == dev && vma.ino == ino)
+			drop_copies(&vma, first, end);
+	}
+}
+
 /* ---- what the host has -------------------------------------------------------------------------
  */
 

@@ -81,6 +81,9 @@ static inline bool huge_file(int fd)
 	return huge_in_use() && huge_file_slow(fd);
 }
 
+/* Pages [first, end) of an emulated file are a hole now: private copies of them go as well. */
+void huge_drop_copies(uint64_t dev, uint64_t ino, uint64_t first, uint64_t end);
+
 /* How many huge pages of 2 MiB the host could give now; -1: it knows none. */
 long huge_available(void);
 /* Can it be that these have to be emulated? For flags of mmap, memfd_create and shmget. */

@@ -111,11 +111,13 @@ static int open_again(int fd)
 
 /*
  * A huge page of which a part becomes zeroes stays there, also where the host, to which it is many
- * pages, has none of them left.
+ * pages, has none of them left. Those that go take private copies along, unlike ordinary pages; in
+ * managed memory mm sees to that.
  */
 static long punch_huge(const struct stat *st, uint64_t off, uint64_t len, struct call *c)
 {
 	uint64_t edge[2] = {off & HUGE_MASK, (off + len) & HUGE_MASK};
+	uint64_t first = (off + HUGE_SIZE - 1) / HUGE_SIZE * (HUGE_SIZE / UF_PAGE_SIZE);
 	bool was[2];
 	int own = open_again((int)c->a), i;
 	long ret;
@@ -123,8 +125,9 @@ static long punch_huge(const struct stat *st, uint64_t off, uint64_t len, struct
 	for (i = 0; i < 2; i++)
 		was[i] = own >= 0 && ((i ? off + len : off) & ~HUGE_MASK) &&
 			 huge_there(own, edge[i]);
-	ret = change(st, (off + HUGE_SIZE - 1) / HUGE_SIZE * (HUGE_SIZE / UF_PAGE_SIZE),
-		     edge[1] / UF_PAGE_SIZE, false, c);
+	ret = change(st, first, edge[1] / UF_PAGE_SIZE, false, c);
+	if (ret == 0)
+		huge_drop_copies(st->st_dev, st->st_ino, first, edge[1] / UF_PAGE_SIZE);
 	for (i = 0; i < 2; i++)
 		if (ret == 0 && was[i] && !huge_there(own, edge[i]))
 			SYS(SYS_fallocate, c->a, FALLOC_FL_KEEP_SIZE, edge[i], UF_PAGE_SIZE);

@@ -210,6 +210,26 @@ static void file(void)
 	close(fd);
 }
 
+/* A hole takes private copies along, as a truncation does. */
+static void hole_in_copies(void)
+{
+	int fd = memfd_create("huge", MFD_HUGETLB);
+	char *p;
+
+	CHECK(fd >= 0);
+	EQ(ftruncate(fd, 3 * H), 0);
+	p = map_at(NULL, 2 * H, MAP_PRIVATE, fd, H);
+	if (p == MAP_FAILED && errno == ENOMEM)
+		skip_host("no huge pages");
+	p[0] = 1;
+	p[H] = 2;
+	EQ(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, H + PG, 2 * H - PG), 0);
+	EQ(p[0], 1);
+	EQ(p[H], 0);
+	EQ(munmap(p, 2 * H), 0);
+	close(fd);
+}
+
 static void segment(void)
 {
 	int id = shmget(IPC_PRIVATE, PG, IPC_CREAT | SHM_HUGETLB | 0600);
@@ -239,6 +259,7 @@ int main(void)
 	start();
 	anonymous();
 	file();
+	hole_in_copies();
 	segment();
 	return 0;
 }
