@@ -5,6 +5,7 @@
  * works by itself, also where we do not see the waiting. What the kernel cannot know is added here:
  * a userfaultfd that blocks or is not initialised is always in error. And we spin before we sleep.
  */
+#include "front/gate.h"
 #include "front/preload.h"
 
 #include <stdlib.h>
@@ -302,9 +303,8 @@ static int ms_left(uint64_t deadline)
 
 static int native_sleep(struct waiting *w, uint64_t deadline, const sigset_t *mask)
 {
-	int n = REAL(epoll_pwait)(w->epfd, w->events, w->max, ms_left(deadline), mask);
-
-	return n < 0 ? -errno : n;
+	return (int)GATE_POINT(SYS_epoll_pwait, w->epfd, w->events, w->max, ms_left(deadline), mask,
+			       8);
 }
 
 static int epoll_look(struct waiting *w)

@@ -166,6 +166,13 @@ static bool hold(struct file *f)
 	return true;
 }
 
+bool file_known(int fd)
+{
+	slot_t *slot = slot_of((unsigned)fd);
+
+	return slot && atomic_load_explicit(slot, memory_order_relaxed);
+}
+
 struct file *file_get_slow(int fd)
 {
 	slot_t *slot = slot_of((unsigned)fd);

@@ -44,6 +44,11 @@ const char *front_why(void);
 const struct uffd_profile *front_profile(void);
 /* In the child of a fork: it has managed nothing yet. */
 void front_started_child(void);
+/*
+ * This process has its first userfaultfd: what the library does besides, and a sentence about it, or
+ * NULL.
+ */
+const char *front_started(void);
 /* May this process have more than one thread running at a time? Else spinning is in vain. */
 bool front_many_cpus(void);
 
@@ -101,6 +106,8 @@ struct file *file_new(enum file_kind kind);
 /* The file behind a descriptor, with a reference; NULL: not one of ours. */
 struct file *file_get_slow(int fd);
 void file_put(struct file *f);
+/* Is it one of ours? To be called where vector registers must stay as they are. */
+bool file_known(int fd);
 /* fd is f from now on; takes a reference of its own. -EMFILE. */
 int file_attach(int fd, struct file *f);
 /* fd is none of ours any more. To be called before the host's descriptor is closed. */

@@ -23,16 +23,20 @@ static long kernel(long nr, const long a[6])
 	return SYS(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
-long gate_raw(long nr, const long a[6])
+long gate_point(long nr, const long a[6])
 {
 	long ret;
+	int type;
 
-	if (likely(!cancellable))
-		return kernel(nr, a);
-	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
 	ret = kernel(nr, a);
-	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, NULL);
+	pthread_setcanceltype(type, NULL);
 	return ret;
+}
+
+long gate_raw(long nr, const long a[6])
+{
+	return likely(!cancellable) ? kernel(nr, a) : gate_point(nr, a);
 }
 
 long gate_others(long nr, const long a[6])

@@ -15,6 +15,7 @@
 #ifndef UF_FRONT_GATE_H
 #define UF_FRONT_GATE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,11 +29,17 @@ long gate_call(long nr, const long a[6]);
  */
 long gate_raw(long nr, const long a[6]);
 
-/* gate_raw(nr, up to six arguments) */
-#define GATE_RAW(...) GATE_RAW_(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
-#define GATE_RAW_(nr, a, b, c, d, e, f, ...)                                                       \
-	gate_raw(nr, (const long[6]){(long)(a), (long)(b), (long)(c), (long)(d), (long)(e),        \
-				     (long)(f)})
+/* The same where it always is such a place, as in libc's function for the call. */
+long gate_point(long nr, const long a[6]);
+
+/* Those with a number and up to six arguments. */
+#define GATE_RAW(...)	gate_raw(GATE_ARGS_(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0))
+#define GATE_POINT(...) gate_point(GATE_ARGS_(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0))
+#define GATE_ARGS_(nr, a, b, c, d, e, f, ...)                                                      \
+	nr, (const long[6])                                                                        \
+	{                                                                                          \
+		(long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f)                   \
+	}
 
 /*
  * The program's memory, accessed as by a system call: page by page from the front, with its faults.
@@ -44,6 +51,9 @@ int gate_give(void *to, const void *from, size_t n);
 int gate_touch(const void *p, size_t n);
 /* A string into room, of PATH_MAX bytes. Or -ENAMETOOLONG. */
 int gate_string(char *room, const char *from);
+
+/* All that was ever managed lies between these. */
+extern _Atomic uint64_t mem_lowest, mem_highest;
 
 /* ---- inside the gate --------------------------------------------------------------------------
  */

@@ -5,6 +5,7 @@
  * on a range with nothing managed in it goes to the kernel as it is, errors included.
  */
 #include "front/front.h"
+#include "front/gate.h"
 #include "front/huge.h"
 #include "front/types.h"
 
@@ -44,15 +45,15 @@ static bool managed(uint64_t addr, uint64_t len)
 }
 
 /* All that was ever managed lies between these. */
-static _Atomic uint64_t lowest = UINT64_MAX, highest;
+_Atomic uint64_t mem_lowest = UINT64_MAX, mem_highest;
 
 void mem_note_managed(uint64_t addr, uint64_t len)
 {
-	uint64_t low = atomic_load(&lowest), high = atomic_load(&highest);
+	uint64_t low = atomic_load(&mem_lowest), high = atomic_load(&mem_highest);
 
-	while (addr < low && !atomic_compare_exchange_weak(&lowest, &low, addr))
+	while (addr < low && !atomic_compare_exchange_weak(&mem_lowest, &low, addr))
 		;
-	while (addr + len > high && !atomic_compare_exchange_weak(&highest, &high, addr + len))
+	while (addr + len > high && !atomic_compare_exchange_weak(&mem_highest, &high, addr + len))
 		;
 }
 
@@ -532,8 +533,8 @@ bool mem_near_managed(const void *buf, size_t n)
 	uint64_t start = (uintptr_t)buf;
 
 	return n && start < mach_task_size() && n <= mach_task_size() - start &&
-	       start < atomic_load_explicit(&highest, memory_order_relaxed) &&
-	       start + n > atomic_load_explicit(&lowest, memory_order_relaxed);
+	       start < atomic_load_explicit(&mem_highest, memory_order_relaxed) &&
+	       start + n > atomic_load_explicit(&mem_lowest, memory_order_relaxed);
 }
 
 bool mem_open(const void *buf, size_t n, bool write)

@@ -212,6 +212,16 @@ static int start_once(void)
 	return 0;
 }
 
+static void go_live(void)
+{
+	const char *more;
+
+	atomic_store_explicit(&front_live, true, memory_order_release);
+	more = front_started();
+	if (more)
+		say("userfault: %s\n", more);
+}
+
 int front_start(void)
 {
 	int expected = FRESH;
@@ -225,7 +235,7 @@ int front_start(void)
 		if (err)
 			say("userfault: cannot start: %s\n", why_failed);
 		else
-			atomic_store_explicit(&front_live, true, memory_order_release);
+			go_live();
 		atomic_store(&state, err ? FAILED : STARTED);
 		return err;
 	}
