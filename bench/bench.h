@@ -120,6 +120,9 @@ void uffd_writeprotect(int fd, void *start, size_t len, uint64_t mode);
 /* From now on a SIGBUS in a range registered with fd fills the page with UFFDIO_COPY from page. */
 void fill_on_sigbus(int fd, const void *page);
 
+void send_descriptor(int to, int fd);
+int receive_descriptor(int from);
+
 enum reader_wait {
 	WAIT_READ,
 	WAIT_POLL,
@@ -145,6 +148,8 @@ struct reader {
 };
 
 void reader_start(struct reader *r);
+/* The same in the calling thread: until `last`. */
+void reader_serve(struct reader *r);
 /* Ends the reader with one last fault, a write to page, which must be missing or protected. */
 void reader_finish(struct reader *r, volatile uint8_t *page);
 

@@ -63,7 +63,7 @@ class Measurement:
 
     def __init__(self, name, group, command, figures, *, uffd=True, library=False,
                  one_cpu=False, parse=None, extra=(), rounds=None, timeout=120,
-                 huge_pages=0, emulate=False, limit=0):
+                 huge_pages=0, emulate=False, limit=0, pairs=0, tentative=False):
         self.name = name
         self.group = group
         self.command = command
@@ -78,6 +78,8 @@ class Measurement:
         self.huge_pages = huge_pages  # that the host must have free
         self.emulate = emulate    # Userfault is to do without them; there is no kernel run
         self.limit = limit        # bytes that the program may have in memory
+        self.pairs = pairs        # runs on each side, compared in pairs; 0: as many as asked for
+        self.tentative = tentative  # Userfault may not be able to yet, which is no failure
 
 
 class Failure(Exception):
@@ -143,6 +145,9 @@ class Sizes:
         self.huge = ['4', '20'] if quick else ['24', '1000']        # pages, ms
         self.thrash = 16 if quick else 256                          # MiB
         self.thrash_time = '200' if quick else '3000'               # ms
+        self.fork = 64 if quick else 1024                           # MiB
+        self.shut = '500' if quick else '10000'                     # times
+        self.pairs = 1 if quick else 31
 
 
 def fault_measurements(sizes):
@@ -349,6 +354,59 @@ def road_measurements(sizes):
                         library=True)]
 
 
+def remote_measurements(sizes):
+    """The handler is another process."""
+    floor = ('floor-segv', 'floor-memcpy-warm', 'floor-syscall')
+    ways = (('fork', 'read', 'missing fault, forked handler, blocking read'),
+            ('rights', 'read', 'missing fault, descriptor sent, blocking read'),
+            ('rights', 'poll', 'missing fault, descriptor sent, poll + read'))
+    result = []
+    for how, wait, label in ways:
+        line = f'remote-{how}-{wait}'
+        command = ['remote', how, wait] + sizes.fault
+        result += [
+            Measurement(line, 'remote', command, [
+                Figure(line, label, at_most=0.40, floor=floor),
+                Figure(f'{line}-p99', '  99th percentile'),
+                Figure(f'{line}-first', '  first pass over the range'),
+            ], tentative=True, timeout=15),
+            Measurement(f'{line}-two-cpus', 'remote', command + ['two'], [
+                Figure(line, '  each process on a CPU of its own', at_most=0.40, floor=floor)],
+                        tentative=True, timeout=15),
+        ]
+    return result
+
+
+def fork_measurements(sizes):
+    size = str(sizes.fork)
+    return [
+        Measurement('fork', 'fork', ['fork', size, sizes.rounds], [
+            Figure('fork-both', f'fork with {size} MiB of filled pages, until both run',
+                   at_most=1.5),
+            Figure('fork-parent-copy', '  then a copied page: the parent writes', at_most=2.0),
+            Figure('fork-child-copy', '  then a copied page: the child writes', at_most=2.0),
+        ], tentative=True, timeout=30),
+        Measurement('shut', 'shut', ['shut', sizes.shut], [
+            Figure('shut', 'write-protect a page of another running process', limit=25000,
+                   unit='ns'),
+            Figure('shut-p99', '  99th percentile'),
+            Figure('shut-lift', '  and lift it'),
+        ], tentative=True, timeout=30),
+    ]
+
+
+def quiet_measurements(sizes):
+    """Single figures of a few percent: many short runs of either side in turns."""
+    parts = (('calls', '50', 'a million reads and writes of one byte'),
+             ('memory', '300', 'malloc and free, small and large'),
+             ('threads', '25', 'starting threads, and two that take turns'))
+    return [Measurement(f'quiet-{part}', 'plain',
+                        ['quiet', part, '1' if sizes.scale == '1' else scale],
+                        [Figure(f'quiet-{part}', label, at_most=1.03)],
+                        uffd=False, pairs=sizes.pairs)
+            for part, scale, label in parts]
+
+
 def plain_measurements(sizes):
     starts = 'i=0; while [ $i -lt 50 ]; do /bin/true; i=$((i + 1)); done'
     return [
@@ -367,14 +425,15 @@ def plain_measurements(sizes):
 
 
 GROUPS = ('missing', 'wp', 'shmem', 'hugetlb', 'inline', 'copy', 'arm', 'populated', 'stress-ng',
-          'many', 'limit', 'roads', 'plain')
+          'many', 'limit', 'roads', 'remote', 'fork', 'shut', 'plain')
 
 
 def all_measurements(sizes, map_limit):
     return (fault_measurements(sizes) + file_fault_measurements(sizes) +
             huge_measurements(sizes) + inline_measurements(sizes) + bulk_measurements(sizes) +
             stress_measurements(sizes) + many_measurements(sizes, map_limit) +
-            limit_measurements(sizes) + road_measurements(sizes) + plain_measurements(sizes))
+            limit_measurements(sizes) + road_measurements(sizes) + remote_measurements(sizes) +
+            fork_measurements(sizes) + plain_measurements(sizes) + quiet_measurements(sizes))
 
 
 FLOOR_LABELS = {

@@ -50,9 +50,8 @@ static void resolve(const struct reader *r, const struct uffd_msg *msg)
 	}
 }
 
-static void *reader_main(void *argument)
+void reader_serve(struct reader *r)
 {
-	struct reader *r = argument;
 	int epoll_fd = r->wait == WAIT_EPOLL ? epoll_on(r->fd) : -1;
 	bool last = false;
 
@@ -77,6 +76,11 @@ static void *reader_main(void *argument)
 	}
 	if (epoll_fd >= 0)
 		close(epoll_fd);
+}
+
+static void *reader_main(void *argument)
+{
+	reader_serve(argument);
 	return NULL;
 }
 
