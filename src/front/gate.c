@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "front/calls.h"
 #include "front/huge_fd.h"
 
 #ifndef SYS_userfaultfd
@@ -41,7 +42,7 @@ long gate_raw(long nr, const long a[6])
 
 long gate_others(long nr, const long a[6])
 {
-	return gate_raw(nr, a);
+	return calls_do(nr, a);
 }
 
 /* ---- the program's memory ----------------------------------------------------------------------
