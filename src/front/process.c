@@ -3,6 +3,7 @@
  *
  * Children run under Userfault too: an environment without us gets us back at exec.
  */
+#include "front/gate.h"
 #include "front/huge.h"
 #include "front/preload.h"
 
@@ -172,14 +173,22 @@ static char *const *build(char *const *envp, char **list, char *line)
 /* ---- exec --------------------------------------------------------------------------------------
  */
 
+/* The path and the strings may be in managed memory. */
+static long enter(long nr, long a, const void *b, const void *c, const void *d, int flags)
+{
+	const long args[6] = {a, (long)b, (long)c, (long)d, flags};
+
+	return gate_others(nr, args);
+}
+
 long process_execve(const char *path, char *const *argv, char *const *envp)
 {
-	WITH_ENVIRONMENT(envp, SYS(SYS_execve, path, argv, envp));
+	WITH_ENVIRONMENT(envp, enter(SYS_execve, (long)path, argv, envp, NULL, 0));
 }
 
 long process_execveat(int dir, const char *path, char *const *argv, char *const *envp, int flags)
 {
-	WITH_ENVIRONMENT(envp, SYS(SYS_execveat, dir, path, argv, envp, flags));
+	WITH_ENVIRONMENT(envp, enter(SYS_execveat, dir, path, argv, envp, flags));
 }
 
 EXPORT int execve(const char *path, char *const *argv, char *const *envp)
