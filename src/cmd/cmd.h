@@ -79,8 +79,11 @@ void limits_finish(const struct limits *l);
 
 /* As execvp finds it. 0 and the path, or the exit status after a complaint. */
 int program_find(const char *name, char path[PATH_MAX]);
-/* 0, or the exit status after a complaint. name: what the user called it. */
-int program_check(const char *name, const char *path);
+/*
+ * 0, or the exit status after a complaint. name: what the user called it. hosted: it is static, and
+ * runs in a host.
+ */
+int program_check(const char *name, const char *path, bool *hosted);
 /* Complains that execve of a checked program failed with `error`; returns the exit status. */
 int program_exec_failed(const char *name, int error);
 
@@ -89,6 +92,8 @@ int program_exec_failed(const char *name, int error);
 
 /* 0 and the path, or the exit status after a complaint. */
 int preload_find(char path[PATH_MAX]);
+/* The program that static ones run in. */
+bool host_find(char path[PATH_MAX]);
 /* Put path in front of LD_PRELOAD, unless it is there. */
 int preload_set(const char *path);
 

@@ -1,5 +1,6 @@
 /*
- * preload.c - where the preload library is, and how the program gets it.
+ * preload.c - where the preload library and the host of static programs are, and how the program
+ * gets the library.
  */
 #include "cmd.h"
 
@@ -71,6 +72,15 @@ int preload_find(char path[PATH_MAX])
 		return STATUS_UNABLE;
 	}
 	return status;
+}
+
+bool host_find(char path[PATH_MAX])
+{
+	char dir[PATH_MAX];
+
+	return (own_directory(dir) && (readable(path, dir, "/" UF_HOST_BUILD) ||
+				       readable(path, dir, "/" UF_HOST_RELATIVE))) ||
+	       readable(path, UF_HOST_INSTALLED, "");
 }
 
 int preload_set(const char *path)

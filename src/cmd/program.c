@@ -1,9 +1,9 @@
 /*
  * program.c - can PROGRAM run under the preload library?
  *
- * What cannot (static programs, programs for another machine or C library, programs that the
- * dynamic linker protects from LD_PRELOAD) would start and run without Userfault, and fail later in
- * a way that nobody understands. So it is found out before.
+ * What cannot (programs for another machine or C library, programs that the dynamic linker protects
+ * from LD_PRELOAD) would start and run without Userfault, and fail later in a way that nobody
+ * understands. So it is found out before. A static program runs in a host.
  */
 #include "cmd.h"
 
@@ -253,7 +253,36 @@ static bool same_file(const char *a, const char *b)
 	       sa.st_ino == sb.st_ino;
 }
 
-static int check_elf(const char *name, const char *path, const struct image *image)
+/* A static program runs where its system calls can be taken. */
+static int check_static(const char *name, bool script, bool *hosted)
+{
+	char host[PATH_MAX];
+
+	if (script) {
+		complain("'%s', which a script names as its interpreter, is a static program; run "
+			 "'userfault run -- %s' with the script as its argument",
+			 name, name);
+		return STATUS_CANNOT_RUN;
+	}
+	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0) != 0) {
+		complain("'%s' is a static program, and for those this host lacks Syscall User "
+			 "Dispatch (Linux 5.11); link it dynamically, or build it with "
+			 "libuserfault",
+			 name);
+		return STATUS_UNABLE;
+	}
+	if (!host_find(host)) {
+		complain("'%s' is a static program, and the program %s that hosts those is not "
+			 "there; install Userfault whole",
+			 name, UF_HOST_INSTALLED);
+		return STATUS_UNABLE;
+	}
+	*hosted = true;
+	return 0;
+}
+
+static int check_elf(const char *name, const char *path, const struct image *image, bool script,
+		     bool *hosted)
 {
 	struct image own;
 
@@ -267,14 +296,18 @@ static int check_elf(const char *name, const char *path, const struct image *ima
 			 machine_name(image), machine_name(&own));
 		return STATUS_CANNOT_RUN;
 	}
+	if (gains_privilege(path)) {
+		complain("'%s' runs with other privileges than yours (setuid, setgid or file "
+			 "capabilities), and then no library can be preloaded; run it as the user "
+			 "whose privileges it takes",
+			 name);
+		return STATUS_CANNOT_RUN;
+	}
 	if (!image->interpreter[0]) {
 		/* The dynamic linker itself, with a program as its argument, heeds LD_PRELOAD. */
 		if (same_file(path, own.interpreter))
 			return 0;
-		complain("'%s' is a static program, which no preload library can enter; link it "
-			 "dynamically, or build it with libuserfault",
-			 name);
-		return STATUS_CANNOT_RUN;
+		return check_static(name, script, hosted);
 	}
 	if (strcmp(base_name(image->interpreter), base_name(own.interpreter)) != 0) {
 		complain(
@@ -288,24 +321,20 @@ static int check_elf(const char *name, const char *path, const struct image *ima
 			 image->interpreter);
 		return STATUS_NOT_FOUND;
 	}
-	if (gains_privilege(path)) {
-		complain("'%s' runs with other privileges than yours (setuid, setgid or file "
-			 "capabilities), and then no library can be preloaded; run it as the user "
-			 "whose privileges it takes",
-			 name);
-		return STATUS_CANNOT_RUN;
-	}
 	return 0;
 }
 
-int program_check(const char *name, const char *path)
+int program_check(const char *name, const char *path, bool *hosted)
 {
 	struct image image;
 	char script[PATH_MAX];
 	enum found found;
+	int depth;
+
+	*hosted = false;
 
 	look_at(path, &image);
-	for (int depth = 0; image.format == FORMAT_SCRIPT && depth < SCRIPT_DEPTH; depth++) {
+	for (depth = 0; image.format == FORMAT_SCRIPT && depth < SCRIPT_DEPTH; depth++) {
 		if (!image.interpreter[0]) {
 			complain("'%s' begins with #! but names no interpreter", name);
 			return STATUS_CANNOT_RUN;
@@ -322,7 +351,7 @@ int program_check(const char *name, const char *path)
 		look_at(path, &image);
 	}
 	/* What cannot be read can still be run, and what it is only the kernel knows. */
-	return image.format == FORMAT_ELF ? check_elf(name, path, &image) : 0;
+	return image.format == FORMAT_ELF ? check_elf(name, path, &image, depth > 0, hosted) : 0;
 }
 
 int program_exec_failed(const char *name, int error)

@@ -27,7 +27,9 @@ struct run {
 	struct limits limits;
 	bool file_faults, move_any;
 	bool stats, verbose;
-	char **program; /* PROGRAM and its arguments, NULL at the end */
+	bool hosted;	     /* PROGRAM is static */
+	char host[PATH_MAX]; /* the program that such run in, "" if it is not there */
+	char **program;	     /* PROGRAM and its arguments, NULL at the end */
 };
 
 static const char help_text[] =
@@ -209,6 +211,8 @@ static int prepare_environment(const struct run *run, const char *preload)
 		error |= setenv("USERFAULT_FILE_FAULTS", "1", 1);
 	if (run->move_any)
 		error |= setenv("USERFAULT_MOVE_ANY", "1", 1);
+	if (run->host[0])
+		error |= setenv("USERFAULT_HOST", run->host, 1);
 	if (run->verbose)
 		error |= setenv("USERFAULT_VERBOSE", "1", 1);
 	if (error) {
@@ -220,7 +224,10 @@ static int prepare_environment(const struct run *run, const char *preload)
 
 static int become(const struct run *run, const char *path)
 {
-	execv(path, run->program);
+	if (run->hosted && setenv("USERFAULT_HOSTED", path, 1) == 0)
+		execv(run->host, run->program);
+	else
+		execv(path, run->program);
 	return program_exec_failed(run->program[0], errno);
 }
 
@@ -373,10 +380,12 @@ int run_main(int argc, char **argv)
 
 	if (parse(argc, argv, &run, &status))
 		return status;
+	if (!host_find(run.host))
+		run.host[0] = 0;
 	if ((status = program_find(run.program[0], path)) ||
-	    (status = program_check(run.program[0], path)) || (status = preload_find(preload)) ||
-	    (status = check_machine(&run, &trial)) || (status = limits_begin(&run.limits)) ||
-	    (status = prepare_environment(&run, preload)))
+	    (status = program_check(run.program[0], path, &run.hosted)) ||
+	    (status = preload_find(preload)) || (status = check_machine(&run, &trial)) ||
+	    (status = limits_begin(&run.limits)) || (status = prepare_environment(&run, preload)))
 		return status;
 
 	if (run.verbose)

@@ -3,6 +3,7 @@
  *
  * Children run under Userfault too: an environment without us gets us back at exec.
  */
+#include "front/hosted.h"
 #include "front/gate.h"
 #include "front/huge.h"
 #include "front/preload.h"
@@ -17,10 +18,10 @@ extern char **environ;
 
 /* What every child's environment must have, as it stood at the start. */
 static const char *const kept_names[] = {
-	"USERFAULT_TRAP=",     "USERFAULT_PROFILE=", "USERFAULT_STATS=",
+	"USERFAULT_TRAP=",     "USERFAULT_PROFILE=", "USERFAULT_SESSION=",
 	"USERFAULT_VERBOSE=",  "USERFAULT_HUGE=",    "USERFAULT_FILE_FAULTS=",
 	"USERFAULT_MOVE_ANY=", "USERFAULT_SWAP=",    "USERFAULT_MEMORY_LIMIT=",
-	"USERFAULT_POLICY=",   "USERFAULT_RECORD="};
+	"USERFAULT_POLICY=",   "USERFAULT_RECORD=",   HOSTED_HOST "="};
 #define KEPT (sizeof(kept_names) / sizeof(kept_names[0]))
 static char *kept[KEPT];
 static char own_path[PATH_MAX];
@@ -65,6 +66,7 @@ __attribute__((constructor(101))) static void preload_start(void)
 	signals_init();
 	find_own_path();
 	keep_environment();
+	hosted_exec_init();
 	pthread_atfork(NULL, NULL, process_forked_child);
 }
 
@@ -130,7 +132,8 @@ static size_t line_size(char *const *envp)
 	return size;
 }
 
-static char *const *build(char *const *envp, char **list, char *line)
+/* hosted: one line more, or NULL. */
+static char *const *build(char *const *envp, char **list, char *line, char *hosted)
 {
 	const char *others = "";
 	bool have[KEPT] = {false};
@@ -153,20 +156,25 @@ static char *const *build(char *const *envp, char **list, char *line)
 	if (*others && !names_us(others))
 		strcat(strcat(line, ":"), others);
 	list[n++] = line;
-	list[n] = NULL;
+	list[n] = hosted;
+	list[n + (hosted != NULL)] = NULL;
 	return list;
 }
 
 /*
- * Calls with the environment that keeps us in place of `envp`. On the stack, because this may be
- * the child of a vfork.
+ * Calls with the environment that keeps us in place of `envp`, and with its host in place of a
+ * static program, if `found` says so. On the stack, because this may be the child of a vfork.
  */
-#define WITH_ENVIRONMENT(envp, call)                                                               \
+#define WITH_ENVIRONMENT(found, path, envp, call)                                                  \
 	do {                                                                                       \
-		char *list_[entries(envp) + KEPT + 2], line_[line_size(envp)];                     \
+		char *list_[entries(envp) + KEPT + 3], line_[line_size(envp)];                     \
+		struct hosted_exec hosted;                                                         \
+		bool is_hosted = found;                                                            \
                                                                                                    \
-		if (!complete(envp))                                                               \
-			envp = build(envp, list_, line_);                                          \
+		if (is_hosted)                                                                     \
+			path = hosted.host;                                                        \
+		if (is_hosted || !complete(envp))                                                  \
+			envp = build(envp, list_, line_, is_hosted ? hosted.line : NULL);          \
 		return call;                                                                       \
 	} while (0)
 
@@ -183,32 +191,42 @@ static long enter(long nr, long a, const void *b, const void *c, const void *d, 
 
 long process_execve(const char *path, char *const *argv, char *const *envp)
 {
-	WITH_ENVIRONMENT(envp, enter(SYS_execve, (long)path, argv, envp, NULL, 0));
+	WITH_ENVIRONMENT(hosted_exec(path, &hosted), path, envp,
+			 enter(SYS_execve, (long)path, argv, envp, NULL, 0));
 }
 
 long process_execveat(int dir, const char *path, char *const *argv, char *const *envp, int flags)
 {
-	WITH_ENVIRONMENT(envp, enter(SYS_execveat, dir, path, argv, envp, flags));
+	WITH_ENVIRONMENT(hosted_exec_at(dir, path, flags, &hosted), path, envp,
+			 is_hosted ? enter(SYS_execve, (long)path, argv, envp, NULL, 0)
+				   : enter(SYS_execveat, dir, path, argv, envp, flags));
 }
 
 EXPORT int execve(const char *path, char *const *argv, char *const *envp)
 {
-	WITH_ENVIRONMENT(envp, REAL(execve)(path, argv, envp));
+	WITH_ENVIRONMENT(hosted_exec(path, &hosted), path, envp, REAL(execve)(path, argv, envp));
 }
 
 EXPORT int execveat(int dir, const char *path, char *const *argv, char *const *envp, int flags)
 {
-	WITH_ENVIRONMENT(envp, REAL(execveat)(dir, path, argv, envp, flags));
+	WITH_ENVIRONMENT(hosted_exec_at(dir, path, flags, &hosted), path, envp,
+			 is_hosted ? REAL(execve)(path, argv, envp)
+				   : REAL(execveat)(dir, path, argv, envp, flags));
 }
 
 EXPORT int fexecve(int fd, char *const *argv, char *const *envp)
 {
-	WITH_ENVIRONMENT(envp, REAL(fexecve)(fd, argv, envp));
+	const char *path = "";
+
+	WITH_ENVIRONMENT(hosted_exec_at(fd, path, AT_EMPTY_PATH, &hosted), path, envp,
+			 is_hosted ? REAL(execve)(path, argv, envp)
+				   : REAL(fexecve)(fd, argv, envp));
 }
 
 EXPORT int execvpe(const char *file, char *const *argv, char *const *envp)
 {
-	WITH_ENVIRONMENT(envp, REAL(execvpe)(file, argv, envp));
+	WITH_ENVIRONMENT(hosted_exec_search(file, &hosted), file, envp,
+			 REAL(execvpe)(file, argv, envp));
 }
 
 EXPORT int execv(const char *path, char *const *argv)
@@ -280,11 +298,13 @@ EXPORT int execle(const char *path, const char *first, ...)
 EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 		       const posix_spawnattr_t *attr, char *const *argv, char *const *envp)
 {
-	WITH_ENVIRONMENT(envp, REAL(posix_spawn)(pid, path, actions, attr, argv, envp));
+	WITH_ENVIRONMENT(hosted_exec(path, &hosted), path, envp,
+			 REAL(posix_spawn)(pid, path, actions, attr, argv, envp));
 }
 
 EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 			const posix_spawnattr_t *attr, char *const *argv, char *const *envp)
 {
-	WITH_ENVIRONMENT(envp, REAL(posix_spawnp)(pid, file, actions, attr, argv, envp));
+	WITH_ENVIRONMENT(hosted_exec_search(file, &hosted), file, envp,
+			 REAL(posix_spawnp)(pid, file, actions, attr, argv, envp));
 }
