@@ -347,7 +347,7 @@ bool hosted_gate(struct hosted_call *c, long *ret)
 {
 	struct data d;
 
-	if (gate_quick(c->nr, c->a))
+	if (atomic_load(&front_live) && gate_quick(c->nr, c->a))
 		return false;
 	if (data_of(c->nr, &d))
 		return gate_data(c, &d, ret);
