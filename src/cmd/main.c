@@ -2,6 +2,7 @@
  * main.c - the userfault command: which of its commands is meant.
  */
 #include "cmd.h"
+#include "sessions.h"
 
 #include <getopt.h>
 #include <stdarg.h>
@@ -13,13 +14,16 @@ static const char help_text[] =
 	"userfaultfd where the kernel's is missing or refused.\n"
 	"\n"
 	"  userfault run [OPTION]... [--] PROGRAM [ARGUMENT]...   run PROGRAM on Userfault\n"
+	"  userfault join [OPTION]... [SESSION|PID] -- PROGRAM [ARGUMENT]...\n"
+	"                                                         run PROGRAM in a session\n"
+	"  userfault ps [--mine] [--json]                         list sessions and who waits\n"
 	"  userfault replay [OPTION]... TRACE                     compare replacement policies\n"
 	"  userfault doctor [--json]                              say what this machine offers\n"
 	"  userfault --help | --version\n"
 	"\n"
 	"'userfault run --help' and so on tell more.\n";
 
-static const char *const commands[] = {"run", "replay", "doctor", NULL};
+static const char *const commands[] = {"run", "join", "ps", "replay", "doctor", NULL};
 
 void complain(const char *format, ...)
 {
@@ -108,8 +112,8 @@ static int wrong_command(const char *given)
 		complain("unknown command '%s'; to run a program, type 'userfault run -- %s'",
 			 given, given);
 	else
-		complain("unknown command '%s'; there are 'run', 'replay' and 'doctor', see "
-			 "'userfault --help'",
+		complain("unknown command '%s'; there are 'run', 'join', 'ps', 'replay' and "
+			 "'doctor', see 'userfault --help'",
 			 given);
 	return STATUS_USAGE;
 }
@@ -147,6 +151,10 @@ int main(int argc, char **argv)
 	optind = 0; /* the C library's way to start over with another vector */
 	if (strcmp(argv[0], "run") == 0)
 		return run_main(argc, argv);
+	if (strcmp(argv[0], "join") == 0)
+		return join_main(argc, argv);
+	if (strcmp(argv[0], "ps") == 0)
+		return ps_main(argc, argv);
 	if (strcmp(argv[0], "replay") == 0)
 		return replay_main(argc, argv);
 	if (strcmp(argv[0], "doctor") == 0)

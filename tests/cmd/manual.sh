@@ -25,5 +25,7 @@ page userfault.1
 page userfault-run.1
 page userfault-doctor.1
 page userfault-replay.1
+page userfault-join.1
+page userfault-ps.1
 
 finish

@@ -3,7 +3,7 @@
 
 refused 2 "did you mean 'run'" rum
 refused 2 "did you mean 'doctor'" docter --json
-refused 2 "'run', 'replay' and 'doctor'" frobnicate
+refused 2 "'run', 'join', 'ps', 'replay' and 'doctor'" frobnicate
 refused 2 "userfault run -- /bin/true" /bin/true
 refused 2 "unknown option --frobnicate" --frobnicate
 refused 2 "did you mean --version" --versoin
@@ -74,6 +74,14 @@ for word in --trap --profile --memory-limit --swap --policy --record-faults --fi
 done
 helps replay --help
 for word in --limit --policy TRACE 'Exit status'; do
+	grep -q -e "$word" "$dir/out" || fail "$what: does not name $word"
+done
+helps join --help
+for word in SESSION PID --verbose 'Exit status'; do
+	grep -q -e "$word" "$dir/out" || fail "$what: does not name $word"
+done
+helps ps --help
+for word in --mine --json 'Exit status'; do
 	grep -q -e "$word" "$dir/out" || fail "$what: does not name $word"
 done
 helps doctor --help
