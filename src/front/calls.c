@@ -407,14 +407,13 @@ long calls_do(long nr, const long a[6])
 	return gate_raw(nr, a);
 }
 
-long calls_point(long nr, long a, long b, long c, long d, long e, long f)
+long calls_point(long nr, const long a[6])
 {
-	const long args[6] = {a, b, c, d, e, f};
 	int type;
 	long ret;
 
 	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-	ret = calls_do(nr, args);
+	ret = gate_site(nr, a);
 	pthread_setcanceltype(type, NULL);
 	return sys_errno(ret);
 }

@@ -37,8 +37,15 @@ static inline bool calls_concern(const void *p, size_t n)
 	return unlikely(front_managing()) && mem_near_managed(p, n);
 }
 
-/* calls_do as libc's functions make such a call: a cancellation point, with errno. */
-long calls_point(long nr, long a, long b, long c, long d, long e, long f);
+/*
+ * The call as libc's functions make it: a cancellation point, with errno. CALLS_POINT(nr, up to six
+ * arguments).
+ */
+long calls_point(long nr, const long a[6]);
+#define CALLS_POINT(...) CALLS_POINT_(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
+#define CALLS_POINT_(nr, a, b, c, d, e, f, ...)                                                    \
+	calls_point(nr, (const long[6]){(long)(a), (long)(b), (long)(c), (long)(d), (long)(e),     \
+					(long)(f)})
 
 /* ---- What the files of calls share -------------------------------------------------------------
  */

@@ -100,8 +100,7 @@ uint64_t pieces_store(struct pieces *p, const char *buf, uint64_t len)
 /* ---- In ----------------------------------------------------------------------------------------
  */
 
-/* What the kernel takes back when it cannot be stored. */
-static bool keeps(int fd, bool *file)
+bool calls_keeps(int fd, bool *file)
 {
 	socklen_t len = sizeof(int);
 	struct stat st;
@@ -179,8 +178,8 @@ static bool far(const long a[6], bool vector)
 
 long calls_read(long nr, const long a[6])
 {
+	bool file, ready;
 	PIECES p = {0};
-	bool file;
 	long ret;
 
 	if (likely(far(a, nr != SYS_read && nr != SYS_pread64)))
@@ -188,9 +187,12 @@ long calls_read(long nr, const long a[6])
 	ret = get_pieces(nr, a, &p);
 	if (ret == -EFAULT)
 		return ret;
-	if (ret || !pieces_managed(&p) || pieces_size(&p) > SSIZE_MAX)
+	if (ret || pieces_size(&p) > SSIZE_MAX)
 		return gate_raw(nr, a);
-	if (keeps((int)a[0], &file) && pieces_ready(&p, true)) {
+	ready = pieces_ready(&p, true);
+	if (!calls_keeps((int)a[0], &file))
+		ready = ready && !pieces_managed(&p);
+	if (ready) {
 		ret = gate_raw(nr, a);
 		if (ret != -EFAULT || pieces_ready(&p, true))
 			return ret;

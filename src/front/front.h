@@ -217,7 +217,6 @@ int mem_munlockall(void);
 bool mem_open(const void *buf, size_t n, bool write);
 /* Could some of it be managed at all? */
 bool mem_near_managed(const void *buf, size_t n);
-bool mem_open_iov(const struct iovec *iov, int n, bool write);
 /* That range is, or is about to be, managed. */
 void mem_note_managed(uint64_t addr, uint64_t len);
 /* The managed memory at addr; false: there is none. */

@@ -300,7 +300,6 @@ long gate_call(long nr, const long a[6])
  * From a patched place. libc has made the thread cancellable at any instruction, if it is at one of
  * its cancellation points and there are several threads: only the kernel's own call is to be so.
  */
-long gate_site(long nr, const long a[6]) __attribute__((visibility("hidden")));
 long gate_site(long nr, const long a[6])
 {
 	bool was = cancellable;

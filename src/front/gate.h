@@ -22,6 +22,8 @@
 
 /* A system call of the program's: a result or a negative errno, as the kernel's. */
 long gate_call(long nr, const long a[6]);
+/* The same from where libc would make it: a cancellation point if its thread is cancellable now. */
+long gate_site(long nr, const long a[6]);
 
 /*
  * The kernel's own call for it. If the program's call was a place where its thread can be

@@ -1,8 +1,9 @@
 /*
  * io.c - read, write, ioctl, close, dup, fcntl and their kin.
  */
+#include "front/calls.h"
 #include "front/huge.h"
-#include "front/transfer.h"
+#include "front/preload.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -193,50 +194,6 @@ long io_fcntl(struct file *f, int fd, int cmd, long arg)
  */
 
 /* Not a file of ours, but perhaps memory of ours; else libc's own. */
-static ssize_t in_one(int fd, void *buf, size_t n)
-{
-	struct transfer t = {.call = transfer_call_read, .fd = fd};
-
-	return sys_errno(transfer_in_one(&t, buf, n));
-}
-
-static ssize_t in_one_at(int fd, void *buf, size_t n, off64_t off)
-{
-	struct transfer t = {.call = transfer_call_pread, .fd = fd, .off = off};
-
-	return sys_errno(transfer_in_one(&t, buf, n));
-}
-
-static ssize_t out_one(int fd, const void *buf, size_t n)
-{
-	struct transfer t = {.call = transfer_call_write, .fd = fd};
-
-	return sys_errno(transfer_out_one(&t, buf, n));
-}
-
-static ssize_t out_one_at(int fd, const void *buf, size_t n, off64_t off)
-{
-	struct transfer t = {.call = transfer_call_pwrite, .fd = fd, .off = off};
-
-	return sys_errno(transfer_out_one(&t, buf, n));
-}
-
-/* off -1: at the file's position. */
-static ssize_t in_many(int fd, const struct iovec *iov, int n, off64_t off)
-{
-	struct transfer t = {
-		.call = off < 0 ? transfer_call_read : transfer_call_pread, .fd = fd, .off = off};
-
-	return sys_errno(transfer_in(&t, iov, n));
-}
-
-static ssize_t out_many(int fd, const struct iovec *iov, int n, off64_t off)
-{
-	struct transfer t = {
-		.call = off < 0 ? transfer_call_write : transfer_call_pwrite, .fd = fd, .off = off};
-
-	return sys_errno(transfer_out(&t, iov, n));
-}
 
 EXPORT ssize_t read(int fd, void *buf, size_t n)
 {
@@ -244,8 +201,8 @@ EXPORT ssize_t read(int fd, void *buf, size_t n)
 
 	if (unlikely(f != NULL))
 		return sys_errno(io_read(f, fd, buf, n));
-	return likely(!transfer_concerns(buf, n, true)) ? REAL(read)(fd, buf, n)
-							: in_one(fd, buf, n);
+	return likely(!calls_concern(buf, n)) ? REAL(read)(fd, buf, n)
+					      : CALLS_POINT(SYS_read, fd, buf, n);
 }
 
 EXPORT ssize_t __read_chk(int fd, void *buf, size_t n, size_t size)
@@ -261,8 +218,8 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 
 	if (unlikely(f != NULL))
 		return sys_errno(io_readv(f, fd, iov, n));
-	return likely(!transfer_concerns_iov(iov, n, true)) ? REAL(readv)(fd, iov, n)
-							    : in_many(fd, iov, n, -1);
+	return likely(!front_managing()) ? REAL(readv)(fd, iov, n)
+					 : CALLS_POINT(SYS_readv, fd, iov, n);
 }
 
 #define PREAD(name, offset)                                                                        \
@@ -272,8 +229,8 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
                                                                                                    \
 		if (unlikely(f != NULL))                                                           \
 			return sys_errno(io_pread(f, fd, buf, n, off));                            \
-		return likely(!transfer_concerns(buf, n, true)) ? REAL(name)(fd, buf, n, off)      \
-								: in_one_at(fd, buf, n, off);      \
+		return likely(!calls_concern(buf, n)) ? REAL(name)(fd, buf, n, off)                \
+						      : CALLS_POINT(SYS_pread64, fd, buf, n, off); \
 	}
 PREAD(pread, off_t)
 PREAD(pread64, off64_t)
@@ -296,9 +253,8 @@ PREAD_CHK(__pread64_chk, pread64, off64_t)
                                                                                                    \
 		if (unlikely(f != NULL))                                                           \
 			return sys_errno(off < 0 ? -EINVAL : io_preadv(f, fd, iov, n, off));       \
-		if (likely(off < 0 || !transfer_concerns_iov(iov, n, true)))                       \
-			return REAL(name)(fd, iov, n, off);                                        \
-		return in_many(fd, iov, n, off);                                                   \
+		return likely(!front_managing()) ? REAL(name)(fd, iov, n, off)                     \
+						 : CALLS_POINT(SYS_preadv, fd, iov, n, off);       \
 	}
 PREADV(preadv, off_t)
 PREADV(preadv64, off64_t)
@@ -311,9 +267,9 @@ PREADV(preadv64, off64_t)
                                                                                                    \
 		if (unlikely(f != NULL))                                                           \
 			return sys_errno(io_preadv(f, fd, iov, n, off));                           \
-		if (likely(flags || off < -1 || !transfer_concerns_iov(iov, n, true)))             \
-			return REAL(name)(fd, iov, n, off, flags);                                 \
-		return in_many(fd, iov, n, off);                                                   \
+		return likely(!front_managing())                                                   \
+			       ? REAL(name)(fd, iov, n, off, flags)                                \
+			       : CALLS_POINT(SYS_preadv2, fd, iov, n, off, 0, flags);              \
 	}
 PREADV2(preadv2, off_t)
 PREADV2(preadv64v2, off64_t)
@@ -326,8 +282,8 @@ EXPORT ssize_t write(int fd, const void *buf, size_t n)
 		return sys_errno(io_resolve(f, buf, n));
 	if (unlikely(huge_file(fd)))
 		return sys_errno(-EINVAL);
-	return likely(!transfer_concerns(buf, n, false)) ? REAL(write)(fd, buf, n)
-							 : out_one(fd, buf, n);
+	return likely(!calls_concern(buf, n)) ? REAL(write)(fd, buf, n)
+					      : CALLS_POINT(SYS_write, fd, buf, n);
 }
 
 EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
@@ -338,8 +294,8 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 		return sys_errno(io_resolve_iov(f, iov, n));
 	if (unlikely(huge_file(fd)))
 		return sys_errno(-EINVAL);
-	return likely(!transfer_concerns_iov(iov, n, false)) ? REAL(writev)(fd, iov, n)
-							     : out_many(fd, iov, n, -1);
+	return likely(!front_managing()) ? REAL(writev)(fd, iov, n)
+					 : CALLS_POINT(SYS_writev, fd, iov, n);
 }
 
 #define PWRITE(name, offset)                                                                       \
@@ -351,8 +307,9 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 			return sys_errno(io_write(f, true));                                       \
 		if (unlikely(huge_file(fd)))                                                       \
 			return sys_errno(-EINVAL);                                                 \
-		return likely(!transfer_concerns(buf, n, false)) ? REAL(name)(fd, buf, n, off)     \
-								 : out_one_at(fd, buf, n, off);    \
+		return likely(!calls_concern(buf, n))                                              \
+			       ? REAL(name)(fd, buf, n, off)                                       \
+			       : CALLS_POINT(SYS_pwrite64, fd, buf, n, off);                       \
 	}
 PWRITE(pwrite, off_t)
 PWRITE(pwrite64, off64_t)
@@ -366,9 +323,8 @@ PWRITE(pwrite64, off64_t)
 			return sys_errno(io_write(f, true));                                       \
 		if (unlikely(huge_file(fd)))                                                       \
 			return sys_errno(-EINVAL);                                                 \
-		if (likely(off < 0 || !transfer_concerns_iov(iov, n, false)))                      \
-			return REAL(name)(fd, iov, n, off);                                        \
-		return out_many(fd, iov, n, off);                                                  \
+		return likely(!front_managing()) ? REAL(name)(fd, iov, n, off)                     \
+						 : CALLS_POINT(SYS_pwritev, fd, iov, n, off);      \
 	}
 PWRITEV(pwritev, off_t)
 PWRITEV(pwritev64, off64_t)

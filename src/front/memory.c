@@ -550,24 +550,3 @@ bool mem_open(const void *buf, size_t n, bool write)
 	mach_leave(&entry);
 	return ready;
 }
-
-bool mem_open_iov(const struct iovec *iov, int n, bool write)
-{
-	struct mach_entry entry;
-	struct iovec one;
-	bool ready = true;
-	int err;
-
-	if (n < 0 || n > IOV_MAX)
-		return true;
-	mem_open(iov, (size_t)n * sizeof(*iov), false);
-	for (int i = 0; i < n; i++) {
-		mach_enter(&entry);
-		err = mach_copy_in(&one, (uintptr_t)(iov + i), sizeof(one));
-		mach_leave(&entry);
-		if (err)
-			return true;
-		ready = mem_open(one.iov_base, one.iov_len, write) && ready;
-	}
-	return ready;
-}

@@ -3,7 +3,7 @@
  *
  *   real.c      libc's own functions, found behind ours
  *   io.c        read, write, ioctl, close, dup, fcntl and their kin
- *   transfer.c  data between files and managed memory
+ *   calls.c     arguments of system calls in managed memory (calls.h)
  *   open.c      open, fopen, readlink: the paths that mean something to us
  *   pagemap.c   /proc/self/pagemap and PAGEMAP_SCAN
  *   poll.c      poll, select and their kin
