@@ -193,8 +193,6 @@ long io_fcntl(struct file *f, int fd, int cmd, long arg)
 /* ---- reading and writing -----------------------------------------------------------------------
  */
 
-/* Not a file of ours, but perhaps memory of ours; else libc's own. */
-
 EXPORT ssize_t read(int fd, void *buf, size_t n)
 {
 	FILE_REF struct file *f = file_get(fd);

@@ -114,9 +114,13 @@ static long change_mask(int how, uint64_t *set, uint64_t *old)
 /* As libc, which keeps two signals to itself. */
 static long change_set(int how, const sigset_t *set, sigset_t *old)
 {
-	uint64_t word = set ? set->__val[0] & ~LIBC_BITS : 0;
+	uint64_t word = set ? set->__val[0] & ~LIBC_BITS : 0, was;
+	long ret;
 
-	return change_mask(how, set ? &word : NULL, old ? (uint64_t *)old->__val : NULL);
+	if (likely(!old || !front_managing()))
+		return change_mask(how, set ? &word : NULL, old ? (uint64_t *)old->__val : NULL);
+	ret = change_mask(how, set ? &word : NULL, &was);
+	return ret ? ret : gate_give(old->__val, &was, sizeof(was));
 }
 
 EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)

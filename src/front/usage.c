@@ -2,6 +2,7 @@
  * usage.c - getrusage: the faults that Userfault serves are page faults of the program's, which the
  * host knows nothing of. They are counted for the process as a whole, also where one thread asks.
  */
+#include "front/gate.h"
 #include "front/preload.h"
 
 static uint64_t faults_served(void)
@@ -30,5 +31,7 @@ long usage_look(int who, struct rusage *usage)
 
 EXPORT int getrusage(__rusage_who_t who, struct rusage *usage)
 {
-	return (int)sys_errno(usage_look((int)who, usage));
+	const long a[6] = {(long)who, (long)usage};
+
+	return (int)sys_errno(gate_call(SYS_getrusage, a));
 }
