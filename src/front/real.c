@@ -1,6 +1,7 @@
 /*
  * real.c - libc's own functions, found behind ours.
  */
+#include "front/hosted.h"
 #include "front/preload.h"
 
 #include <dlfcn.h>
@@ -40,5 +41,9 @@ void real_init(void)
 
 ssize_t front_read(int fd, void *buf, size_t count)
 {
+	int err = unlikely(hosted_active) ? hosted_await(fd) : 0;
+
+	if (err)
+		return sys_errno(err);
 	return REAL(read)(fd, buf, count);
 }

@@ -6,9 +6,7 @@ refused 127 "there is no program 'no-such-program' in the directories of PATH" \
 refused 127 "there is no program './no-such-program'" run -- ./no-such-program
 refused 127 "there is no program" run -- /etc/passwd/below
 refused 126 "is a directory" run -- "$dir"
-refused 126 "is a static program" run -- "$HELPERS/static-program"
 refused 126 "another C library" run -- "$HELPERS/other-libc"
-refused 126 "is a static program" run --stats -- "$HELPERS/static-program"
 refused 127 "there is no program" run --stats -- ./no-such-program
 
 file=$dir/program
@@ -24,6 +22,26 @@ printf '#!\n' >"$file"
 refused 126 "names no interpreter" run -- "$file"
 printf '#!%s -x\n' "$HELPERS/static-program" >"$file"
 refused 126 "is a static program" run -- "$file"
+
+# A static program runs in a host, which can be missing.
+for options in '' '--stats'; do
+	what="a static program, $options"
+	run "$USERFAULT" run $options -- "$HELPERS/static-program"
+	expect_status 0
+	expect_out 'hello'
+done
+what='a static program started by another'
+run "$USERFAULT" run -- sh -c 'exec "$0"' "$HELPERS/static-program"
+expect_status 0
+expect_out 'hello'
+mkdir "$dir/alone"
+cp "$USERFAULT" "$dir/alone/userfault"
+what='without the host'
+run env USERFAULT_PRELOAD="$PRELOAD" "$dir/alone/userfault" run -- "$HELPERS/static-program"
+if [ ! -e "$HOST_INSTALLED" ]; then
+	expect_status 125
+	expect_sentence "is a static program, and the program $HOST_INSTALLED that hosts those is not there"
+fi
 
 printf '#! /bin/sh -e\necho "ran $1"\n' >"$file"
 what='a script'
