@@ -42,7 +42,9 @@ int front_start(void);
 const char *front_why(void);
 /* The kernel to look like; NULL: everything. */
 const struct uffd_profile *front_profile(void);
-/* In the child of a fork: it has managed nothing yet. */
+/* Around a fork: before it, in the parent (also when it failed), in the child. */
+void front_fork_begin(void);
+void front_fork_parent(void);
 void front_started_child(void);
 /*
  * This process has its first userfaultfd: what the library does besides, and a sentence about it, or

@@ -179,10 +179,16 @@ static bool call_memory(long nr, const long a[6], long *ret)
 /* Only what leaves the calling thread on its stack can return here. */
 static long call_fork(long nr, const long a[6], bool shares_memory)
 {
-	long ret = kernel(nr, a);
+	long ret;
 
-	if (ret == 0 && !shares_memory)
+	if (shares_memory)
+		return kernel(nr, a);
+	front_fork_begin();
+	ret = kernel(nr, a);
+	if (ret == 0)
 		process_forked_child();
+	else
+		front_fork_parent();
 	return ret;
 }
 

@@ -67,16 +67,20 @@ __attribute__((constructor(101))) static void preload_start(void)
 	find_own_path();
 	keep_environment();
 	hosted_exec_init();
-	pthread_atfork(NULL, NULL, process_forked_child);
+	pthread_atfork(front_fork_begin, front_fork_parent, process_forked_child);
 }
 
 /* libc's own runs no handlers of pthread_atfork. */
 EXPORT pid_t _Fork(void)
 {
-	pid_t pid = REAL(_Fork)();
+	pid_t pid;
 
+	front_fork_begin();
+	pid = REAL(_Fork)();
 	if (pid == 0)
 		process_forked_child();
+	else
+		front_fork_parent();
 	return pid;
 }
 

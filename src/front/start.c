@@ -244,13 +244,50 @@ int front_start(void)
 	return atomic_load(&state) == STARTED ? 0 : -ENOSYS;
 }
 
+/*
+ * The thread that forks: what it entered with, and that it did. What the child must do in its place
+ * is told by memory that it has a copy of.
+ */
+static struct mach_entry fork_entry;
+static __thread bool forking;
+
+void front_fork_begin(void)
+{
+	struct mach_entry entry;
+
+	if (likely(!atomic_load_explicit(&front_live, memory_order_acquire)) || forking)
+		return;
+	mach_enter(&entry);
+	mm_fork_begin(mm_space_self);
+	fork_entry = entry;
+	forking = true;
+}
+
+void front_fork_parent(void)
+{
+	struct mach_entry entry = fork_entry;
+
+	if (likely(!forking))
+		return;
+	forking = false;
+	mm_fork_parent(mm_space_self);
+	mach_leave(&entry);
+}
+
+/* Memory stays managed, with nobody to ask about it; what the child makes itself is its own. */
 void front_started_child(void)
 {
-	if (atomic_load(&front_live)) {
-		host_after_fork_child();
-		types_child();
-		atomic_store(&front_live, false);
+	struct mach_entry entry = fork_entry;
+
+	if (!atomic_load(&front_live)) {
+		if (atomic_load(&state) != FAILED)
+			atomic_store(&state, FRESH);
+		return;
 	}
-	if (atomic_load(&state) != FAILED)
-		atomic_store(&state, FRESH);
+	if (!forking)
+		return;
+	forking = false;
+	types_child();
+	mm_fork_child(mm_space_self, open_stats());
+	mach_leave(&entry);
 }

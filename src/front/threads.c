@@ -133,6 +133,7 @@ EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	struct clone_beginning *b;
 	va_list ap;
 	void *parent_tid, *tls, *child_tid;
+	int ret;
 
 	va_start(ap, arg);
 	parent_tid = va_arg(ap, void *);
@@ -143,5 +144,10 @@ EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 		return REAL(clone)(fn, stack, flags, arg, parent_tid, tls, child_tid);
 	b = (struct clone_beginning *)((uintptr_t)stack & ~15ul) - 1;
 	*b = (struct clone_beginning){.fn = fn, .arg = arg, .flags = flags};
-	return REAL(clone)(begin_clone, b, flags, b, parent_tid, tls, child_tid);
+	if (!(flags & CLONE_VM))
+		front_fork_begin();
+	ret = REAL(clone)(begin_clone, b, flags, b, parent_tid, tls, child_tid);
+	if (!(flags & CLONE_VM))
+		front_fork_parent();
+	return ret;
 }

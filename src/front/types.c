@@ -208,10 +208,8 @@ void types_child(void)
 
 	for (m = pool; m < pool + MAX_MAPPINGS; m++) {
 		atomic_store(&m->running, 0);
-		if (atomic_exchange(&m->used, 0))
-			atomic_fetch_add(&m->gen, atomic_load(&m->gen) & 1);
+		m->lock = (struct mach_lock){0};
 	}
-	atomic_store(&types_used, false);
 }
 
 /* ---- The calls ---------------------------------------------------------------------------------

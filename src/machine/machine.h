@@ -312,8 +312,8 @@ int mach_frames_move(const struct mach_span *dst, uint64_t dpage, const struct m
 /*
  * The same from [src, src + n pages), private anonymous memory of the program that is not managed
  * and not locked, in one host mapping. No write of another thread is lost. As many pages as have
- * contents, from the first on: how many; 0: the first has none. -ENOMEM; -EINVAL: not on this
- * machine.
+ * contents, from the first on: how many; 0: the first has none. -ENOMEM; -EBUSY: shared by fork;
+ * -EINVAL: not in this way.
  */
 long mach_frames_take(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src);
 /*
@@ -355,11 +355,36 @@ void mach_swap_free(uint64_t slot);
 
 /* ---- Aside -------------------------------------------------------------------------------------
  * Earlier contents of an adopted range. query sets bit i of bits[] (n at most 512) where page + i
- * stands aside; draw copies such pages into their frames and forgets them aside; drop forgets.
+ * stands aside; draw copies such pages into their frames and forgets them aside (-ENOMEM); drop
+ * forgets.
  */
 void mach_aside_query(struct mach_map *map, uint64_t page, uint64_t n, uint64_t *bits);
-void mach_aside_draw(struct mach_map *map, uint64_t page, uint64_t n);
+int mach_aside_draw(const struct mach_span *span, uint64_t page, uint64_t n);
 void mach_aside_drop(struct mach_map *map, uint64_t page, uint64_t n);
+
+/* ---- Fork --------------------------------------------------------------------------------------
+ * A forked child has a copy of the arena and of all maps; what either side writes from then on the
+ * other never sees. begin is called with the space's write lock held and the arena locked, before
+ * the process is forked; then parent in the parent, also when the fork failed, and child in the
+ * child, where no lock of ours is held by anybody.
+ *
+ * From begin on the pages of FRAMES maps are shared by fork, and let through for reading at most,
+ * whatever open is asked for; until the map is unshared. mach_frames_* do that by themselves where
+ * they change contents; who is about to let the program write calls unshare. It may be called under
+ * a page-table lock. -ENOMEM.
+ */
+void mach_fork_begin(void);
+void mach_fork_parent(void);
+void mach_fork_child(void);
+bool mach_fork_pending(void); /* is this the child, which has not called mach_fork_child yet? */
+/* In the child: release a write lock that the forking thread took, and for which nobody waits. */
+void mach_fork_unlock(struct mach_rwlock *l);
+int mach_map_unshare(const struct mach_span *span);
+/*
+ * How many of the n pages, from the first on, nobody shares by fork: those written since, or filled
+ * since. Of pages that only one process is left with, both answers are right.
+ */
+uint64_t mach_pages_unshared(const struct mach_span *span, uint64_t page, uint64_t n);
 
 /* How many host mappings the managed ranges take now, and how many they may. */
 void mach_usage(uint64_t *mappings, uint64_t *budget);

@@ -31,6 +31,42 @@ static struct arena_head *head(void)
 	return (struct arena_head *)(mach_arena_base + ARENA_UNIT);
 }
 
+/* The thread that is about to fork holds the lock, and goes on to use the arena. */
+static _Atomic uint32_t holder;
+
+static bool lock(struct arena_head *h)
+{
+	uint32_t held = atomic_load_explicit(&holder, memory_order_relaxed);
+
+	if (held != 0 && held == mach_tid())
+		return false;
+	mach_lock(&h->lock);
+	return true;
+}
+
+static void unlock(struct arena_head *h, bool locked)
+{
+	if (locked)
+		mach_unlock(&h->lock);
+}
+
+void arena_hold(void)
+{
+	mach_lock(&head()->lock);
+	atomic_store(&holder, mach_tid());
+}
+
+void arena_take_over(void)
+{
+	atomic_store(&holder, mach_tid());
+}
+
+void arena_release(void)
+{
+	atomic_store(&holder, 0);
+	mach_unlock(&head()->lock);
+}
+
 void arena_init(void)
 {
 	head()->brk = UF_PAGE_SIZE;
@@ -139,13 +175,13 @@ static void *take_block(struct arena_head *h, unsigned shift)
 void *arena_alloc(uint64_t len)
 {
 	struct arena_head *h = head();
-	bool zeroed = false;
+	bool zeroed = false, locked;
 	uint64_t size;
 	void *p;
 
 	if (len == 0 || len > mach_arena_size)
 		return NULL;
-	mach_lock(&h->lock);
+	locked = lock(h);
 	if (len <= (uint64_t)1 << CLASS_MAX_SHIFT) {
 		size = (uint64_t)1 << class_of(len);
 		p = take_block(h, class_of(len));
@@ -155,7 +191,7 @@ void *arena_alloc(uint64_t len)
 	}
 	if (p)
 		h->used += size;
-	mach_unlock(&h->lock);
+	unlock(h, locked);
 	if (p && !zeroed)
 		memset(p, 0, size);
 	return p;
@@ -165,12 +201,13 @@ void arena_free(void *p, uint64_t len)
 {
 	struct arena_head *h = head();
 	unsigned shift;
+	bool locked;
 
 	if (!p)
 		return;
 	if (len > TRIM_BYTES)
 		mach_arena_trim(p, pages_of(len) * UF_PAGE_SIZE);
-	mach_lock(&h->lock);
+	locked = lock(h);
 	if (len <= (uint64_t)1 << CLASS_MAX_SHIFT) {
 		shift = class_of(len);
 		*(uf_ref *)p = h->free[shift - CLASS_MIN_SHIFT];
@@ -180,16 +217,15 @@ void arena_free(void *p, uint64_t len)
 		give_run(h, p, pages_of(len));
 		h->used -= pages_of(len) * UF_PAGE_SIZE;
 	}
-	mach_unlock(&h->lock);
+	unlock(h, locked);
 }
 
 uint64_t arena_used(void)
 {
 	struct arena_head *h = head();
-	uint64_t used;
+	bool locked = lock(h);
+	uint64_t used = h->used;
 
-	mach_lock(&h->lock);
-	used = h->used;
-	mach_unlock(&h->lock);
+	unlock(h, locked);
 	return used;
 }

@@ -2,8 +2,8 @@
  * arena.h - memory for bookkeeping, inside the machine's arena.
  *
  * Everything the mm keeps is named by a 32-bit reference, not a pointer: an offset from the arena's
- * base in units of 16 bytes. 0 is "none". References mean the same in every process that has the
- * arena mapped, wherever that is.
+ * base in units of 16 bytes. 0 is "none". The arena belongs to one address space; a forked child
+ * has a copy of it, in which references mean the same.
  */
 #ifndef UF_MM_ARENA_H
 #define UF_MM_ARENA_H
@@ -39,6 +39,14 @@ void arena_init(void);
  */
 void *arena_alloc(uint64_t len);
 void arena_free(void *p, uint64_t len);
+
+/*
+ * Around a fork: nobody else is in the middle of anything here, and the calling thread may still
+ * allocate and free; so may the child's, once it has taken over.
+ */
+void arena_hold(void);
+void arena_take_over(void);
+void arena_release(void);
 
 /* Bytes handed out now. */
 uint64_t arena_used(void);

@@ -55,13 +55,13 @@ int mm_place(struct mm_space *space, const struct mm_type *type, uint64_t addr,
 	int err = -ENOENT;
 	struct mm_area *a;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	a = mm_area_find(space, addr);
 	if (a && mm_area_type(a) == type) {
 		*out = place_at(a, addr);
 		err = 0;
 	}
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return err;
 }
 
@@ -69,13 +69,13 @@ bool mm_owned(struct mm_space *space, const struct mm_type *type, uint64_t owner
 {
 	bool found = false;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	for (uint32_t i = 0; !found && i < space->nareas; i++) {
 		struct mm_area *a = mm_area_at(space, i);
 
 		found = mm_area_type(a) == type && mm_area_table(a)->owner == owner;
 	}
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return found;
 }
 
@@ -87,7 +87,7 @@ static int pin_next(struct mm_space *space, const struct mm_type *type, uint64_t
 	uint32_t i;
 	int err = -ENOENT;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	i = mm_area_index(space, start);
 	while ((a = mm_area_at(space, i)) != NULL && a->start < end && mm_area_type(a) != type)
 		i++;
@@ -96,7 +96,7 @@ static int pin_next(struct mm_space *space, const struct mm_type *type, uint64_t
 		*table = a->table;
 		err = 0;
 	}
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return err;
 }
 
@@ -171,7 +171,7 @@ int mm_one_table(struct mm_space *space, uint64_t start, uint64_t len)
 	uf_ref table = 0;
 	int err = 0;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	for (; !err && at < end; at = a ? a->end : end) {
 		a = mm_area_find(space, at);
 		if (!a)
@@ -181,7 +181,7 @@ int mm_one_table(struct mm_space *space, uint64_t start, uint64_t len)
 		else
 			table = a->table;
 	}
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return err;
 }
 
@@ -190,7 +190,7 @@ void mm_wake(struct mm_space *space, uint64_t start, uint64_t len)
 	uint64_t end = start + len;
 	struct mm_area *a;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	for (uint32_t i = mm_area_index(space, start);
 	     (a = mm_area_at(space, i)) != NULL && a->start < end; i++) {
 		uint64_t from = mm_max(a->start, start), to = mm_min(a->end, end);
@@ -198,5 +198,5 @@ void mm_wake(struct mm_space *space, uint64_t start, uint64_t len)
 		if (a->handler)
 			mm_handler->wake(a->handler, from, to - from);
 	}
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 }

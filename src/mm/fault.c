@@ -164,6 +164,8 @@ static int show_present(struct mm_space *space, const struct mm_area *a, const s
 		if (!err)
 			*d = decide(a, v, page, entries[page % MM_LEAF_ENTRIES], write);
 	}
+	if (!err && d->verdict == OPEN && write)
+		err = mach_map_unshare(&v->span);
 	if (!err && d->verdict == OPEN)
 		err = open_around(space, a, page, entries);
 	return err;
@@ -205,7 +207,10 @@ static int resolve_locally(struct mm_space *space, const struct mm_area *a, uint
 		err = populate(space, a, &v, page, write, &entries[i]);
 		break;
 	case LIFT:
-		err = lift(space, a, page, &entries[i]);
+		if (write)
+			err = mach_map_unshare(&v.span);
+		if (!err)
+			err = lift(space, a, page, &entries[i]);
 		break;
 	case FETCH:
 	case ASK:
@@ -260,25 +265,25 @@ static enum mm_outcome ask_handler(struct mm_space *space, const struct mm_area 
 		if (!still_asks(a, page, access->write, ask)) {
 			bool asked = mm_handler->cancel(handler, waiter);
 
-			mach_read_unlock(&space->lock);
+			mm_read_unlock(space);
 			if (!asked)
 				return MM_RETRY;
 			break;
 		}
-		mach_read_unlock(&space->lock);
+		mm_read_unlock(space);
 		if (mm_handler->wait(handler, waiter, access->trap))
 			outcome = MM_INTERRUPTED;
 		break;
 	case MM_POST_INLINE:
 		mm_handler->hold(handler);
-		mach_read_unlock(&space->lock);
+		mm_read_unlock(space);
 		if (mm_handler->run(handler, &f))
 			outcome = MM_SIGBUS;
 		mm_handler->release(handler);
 		break;
 	case MM_POST_SIGBUS:
 	case MM_POST_NOMEM:
-		mach_read_unlock(&space->lock);
+		mm_read_unlock(space);
 		return MM_SIGBUS;
 	}
 	mm_stat_add(space->stats, stat_of(ask), 1);
@@ -327,7 +332,7 @@ static int install_fetched(const struct fetching *f, const void *contents)
 	uint64_t page;
 	long n = 0;
 
-	mach_read_lock(&f->space->lock);
+	mm_read_lock(f->space);
 	a = still_fetches(f, &page, &entries);
 	if (a) {
 		struct mm_view v = mm_area_view(a);
@@ -341,7 +346,7 @@ static int install_fetched(const struct fetching *f, const void *contents)
 		}
 		mm_leaf_unlock(v.table, page);
 	}
-	mach_read_unlock(&f->space->lock);
+	mm_read_unlock(f->space);
 	return n < 0 ? (int)n : 0;
 }
 
@@ -356,14 +361,14 @@ static int fetch_page(const struct fetching *f)
 	void *contents;
 	int err;
 
-	mach_read_lock(&f->space->lock);
+	mm_read_lock(f->space);
 	a = still_fetches(f, &page, &entries);
 	if (a) {
 		v = mm_area_view(a);
 		mm_table_pin(v.table);
 		mm_leaf_unlock(v.table, page);
 	}
-	mach_read_unlock(&f->space->lock);
+	mm_read_unlock(f->space);
 	if (!a)
 		return 0;
 	contents = arena_alloc(UF_PAGE_SIZE);
@@ -406,10 +411,10 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 
 	do {
 		d.verdict = OPEN;
-		mach_read_lock(&space->lock);
+		mm_read_lock(space);
 		a = mm_area_find(space, access->addr);
 		if (!a || !allowed(a, access)) {
-			mach_read_unlock(&space->lock);
+			mm_read_unlock(space);
 			return a ? MM_SIGSEGV : MM_UNMANAGED;
 		}
 		page = mm_area_page(a, access->addr) & ~(mm_area_group(a) - 1);
@@ -419,7 +424,7 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 			outcome = ask_handler(space, a, access, page, d.ask);
 			break;
 		}
-		mach_read_unlock(&space->lock);
+		mm_read_unlock(space);
 		if (!err && d.verdict == FETCH)
 			err = fetch(space, access->addr, table, access->write);
 		if (!err && d.verdict == ROOM)
@@ -474,7 +479,7 @@ bool mm_make_ready(struct mm_space *space, uint64_t start, uint64_t len, bool wr
 	uint64_t end = start + len;
 	bool ready = true;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	while (access.addr < end) {
 		struct mm_area *a = mm_area_at(space, mm_area_index(space, access.addr));
 		uint64_t size;
@@ -488,6 +493,6 @@ bool mm_make_ready(struct mm_space *space, uint64_t start, uint64_t len, bool wr
 			ready &= make_page_ready(space, a, mm_area_page(a, access.addr), write);
 		access.addr = a->end;
 	}
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return ready;
 }

@@ -241,9 +241,9 @@ static int take_over_dst(struct mm_space *space, const struct mm_fill *fill)
 	bool managed;
 	int err;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	managed = mm_area_run_end(space, fill->dst) >= fill->dst + fill->len;
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	if (managed)
 		return 0;
 	mach_write_lock(&space->lock);
@@ -269,7 +269,7 @@ static int fill_round(struct mm_space *space, struct filling *f, int (*may)(uf_r
 	struct mm_area *a;
 	int err;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	err = may ? may(may_arg) : 0;
 	if (!err)
 		err = find_dst(space, f, &a);
@@ -277,7 +277,7 @@ static int fill_round(struct mm_space *space, struct filling *f, int (*may)(uf_r
 		set_page_size(f, mm_area_page_size(a));
 		err = fill_run(space, f, a);
 	}
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	if (err == -EFAULT && f->need_bounce)
 		return fill_bounce(f);
 	if (err == -ENOMEM && f->need_room) {

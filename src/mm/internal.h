@@ -19,6 +19,30 @@ static inline uint64_t mm_max(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+/*
+ * The thread that forks holds the space's write lock from before the fork until after it. What runs
+ * between may touch managed memory: it finds the space locked, by itself.
+ */
+bool mm_is_forker(struct mm_space *space);
+
+static inline bool mm_forking(struct mm_space *space)
+{
+	return atomic_load_explicit(&space->forker, memory_order_relaxed) != 0 &&
+	       mm_is_forker(space);
+}
+
+static inline void mm_read_lock(struct mm_space *space)
+{
+	if (!mm_forking(space))
+		mach_read_lock(&space->lock);
+}
+
+static inline void mm_read_unlock(struct mm_space *space)
+{
+	if (!mm_forking(space))
+		mach_read_unlock(&space->lock);
+}
+
 /* ---- Areas: space.c. Space locked. ------------------------------------------------------------
  */
 

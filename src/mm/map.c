@@ -24,10 +24,10 @@ bool mm_managed(struct mm_space *space, uint64_t start, uint64_t len)
 
 	if (!space || !atomic_load_explicit(&space->active, memory_order_acquire))
 		return false;
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	a = mm_area_at(space, mm_area_index(space, start));
 	managed = a && a->start < start + len;
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return managed;
 }
 
@@ -37,7 +37,7 @@ bool mm_piece(struct mm_space *space, uint64_t start, uint64_t end, uint64_t *pi
 	uint32_t i;
 	struct mm_area *a, *next;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	i = mm_area_index(space, start);
 	a = mm_area_at(space, i);
 	managed = a && a->start <= start;
@@ -48,7 +48,7 @@ bool mm_piece(struct mm_space *space, uint64_t start, uint64_t end, uint64_t *pi
 	} else {
 		*piece_end = a ? mm_min(a->start, end) : end;
 	}
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return managed;
 }
 
@@ -129,17 +129,31 @@ int mm_mprotect(struct mm_space *space, uint64_t start, uint64_t len, uint32_t p
 	return err;
 }
 
-static int set_locked(struct mm_space *space, uint64_t start, uint64_t end, bool lock)
+/* Only private anonymous memory can be wiped. */
+static bool takes_flags(struct mm_space *space, uint64_t start, uint64_t end, uint32_t set)
+{
+	struct mm_area *a;
+
+	for (uint32_t i = mm_area_index(space, start);
+	     (a = mm_area_at(space, i)) != NULL && a->start < end; i++)
+		if ((set & MM_AREA_WIPEFORK) && mm_area_table(a)->map.kind != MACH_MAP_FRAMES)
+			return false;
+	return true;
+}
+
+static int set_flags(struct mm_space *space, uint64_t start, uint64_t end, uint32_t set,
+		     uint32_t clear)
 {
 	struct mm_area *a;
 	uint32_t i;
 	int err;
 
 	mach_write_lock(&space->lock);
-	err = mm_area_split_range(space, start, end);
+	err = takes_flags(space, start, end, set) ? mm_area_split_range(space, start, end)
+						  : -EINVAL;
 	for (i = mm_area_index(space, start);
 	     !err && (a = mm_area_at(space, i)) != NULL && a->start < end; i++)
-		a->flags = lock ? a->flags | MM_AREA_LOCKED : a->flags & ~MM_AREA_LOCKED;
+		a->flags = (a->flags | set) & ~clear;
 	mm_area_merge(space, start, end);
 	mach_write_unlock(&space->lock);
 	return err;
@@ -157,10 +171,10 @@ static bool locks_by_writing(struct mm_space *space, uint64_t addr)
 	struct mm_area *a;
 	bool writes;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	a = mm_area_find(space, addr);
 	writes = a && (a->prot & UF_PROT_WRITE) && !(a->flags & MM_AREA_SHARED);
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return writes;
 }
 
@@ -192,7 +206,8 @@ static int populate_range(struct mm_space *space, uint64_t start, uint64_t end, 
 
 int mm_mlock(struct mm_space *space, uint64_t start, uint64_t len, bool lock, bool on_fault)
 {
-	int err = set_locked(space, start, start + len, lock);
+	int err = set_flags(space, start, start + len, lock ? MM_AREA_LOCKED : 0,
+			    lock ? 0 : MM_AREA_LOCKED);
 
 	if (!err && lock && !on_fault)
 		err = populate_range(space, start, start + len, POPULATE_LOCK);
@@ -293,10 +308,10 @@ bool mm_file_managed(struct mm_space *space, uint64_t dev, uint64_t ino)
 
 	if (!space || !atomic_load_explicit(&space->active, memory_order_acquire))
 		return false;
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	for (uint32_t i = 0; !found && (a = mm_area_at(space, i)) != NULL; i++)
 		found = shown(a, &whole, &start, &end);
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return found;
 }
 
@@ -422,7 +437,7 @@ static int advise_host(struct mm_space *space, uint64_t start, uint64_t end, int
 	struct mm_area *a;
 	int err = 0;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	for (uint32_t i = mm_area_index(space, start);
 	     !err && (a = mm_area_at(space, i)) != NULL && a->start < end; i++) {
 		uint64_t from = mm_max(a->start, start), to = mm_min(a->end, end);
@@ -432,7 +447,7 @@ static int advise_host(struct mm_space *space, uint64_t start, uint64_t end, int
 			err = mach_file_advise(&v.span, mm_area_page(a, from),
 					       (to - from) >> UF_PAGE_SHIFT, advice);
 	}
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return err;
 }
 
@@ -450,13 +465,17 @@ int mm_madvise(struct mm_space *space, uint64_t start, uint64_t len, int advice)
 				      advice == MADV_POPULATE_WRITE ? POPULATE_WRITE
 								    : POPULATE_READ);
 	case MADV_DONTFORK:
+		return set_flags(space, start, start + len, MM_AREA_DONTFORK, 0);
 	case MADV_DOFORK:
+		return set_flags(space, start, start + len, 0, MM_AREA_DONTFORK);
+	case MADV_WIPEONFORK:
+		return set_flags(space, start, start + len, MM_AREA_WIPEFORK, 0);
+	case MADV_KEEPONFORK:
+		return set_flags(space, start, start + len, 0, MM_AREA_WIPEFORK);
 	case MADV_MERGEABLE:
 	case MADV_UNMERGEABLE:
 	case MADV_DONTDUMP:
 	case MADV_DODUMP:
-	case MADV_WIPEONFORK:
-	case MADV_KEEPONFORK:
 		return 0;
 	case MADV_NORMAL:
 	case MADV_RANDOM:

@@ -69,6 +69,8 @@ static inline uint64_t mm_view_group(const struct mm_view *v)
 #define MM_AREA_MAYWRITE  2u
 #define MM_AREA_GROWSDOWN 4u
 #define MM_AREA_LOCKED	  8u
+#define MM_AREA_DONTFORK  16u /* a forked child has a hole there */
+#define MM_AREA_WIPEFORK  32u /* or no page */
 
 struct mm_area {
 	uint64_t start, end;
@@ -86,6 +88,8 @@ struct mm_space {
 	uf_ref areas; /* sorted array of uf_ref to struct mm_area */
 	uint32_t nareas, cap;
 	_Atomic uint32_t active;   /* nonzero while there are areas */
+	_Atomic uint32_t forker;   /* the thread that forks at this moment; 0: none */
+	uint32_t parent;	   /* and the one that did so to make this space */
 	_Atomic uint64_t changes;  /* areas that came, went, or changed their attributes */
 	uint64_t pages;		   /* pages under management */
 	_Atomic uint32_t options;  /* MM_OPTION_* */
@@ -183,6 +187,11 @@ struct mm_handler_ops {
 	/* Keep the handler's object alive while no lock is held. */
 	void (*hold)(uf_ref handler);
 	void (*release)(uf_ref handler);
+	/*
+	 * In the child of a fork: who is asked there about what this handler was asked about. 0:
+	 * nobody. No lock is held; nobody else is there.
+	 */
+	uf_ref (*child)(uf_ref handler);
 	/* Something in the range changed: wake its waiters. */
 	void (*wake)(uf_ref handler, uint64_t start, uint64_t len);
 
@@ -296,6 +305,17 @@ bool mm_file_managed(struct mm_space *space, uint64_t dev, uint64_t ino);
  */
 void mm_forget_range(struct mm_space *space, uint64_t start, uint64_t len);
 
+/* ---- Fork --------------------------------------------------------------------------------------
+ * The address space is copied by the host's fork, which is the caller's to do, between begin and
+ * parent (also when it fails) or child. From begin on the thread holds the space; it may touch
+ * managed memory and fork, nothing else. The child counts in `stats` (NULL: its own), and has no
+ * handler but where the handler's owner gives it one (mm_handler_ops.child); marks of protection
+ * are gone there.
+ */
+void mm_fork_begin(struct mm_space *space);
+void mm_fork_parent(struct mm_space *space);
+void mm_fork_child(struct mm_space *space, struct mm_stats *stats);
+
 /* ---- What the program can ask ---------------------------------------------------------------- */
 
 /* /proc/PID/pagemap words for n pages from addr, all in one managed piece. */
@@ -317,6 +337,9 @@ struct mm_area_info {
 	const char *type;
 };
 int mm_area_info(struct mm_space *space, uint32_t n, struct mm_area_info *out);
+
+/* How many areas are registered with a handler, and their pages. */
+uint32_t mm_count_registered(struct mm_space *space, uint64_t *pages);
 
 /* Check every invariant that can be checked from inside; NULL, or what is wrong. Tests only. */
 const char *mm_check(struct mm_space *space);

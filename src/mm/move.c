@@ -143,6 +143,9 @@ static int move_run(struct moving *m)
 	n = movable(m, d, s, limit);
 	if (n == 0)
 		return -EEXIST;
+	n = mach_pages_unshared(&src.span, spage, n) & ~(mm_area_group(m->src) - 1);
+	if (n == 0)
+		return -EBUSY;
 	was = *s;
 	mach_tlb_limit(&src.span, spage, n, 0);
 	if (src.table->map.kind == MACH_MAP_SHARED)

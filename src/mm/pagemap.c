@@ -94,10 +94,10 @@ bool mm_poisoned(struct mm_space *space, uint64_t addr)
 	struct page_state p;
 	bool poisoned;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	poisoned = read_page(space, addr, &p) == 0 && mm_kind(p.entry) == MM_MARKER &&
 		   (p.entry & MM_POISON);
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return poisoned;
 }
 
@@ -106,13 +106,13 @@ int mm_pagemap(struct mm_space *space, uint64_t addr, uint64_t n, uint64_t *out)
 	struct page_state p;
 	int err = 0;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	for (uint64_t i = 0; i < n && !err; i++) {
 		err = read_page(space, addr + (i << UF_PAGE_SHIFT), &p);
 		if (!err)
 			out[i] = pagemap_word(&p);
 	}
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return err;
 }
 
@@ -147,14 +147,14 @@ int mm_scan_page(struct mm_space *space, uint64_t addr, struct mm_scan_page *out
 	struct page_state p;
 	int err;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	err = read_page(space, addr, &p);
 	if (!err) {
 		out->wp_async = (p.area->modes & MM_MODE_WP) && p.area->handler &&
 				mm_handler->async(p.area->handler, MM_MODE_WP);
 		out->categories = categories(&p, out->wp_async);
 	}
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return err;
 }
 

@@ -217,11 +217,11 @@ int mm_protect(struct mm_space *space, uint64_t start, uint64_t len, uint32_t mo
 	if (set)
 		mach_write_lock(&space->lock);
 	else
-		mach_read_lock(&space->lock);
+		mm_read_lock(space);
 	err = protect_areas(space, start, start + len, mode, set);
 	if (set)
 		mach_write_unlock(&space->lock);
 	else
-		mach_read_unlock(&space->lock);
+		mm_read_unlock(space);
 	return err;
 }

@@ -466,7 +466,7 @@ static bool begin_writeback(struct mm_space *space, uf_ref table, uint64_t addr,
 	bool begun = false;
 	mm_entry *e;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	a = find_stored(space, table, addr, 0, &e);
 	if (a) {
 		*v = mm_area_view(a);
@@ -479,7 +479,7 @@ static bool begin_writeback(struct mm_space *space, uf_ref table, uint64_t addr,
 		}
 		mm_leaf_unlock(v->table, *page);
 	}
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return begun;
 }
 
@@ -489,7 +489,7 @@ static bool end_writeback(struct mm_space *space, uf_ref table, uint64_t addr, b
 	const struct mm_area *a;
 	mm_entry *e;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	a = find_stored(space, table, addr, MM_BUSY, &e);
 	if (a) {
 		struct mach_span span = mm_area_span(a);
@@ -504,7 +504,7 @@ static bool end_writeback(struct mm_space *space, uf_ref table, uint64_t addr, b
 		}
 		mm_leaf_unlock(mm_area_table(a), page);
 	}
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return a && written;
 }
 
@@ -633,14 +633,14 @@ static int step(struct sweep *s, uint64_t addr, uint64_t n, bool *enough)
 	int err = 0;
 
 	s->store = 0;
-	mach_read_lock(&s->space->lock);
+	mm_read_lock(s->space);
 	*enough = !short_of_room(s, addr, n);
 	if (!*enough) {
 		any = next_stretch(s, &at);
 		if (any)
 			visit(s, &at);
 	}
-	mach_read_unlock(&s->space->lock);
+	mm_read_unlock(s->space);
 	if (*enough)
 		return 0;
 	s->passed += any ? at.n : s->managed + 1;
@@ -732,7 +732,7 @@ void mm_pageout(struct mm_space *space, uint64_t start, uint64_t len)
 		const struct mm_area *a;
 		uf_ref store = 0;
 
-		mach_read_lock(&space->lock);
+		mm_read_lock(space);
 		a = mm_area_at(space, mm_area_index(space, addr));
 		if (a)
 			addr = mm_max(addr, a->start);
@@ -747,7 +747,7 @@ void mm_pageout(struct mm_space *space, uint64_t start, uint64_t len)
 				push_out(space, &at);
 			}
 		}
-		mach_read_unlock(&space->lock);
+		mm_read_unlock(space);
 		if (at.n == 0)
 			break;
 		if (store)

@@ -288,7 +288,7 @@ int mm_area_info(struct mm_space *space, uint32_t n, struct mm_area_info *out)
 {
 	struct mm_area *a;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	a = mm_area_at(space, n);
 	if (a)
 		*out = (struct mm_area_info){.start = a->start,
@@ -297,8 +297,25 @@ int mm_area_info(struct mm_space *space, uint32_t n, struct mm_area_info *out)
 					     .modes = a->modes,
 					     .flags = a->flags,
 					     .type = mm_area_type(a)->name};
-	mach_read_unlock(&space->lock);
+	mm_read_unlock(space);
 	return a ? 0 : -ENOENT;
+}
+
+uint32_t mm_count_registered(struct mm_space *space, uint64_t *pages)
+{
+	const struct mm_area *a;
+	uint32_t n = 0;
+
+	*pages = 0;
+	mm_read_lock(space);
+	for (uint32_t i = 0; (a = mm_area_at(space, i)); i++) {
+		if (!a->handler)
+			continue;
+		n++;
+		*pages += (a->end - a->start) >> UF_PAGE_SHIFT;
+	}
+	mm_read_unlock(space);
+	return n;
 }
 
 void mm_note_mappings(struct mm_space *space)

@@ -62,11 +62,11 @@ void mm_table_unpin(struct mm_space *space, struct mm_table *table)
 {
 	bool last;
 
-	mach_read_lock(&space->lock);
+	mm_read_lock(space);
 	last = atomic_fetch_sub(&table->pins, 1) == 1 && table->live == 0;
-	mach_read_unlock(&space->lock);
 	if (last)
 		destroy(table);
+	mm_read_unlock(space);
 }
 
 void mm_table_retire(struct mm_table *table)
@@ -176,15 +176,16 @@ static long draw_aside(struct mm_space *space, const struct mm_area *a, uint64_t
 	uint64_t around = mm_max(mm_area_group(a), mm_limited(space, v.table) ? 1 : MM_AROUND);
 	uint64_t lo = mm_max(a->pgoff, page - page % around);
 	uint64_t hi = mm_min(mm_area_page(a, a->end), page - page % around + around);
+	int err;
 
 	while (first > lo && stands_aside(entries[first - 1 - base]))
 		first--;
 	while (last < hi && stands_aside(entries[last - base]))
 		last++;
 	/* They have frames, whether or not the type could fill them. */
-	mach_aside_draw(&v.table->map, first, last - first);
+	err = mach_aside_draw(&v.span, first, last - first);
 	*from = first;
-	return (long)(last - first);
+	return err ? err : (long)(last - first);
 }
 
 static long draw_swap(const struct mm_area *a, uint64_t page, mm_entry e, uint64_t *from)

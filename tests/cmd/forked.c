@@ -1,6 +1,6 @@
 /*
- * forked: a child reads and writes what its parent has registered, which must end it. Says how the
- * child ended, and that the parent's memory is as it was.
+ * forked: a child reads and writes what its parent has registered, which is a copy. Says what the
+ * child found, and that the parent's memory is as it was.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ static volatile char *registered(void)
 	return memory;
 }
 
-/* How a child that writes here ends: its signal, 0 if it is alive and well. */
+/* What a child has here when it has added one; -1: it has come to a bad end. */
 static int child_writes(volatile char *at)
 {
 	int status;
@@ -40,9 +40,11 @@ static int child_writes(volatile char *at)
 
 	if (child == 0) {
 		*at += 1;
-		_exit(0);
+		_exit(*at);
 	}
-	return child > 0 && waitpid(child, &status, 0) == child ? WTERMSIG(status) : -1;
+	return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status)
+		       ? WEXITSTATUS(status)
+		       : -1;
 }
 
 int main(void)
@@ -52,7 +54,7 @@ int main(void)
 	if (!memory)
 		return 1;
 	for (size_t page = 0; page < 256; page += 85)
-		printf("%s ", sigabbrev_np(child_writes(memory + page * PAGE)));
+		printf("%d ", child_writes(memory + page * PAGE));
 	for (size_t i = 0; i < SIZE; i++)
 		if (memory[i] != 7)
 			return 1;

@@ -540,7 +540,7 @@ static void system_calls(void)
 	EQ(uf_munmap((void *)p, 4 * PG), 0);
 }
 
-/* A child has none of it, and may have its own; by itself, the library does not see a fork. */
+/* A child has a copy of it, and may have its own. */
 static void forked(void)
 {
 	volatile char *p = make(&stored, 4, PROT_READ | PROT_WRITE);
@@ -552,7 +552,14 @@ static void forked(void)
 	pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		EQ(uf_type_get_stats((void *)p, &stats), -ENOENT);
+		EQ(uf_type_get_stats((void *)p, &stats), 0);
+		EQ(p[PG], 3);
+		p[PG] = 5;
+		EQ(uf_madvise((void *)p, 4 * PG, MADV_PAGEOUT), 0);
+		EQ(p[PG], 5);
+		EQ(p[2 * PG], expect(2, 0));
+		EQ(uf_munmap((void *)p, 4 * PG), 0);
+		store.saves = store.drops = 0;
 		p = make(&stored, 4, PROT_READ | PROT_WRITE);
 		EQ(p[PG], expect(1, 0));
 		p[PG] = 4;

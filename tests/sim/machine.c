@@ -227,7 +227,7 @@ static void use_map(void *arg)
 	span = (struct mach_span){&map, PAGE(8), 0, 8, 3};
 	mach_aside_query(&map, 0, 8, &bits);
 	CHECK(bits == 2);
-	mach_aside_draw(&map, 1, 1);
+	CHECK(mach_aside_draw(&span, 1, 1) == 0);
 	CHECK(map.aside_pages == 0);
 	mach_frames_zero(&span, 0, 1);
 	CHECK(mach_frames_copy(&span, 2, 1, PAGE(20)) == 1);

@@ -24,7 +24,7 @@ static void draws_what_stood_there(void)
 	for (int i = 0; i < 70; i++)
 		CHECK((bits[i / 64] >> (i % 64) & 1) == ((i + 3) % 5 == 0));
 	for (int i = 0; i < 510; i += 5) {
-		mach_aside_draw(&m.map, (uint64_t)i, 1);
+		mach_aside_draw(&m.span, (uint64_t)i, 1);
 		CHECK(test_open(&m, (uint64_t)i, 1, RW) == 0);
 		for (uint64_t k = 0; k < UF_PAGE_SIZE; k += 511)
 			CHECK(m.p[PAGES(i) + k] == (char)(i + 1));
@@ -62,7 +62,7 @@ static void odd_mappings_are_adopted(void)
 	p[PAGES(3)] = 'k';
 	CHECK(mach_map_adopt(&m.map, (uint64_t)p, 100, RW) == 0);
 	m.span = (struct mach_span){&m.map, (uint64_t)p, 0, 100, RW};
-	mach_aside_draw(&m.map, 3, 1);
+	mach_aside_draw(&m.span, 3, 1);
 	CHECK(test_open(&m, 3, 1, RW) == 0 && p[PAGES(3)] == 'k' && !READS(p + PAGES(4)));
 	CHECK(mlockall(MCL_FUTURE) == 0 || errno == EPERM || errno == ENOMEM);
 	p = test_map(100);
@@ -115,7 +115,7 @@ static enum mm_outcome open_on_touch(const struct mm_access *access)
 	mach_lock(&page_table);
 	mach_aside_query(&shared.map, page, 1, bits);
 	if (bits[0] & 1)
-		mach_aside_draw(&shared.map, page, 1);
+		mach_aside_draw(&shared.span, page, 1);
 	else if (!(drawn[page / 64] >> (page % 64) & 1))
 		mach_frames_zero(&shared.span, page, 1);
 	drawn[page / 64] |= 1ull << (page % 64);
@@ -324,39 +324,176 @@ static void frames_move_and_copy(void)
 
 /* ---- fork ---- */
 
-static void child_cannot_harm(void)
+/* What mm_fork_ do to a machine: the tests have no space. */
+static pid_t fork_machine(void)
 {
-	struct managed m;
-	int status, tell[2];
-	char said[200] = "";
+	pid_t pid;
+
+	mach_fork_begin();
+	pid = fork();
+	if (pid == 0)
+		mach_fork_child();
+	else
+		mach_fork_parent();
+	return pid;
+}
+
+static bool ends_well(pid_t pid)
+{
+	int status;
+
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* As a fault of the mm's. */
+static void write_page(struct managed *m, uint64_t page, char value)
+{
+	CHECK(mach_map_unshare(&m->span) == 0 && test_open(m, page, 1, RW) == 0);
+	m->p[PAGES(page)] = value;
+}
+
+static void forked_memory_is_copied(void)
+{
+	struct managed m, own;
+	int hold[2];
+	char byte;
 	pid_t pid;
 
 	test_start();
 	test_manage(&m, 100);
 	test_fill(&m, 0, 100, 'p');
-	CHECK(test_open(&m, 0, 100, RW) == 0);
-	CHECK(pipe(tell) == 0);
-	pid = fork();
+	CHECK(test_open(&m, 0, 90, RW) == 0);
+	CHECK(pipe(hold) == 0);
+	CHECK(!mach_fork_pending());
+	pid = fork_machine();
 	if (pid == 0) {
-		struct managed own;
-
-		dup2(tell[1], 2);
-		host_after_fork_child();
-		arena_init();
+		close(hold[1]);
+		CHECK(read(hold[0], &byte, 1) == 0);
+		CHECK(READS(m.p) && m.p[0] == 'p' && !WRITES(m.p) && !READS(m.p + PAGES(95)));
+		CHECK(mach_pages_unshared(&m.span, 0, 100) == 0);
+		CHECK(test_open(&m, 95, 5, RW) == 0 && m.p[PAGES(95)] == 'p');
+		CHECK(!WRITES(m.p + PAGES(95)));
+		write_page(&m, 99, 'c');
+		/* What was let through for writing is again. */
+		CHECK(WRITES(m.p + PAGES(1)) && m.p[PAGES(2)] == 'p');
+		test_limit(&m, 3, 1, 0);
+		test_fill(&m, 3, 1, 'f');
+		CHECK(test_open(&m, 3, 1, RW) == 0 && m.p[PAGES(3)] == 'f');
+		CHECK(mach_pages_unshared(&m.span, 3, 1) == 1);
+		CHECK(mach_pages_unshared(&m.span, 4, 1) == 0);
+		/* And it can manage memory of its own. */
 		test_manage(&own, 50);
 		test_fill(&own, 3, 1, 'c');
-		if (test_open(&own, 3, 1, RW) != 0 || own.p[PAGES(3)] != 'c')
-			_exit(3);
-		host_program_sigsegv(&(struct host_sigaction){0}, NULL);
-		m.p[0] = 'X';
-		_exit(4);
+		CHECK(test_open(&own, 3, 1, RW) == 0 && own.p[PAGES(3)] == 'c');
+		_exit(0);
 	}
-	CHECK(waitpid(pid, &status, 0) == pid);
-	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
-	CHECK(read(tell[0], said, sizeof(said) - 1) > 0);
-	CHECK(strstr(said, "userfault") && strstr(said, "child") && strchr(said, '\n'));
-	CHECK(m.p[0] == 'p' && m.p[PAGES(99)] == 'p');
-	CHECK(test_open(&m, 0, 100, RW) == 0);
+	close(hold[0]);
+	CHECK(READS(m.p) && !WRITES(m.p) && !WRITES(m.p + PAGES(89)));
+	write_page(&m, 5, 'w');
+	CHECK(WRITES(m.p + PAGES(89)) && m.p[PAGES(4)] == 'p');
+	test_limit(&m, 0, 100, 0);
+	test_fill(&m, 0, 1, 'q');
+	CHECK(test_open(&m, 0, 100, RW) == 0 && m.p[0] == 'q' && m.p[PAGES(1)] == 'p');
+	CHECK(m.p[PAGES(5)] == 'w');
+	close(hold[1]);
+	CHECK(ends_well(pid));
+	CHECK(m.p[0] == 'q' && m.p[PAGES(99)] == 'p' && m.p[PAGES(5)] == 'w');
+	mach_munmap((uint64_t)m.p, PAGES(100));
+	mach_map_destroy(&m.map);
+}
+
+/* A child that has gone, or runs another program, costs nothing. */
+static void lone_parents_go_on(void)
+{
+	struct managed m;
+	unsigned before;
+	pid_t pid;
+
+	test_start();
+	test_manage(&m, 1000);
+	test_fill(&m, 0, 1000, 'p');
+	CHECK(test_open(&m, 0, 1000, RW) == 0);
+	before = test_mappings((uint64_t)m.p, PAGES(1000));
+	for (int i = 0; i < 3; i++) {
+		pid = fork_machine();
+		if (pid == 0)
+			_exit(m.p[PAGES(7)] == (i ? 'w' : 'p') ? 0 : 1);
+		CHECK(ends_well(pid));
+		CHECK(mach_pages_unshared(&m.span, 7, 1) == 0);
+		write_page(&m, 7, 'w');
+		CHECK(mach_pages_unshared(&m.span, 7, 1) == 1);
+		CHECK(WRITES(m.p + PAGES(400)) && !WRITES(m.p + PAGES(600)));
+		write_page(&m, 600, 'x');
+		CHECK(mach_frame(&m.map, 7) && *(char *)mach_frame(&m.map, 7) == 'w');
+		CHECK(test_mappings((uint64_t)m.p, PAGES(1000)) == before);
+	}
+}
+
+/* An extent whose map has gone is not used again before its children have. */
+static void extents_stay_with_children(void)
+{
+	struct managed m, other;
+	uint64_t extent;
+	int hold[2];
+	char byte;
+	pid_t pid;
+
+	test_start();
+	test_manage(&m, 64);
+	test_fill(&m, 0, 64, 'p');
+	extent = m.map.extent;
+	CHECK(pipe(hold) == 0);
+	pid = fork_machine();
+	if (pid == 0) {
+		close(hold[1]);
+		CHECK(read(hold[0], &byte, 1) == 0);
+		CHECK(test_open(&m, 0, 64, UF_PROT_READ) == 0);
+		for (int i = 0; i < 64; i++)
+			CHECK(m.p[PAGES(i)] == 'p');
+		_exit(0);
+	}
+	close(hold[0]);
+	mach_munmap((uint64_t)m.p, PAGES(64));
+	mach_map_destroy(&m.map);
+	test_manage(&other, 64);
+	CHECK(other.map.extent != extent);
+	test_fill(&other, 0, 64, 'o');
+	close(hold[1]);
+	CHECK(ends_well(pid));
+	test_manage(&m, 64);
+	CHECK(m.map.extent == extent);
+}
+
+static void generations(struct managed *m, int depth)
+{
+	pid_t pid;
+
+	if (depth == 0)
+		return;
+	pid = fork_machine();
+	if (pid == 0) {
+		CHECK(m->p[0] == 'p' && m->p[PAGES(depth + 1)] == (char)('0' + depth + 1));
+		write_page(m, (uint64_t)depth, (char)('0' + depth));
+		CHECK(m->p[PAGES(depth + 1)] == (char)('0' + depth + 1));
+		generations(m, depth - 1);
+		CHECK(m->p[PAGES(depth)] == (char)('0' + depth));
+		CHECK(m->p[PAGES(depth - 1)] == 'p');
+		_exit(0);
+	}
+	CHECK(ends_well(pid));
+}
+
+static void children_have_children(void)
+{
+	struct managed m;
+
+	test_start();
+	test_manage(&m, 10);
+	test_fill(&m, 0, 10, 'p');
+	CHECK(test_open(&m, 0, 10, RW) == 0);
+	m.p[PAGES(7)] = '7';
+	generations(&m, 6);
+	CHECK(m.p[PAGES(6)] == 'p');
 }
 
 static void mappings_are_told(void)
@@ -375,7 +512,7 @@ static void mappings_are_told(void)
 	p = mmap(NULL, PAGES(3), PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	CHECK(mach_vma_next((uint64_t)p, &vma) == 0 && vma.start == (uint64_t)p);
 	CHECK(vma.kind == MACH_VMA_SHMEM && vma.shared && vma.prot == UF_PROT_READ);
-	CHECK(mach_vma_next((uint64_t)&child_cannot_harm, &vma) == 0);
+	CHECK(mach_vma_next((uint64_t)&children_have_children, &vma) == 0);
 	CHECK(vma.kind == MACH_VMA_FILE);
 	CHECK(mach_vma_next((uint64_t)&vma, &vma) == 0);
 	CHECK(vma.kind == MACH_VMA_ANON && vma.growsdown);
@@ -401,7 +538,10 @@ static const struct test tests[] = {
 	{"forgets_what_is_unmapped", forgets_what_is_unmapped},
 	{"frames_are_recycled_within_limits", frames_are_recycled_within_limits},
 	{"frames_move_and_copy", frames_move_and_copy},
-	{"child_cannot_harm", child_cannot_harm},
+	{"forked_memory_is_copied", forked_memory_is_copied},
+	{"lone_parents_go_on", lone_parents_go_on},
+	{"extents_stay_with_children", extents_stay_with_children},
+	{"children_have_children", children_have_children},
 	{"mappings_are_told", mappings_are_told},
 };
 

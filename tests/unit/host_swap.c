@@ -191,17 +191,17 @@ static void new_file(void)
 	struct host_swap_config config = {.path = path};
 	const char *why = "";
 
-	snprintf(path, sizeof(path), "%s/swap", dir);
-	contents(&config);
-	CHECK(access(path, F_OK) != 0);
-	/* What is there already is somebody's. */
-	swap_after_fork();
-	CHECK(close(open(path, O_CREAT | O_WRONLY, 0600)) == 0);
-	CHECK(host_swap_init(&config, &why) == -EEXIST);
-	CHECK(strstr(why, "there already") != NULL);
 	snprintf(path, sizeof(path), "%s/no/such", dir);
 	CHECK(host_swap_init(&config, &why) == -ENOENT);
 	CHECK(strstr(why, "not there") != NULL);
+	/* What is there already is somebody's. */
+	snprintf(path, sizeof(path), "%s/swap", dir);
+	CHECK(close(open(path, O_CREAT | O_WRONLY, 0600)) == 0);
+	CHECK(host_swap_init(&config, &why) == -EEXIST);
+	CHECK(strstr(why, "there already") != NULL);
+	CHECK(unlink(path) == 0);
+	contents(&config);
+	CHECK(access(path, F_OK) != 0);
 }
 
 static void zero_pages(void)
@@ -464,22 +464,23 @@ static void child(const struct host_swap_config *config)
 {
 	uint64_t slot[64], own;
 	struct managed m, other;
-	const char *why;
-	int status;
+	int status, hold[2];
 	pid_t pid;
+	char byte;
 
 	start(&m, 64, config);
 	for (uint64_t p = 0; p < 64; p++) {
 		make(&m, p, 0);
 		out(&m, p, &slot[p]);
 	}
+	CHECK(pipe(hold) == 0);
+	mach_fork_begin();
 	pid = fork();
 	if (pid == 0) {
-		host_after_fork_child();
-		arena_init();
-		CHECK(host_swap_used() == 0);
-		CHECK(host_swap_init(config, &why) == 0);
-		test_manage(&other, 4);
+		mach_fork_child();
+		close(hold[1]);
+		test_manage(&other, 64);
+		/* What it saves itself, while the parent gives back and saves. */
 		for (uint64_t p = 0; p < 4; p++) {
 			make(&other, p, 5);
 			out(&other, p, &own);
@@ -487,13 +488,28 @@ static void child(const struct host_swap_config *config)
 			expect(&other, p, 5);
 			out(&other, p, &own);
 		}
+		CHECK(read(hold[0], &byte, 1) == 0);
+		for (uint64_t p = 0; p < 64; p++) {
+			CHECK(mach_swap_in(&other.span, p, slot[p]) == 0);
+			expect(&other, p, 0);
+		}
 		_exit(0);
 	}
+	mach_fork_parent();
+	close(hold[0]);
+	for (uint64_t p = 0; p < 32; p++) {
+		CHECK(mach_swap_in(&m.span, p, slot[p]) == 0);
+		expect(&m, p, 0);
+		make(&m, p, 3);
+		out(&m, p, &slot[p]);
+	}
+	close(hold[1]);
 	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 	for (uint64_t p = 0; p < 64; p++) {
 		CHECK(mach_swap_in(&m.span, p, slot[p]) == 0);
-		expect(&m, p, 0);
+		expect(&m, p, p < 32 ? 3 : 0);
 	}
+	CHECK(host_swap_used() == 0);
 }
 
 static void file_child(void)

@@ -101,21 +101,34 @@ static void settle(struct mach_map *map, struct host_map *hm, uint64_t page, uin
 	map->aside = 0;
 }
 
-void mach_aside_draw(struct mach_map *map, uint64_t page, uint64_t n)
+/* What is aside is the only copy: where the host has no frame to give for the extent, insist. */
+static void draw_to_extent(const struct mach_map *map, uint64_t page, uint64_t n, uint64_t from)
 {
-	struct host_map *hm = host_map_of(map);
-	uint64_t from = hm->aside + (page << UF_PAGE_SHIFT);
-	long got;
+	long got = frames_copy(map, page, n, from);
 
-	make_readable(hm, page, n);
-	got = frames_copy(map, page, n, from);
-
-	/* What is aside is the only copy: when the host had no frame to give, insist. */
 	for (uint64_t i = got > 0 ? (uint64_t)got : 0; i < n; i++)
 		memcpy(frames_pointer(map, page + i), (void *)(from + (i << UF_PAGE_SHIFT)),
 		       UF_PAGE_SIZE);
+}
+
+int mach_aside_draw(const struct mach_span *span, uint64_t page, uint64_t n)
+{
+	struct mach_map *map = span->map;
+	struct host_map *hm = host_map_of(map);
+	uint64_t from = hm->aside + (page << UF_PAGE_SHIFT);
+	int err = unshare_map(map);
+
+	if (err != 0)
+		return err;
+	make_readable(hm, page, n);
+	unshare_drawn(map, page, n, from);
+	if (unshare_in_extent(map))
+		draw_to_extent(map, page, n, from);
+	else if (copied_copy(span, page, n, from) != (long)n)
+		return -ENOMEM;
 	sys_madvise(from, n << UF_PAGE_SHIFT, MADV_DONTNEED);
 	settle(map, hm, page, n);
+	return 0;
 }
 
 void mach_aside_drop(struct mach_map *map, uint64_t page, uint64_t n)

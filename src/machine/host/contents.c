@@ -4,15 +4,72 @@
  */
 #include "machine/host/internal.h"
 
-static bool in_extent(const struct mach_span *span)
+enum where {
+	EXTENT,
+	COPIED, /* from an extent that a fork shares */
+	FILE_PAGES,
+};
+
+static enum where where(const struct mach_span *span)
 {
-	return span->map->kind == MACH_MAP_FRAMES;
+	if (span->map->kind != MACH_MAP_FRAMES)
+		return FILE_PAGES;
+	return unshare_in_extent(span->map) ? EXTENT : COPIED;
+}
+
+/* The contents are about to change. */
+static int begin_change(const struct mach_span *span)
+{
+	return span->map->kind == MACH_MAP_FRAMES ? unshare_map(span->map) : 0;
+}
+
+static long copy(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
+{
+	int err = begin_change(span);
+
+	if (err != 0)
+		return err;
+	switch (where(span)) {
+	case EXTENT:
+		return frames_copy(span->map, page, n, src);
+	case COPIED:
+		return copied_copy(span, page, n, src);
+	case FILE_PAGES:
+		break;
+	}
+	return fill_copy(span, page, n, src);
+}
+
+static int zero(const struct mach_span *span, uint64_t page, uint64_t n)
+{
+	int err = begin_change(span);
+
+	if (err != 0)
+		return err;
+	switch (where(span)) {
+	case EXTENT:
+		frames_zero(span->map, page, n);
+		return 0;
+	case COPIED:
+		return copied_zero(span, page, n);
+	case FILE_PAGES:
+		break;
+	}
+	return fill_zero(span, page, n);
+}
+
+static void filled(const struct mach_span *span, uint64_t page, long n)
+{
+	if (n > 0 && span->map->kind == MACH_MAP_FRAMES)
+		unshare_filled(span->map, page, (uint64_t)n);
 }
 
 long mach_frames_copy(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src)
 {
-	return in_extent(span) ? frames_copy(span->map, page, n, src)
-			       : fill_copy(span, page, n, src);
+	long done = copy(span, page, n, src);
+
+	filled(span, page, done);
+	return done;
 }
 
 /* Memory of ours is read like the program's. */
@@ -23,35 +80,64 @@ long mach_frames_write(const struct mach_span *span, uint64_t page, uint64_t n, 
 
 int mach_frames_zero(const struct mach_span *span, uint64_t page, uint64_t n)
 {
-	if (!in_extent(span))
-		return fill_zero(span, page, n);
-	frames_zero(span->map, page, n);
-	return 0;
+	int err = zero(span, page, n);
+
+	if (err == 0)
+		filled(span, page, (long)n);
+	return err;
+}
+
+/* Where a shared extent cannot be had back, what it has is left to those who share it. */
+static void drop(const struct mach_span *span, uint64_t page, uint64_t n, bool give)
+{
+	if (begin_change(span) != 0)
+		return;
+	switch (where(span)) {
+	case EXTENT:
+		if (give)
+			frames_give(span->map, page, n);
+		else
+			frames_drop(span->map, page, n);
+		break;
+	case COPIED:
+		copied_drop(span, page, n);
+		break;
+	case FILE_PAGES:
+		fill_drop(span, page, n);
+		break;
+	}
 }
 
 void mach_frames_drop(const struct mach_span *span, uint64_t page, uint64_t n)
 {
-	if (in_extent(span))
-		frames_drop(span->map, page, n);
-	else
-		fill_drop(span, page, n);
+	drop(span, page, n, false);
 }
 
 void mach_frames_give(const struct mach_span *span, uint64_t page, uint64_t n)
 {
-	if (in_extent(span))
-		frames_give(span->map, page, n);
-	else
-		fill_drop(span, page, n);
+	drop(span, page, n, true);
+}
+
+static int read_extent(const struct mach_span *span, uint64_t page, void *buf)
+{
+	if (host_map_of(span->map)->file != 0)
+		return frames_read_frozen(span->map, page, buf);
+	if (!frames_present(span->map, page))
+		return -EFAULT;
+	return cpu_copy_nofault(buf, frames_pointer(span->map, page), UF_PAGE_SIZE) ? -EFAULT : 0;
 }
 
 int mach_frames_read(const struct mach_span *span, uint64_t page, void *buf)
 {
-	if (!in_extent(span))
-		return fill_read(span, page, buf);
-	if (!frames_present(span->map, page))
-		return -EFAULT;
-	return cpu_copy_nofault(buf, frames_pointer(span->map, page), UF_PAGE_SIZE) ? -EFAULT : 0;
+	switch (where(span)) {
+	case EXTENT:
+		return read_extent(span, page, buf);
+	case COPIED:
+		return copied_read(span, page, buf);
+	case FILE_PAGES:
+		break;
+	}
+	return fill_read(span, page, buf);
 }
 
 void *mach_frame(struct mach_map *map, uint64_t page)
@@ -64,10 +150,16 @@ void *mach_frame(struct mach_map *map, uint64_t page)
 
 static void take_back(const struct mach_span *dst, uint64_t page, uint64_t n)
 {
-	if (in_extent(dst))
-		frames_drop(dst->map, page, n);
+	if (dst->map->kind == MACH_MAP_FRAMES)
+		mach_frames_drop(dst, page, n);
 	else
 		fill_take(dst, page, n);
+}
+
+static bool huge_pages(const struct mach_map *map)
+{
+	return map->page_shift > UF_PAGE_SHIFT ||
+	       (map->kind != MACH_MAP_FRAMES && file_of(map)->huge);
 }
 
 /* Page by page through memory of our own: the two may be of any kinds. */
@@ -89,25 +181,28 @@ static int move_through_buffer(const struct mach_span *dst, uint64_t dpage,
 			return err ? err : (got < 0 && got != -EEXIST ? (int)got : -ENOMEM);
 		}
 	}
-	if (in_extent(src))
-		frames_drop(src->map, spage, n);
-	else
-		fill_take(src, spage, n);
+	take_back(src, spage, n);
 	return 0;
 }
 
 int mach_frames_move(const struct mach_span *dst, uint64_t dpage, const struct mach_span *src,
 		     uint64_t spage, uint64_t n)
 {
-	bool huge = dst->map->page_shift > UF_PAGE_SHIFT || src->map->page_shift > UF_PAGE_SHIFT ||
-		    (!in_extent(dst) && file_of(dst->map)->huge);
 	char page[UF_PAGE_SIZE];
 	long at;
-	int err;
+	int err = begin_change(dst);
 
-	if (in_extent(dst) && in_extent(src))
-		return frames_move(dst->map, dpage, src->map, spage, n);
-	if (!huge)
+	if (err == 0)
+		err = begin_change(src);
+	if (err != 0)
+		return err;
+	if (where(dst) == EXTENT && where(src) == EXTENT) {
+		err = frames_move(dst->map, dpage, src->map, spage, n);
+		if (err == 0)
+			filled(dst, dpage, (long)n);
+		return err;
+	}
+	if (!huge_pages(dst->map) && !huge_pages(src->map))
 		return move_through_buffer(dst, dpage, src, spage, n, page, 1);
 	at = sys_mmap(0, 1ull << HUGE_SHIFT, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -139,16 +234,21 @@ long mach_frames_take(const struct mach_span *span, uint64_t page, uint64_t n, u
 	uint64_t run, rest;
 	long at, done;
 
-	if (!in_extent(span))
+	if (span->map->kind != MACH_MAP_FRAMES)
 		return -EINVAL;
 	run = filled_run(src, n);
 	if (run == 0)
 		return 0;
+	if (fork_ever()) {
+		run = pagemap_exclusive(src, run);
+		if (run == 0)
+			return -EBUSY;
+	}
 	rest = run << UF_PAGE_SHIFT;
 	at = sys_mremap(src, rest, rest, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0);
 	if (sys_failed(at))
 		return at == -ENOMEM ? at : -EINVAL;
-	done = frames_copy(span->map, page, run, (uint64_t)at);
+	done = mach_frames_copy(span, page, run, (uint64_t)at);
 	if (done > 0) {
 		sys_munmap((uint64_t)at, (uint64_t)done << UF_PAGE_SHIFT);
 		at += done << UF_PAGE_SHIFT;

@@ -9,6 +9,7 @@
 #define OWNED_MAX  (2 * FLOOR_MAX)
 
 static _Atomic uint64_t owned[OWNED_MAX / 64];
+static _Atomic uint64_t kept[OWNED_MAX / 64]; /* by a forked child */
 
 int host_fd_floor(void)
 {
@@ -60,14 +61,21 @@ void host_close_hidden(int fd)
 	if (!host_owns_fd(fd))
 		return;
 	atomic_fetch_and(&owned[fd / 64], ~(1ull << (fd % 64)));
+	atomic_fetch_and(&kept[fd / 64], ~(1ull << (fd % 64)));
 	sys_close(fd);
 }
 
-void host_close_all_hidden(void)
+void host_keep_hidden(int fd)
+{
+	if (host_owns_fd(fd))
+		atomic_fetch_or(&kept[fd / 64], 1ull << (fd % 64));
+}
+
+void host_close_unkept(void)
 {
 	for (int i = 0; i < OWNED_MAX / 64; i++) {
-		while (owned[i] != 0)
-			host_close_hidden(i * 64 + __builtin_ctzll(owned[i]));
+		while ((owned[i] & ~kept[i]) != 0)
+			host_close_hidden(i * 64 + __builtin_ctzll(owned[i] & ~kept[i]));
 	}
 }
 

@@ -22,7 +22,9 @@ static struct mach_lock groups[HOST_FILE_GROUPS];
 void host_file_after_fork(void)
 {
 	atomic_store(&files_lock.word, 0);
-	files = 0;
+	/* The position is the parent's, too. */
+	for (struct host_file *f = arena_at(files); f; f = arena_at(f->next))
+		f->ours = false;
 	for (unsigned i = 0; i < HOST_FILE_GROUPS; i++)
 		atomic_store(&groups[i].word, 0);
 }
@@ -87,6 +89,7 @@ static struct host_file *new_file(uint64_t addr, const struct mach_vma *vma, boo
 	f->nobodys = f->huge && !vma->shared && stands_for_nothing(addr);
 	f->shift = f->huge ? UF_PAGE_SHIFT : vma->page_shift;
 	f->fd = find_descriptor(addr, vma, write, &f->ours);
+	host_keep_hidden(f->fd);
 	f->grows_large = gets_large_pages(f);
 	atomic_store(&f->makes_pages,
 		     f->fd >= 0 && write && !f->grows_large && f->shift == UF_PAGE_SHIFT &&

@@ -530,6 +530,24 @@ static long write_private(uint64_t addr, uint64_t n, uint64_t src)
 	return got == -EFAULT ? -EFAULT : -ENOMEM;
 }
 
+long fill_write_private(uint64_t addr, uint64_t n, uint64_t src)
+{
+	return fill_memory_fd() < 0 ? -ENOMEM : write_private(addr, n, src);
+}
+
+long fill_zero_private(uint64_t addr, uint64_t n)
+{
+	uint64_t done = 0, run;
+
+	for (; done < n; done += run) {
+		run = n - done < ZERO_PAGES ? n - done : ZERO_PAGES;
+		if (fill_write_private(addr + (done << UF_PAGE_SHIFT), run, (uint64_t)zeros) !=
+		    (long)run)
+			return -ENOMEM;
+	}
+	return (long)n;
+}
+
 /* Locked. zero: with zeroes, wherever src is. */
 static long fill_private(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src,
 			 bool zero)

@@ -117,6 +117,7 @@ int host_note_file(int fd)
 	if (err != 0)
 		return err;
 	hidden = host_hide_dup(fd);
+	host_keep_hidden(hidden);
 	return hidden < 0 ? hidden : note_file(&st, hidden);
 }
 
@@ -153,14 +154,9 @@ bool note_is_huge(uint64_t dev, uint64_t ino)
 	return huge;
 }
 
-/* The descriptors were closed with all that is hidden; the mappings are still there. */
 void notes_after_fork(void)
 {
 	atomic_store(&lock.word, 0);
-	for (uint32_t i = note_count; i-- > 0;) {
-		notes[i].fd = -1;
-		note_clean(&notes[i]);
-	}
 }
 
 /* ---- Is it the one? ---- */

@@ -1,103 +1,155 @@
 /*
- * fork.c - the child after fork. The frames that the parent manages were not inherited
- * (MADV_DONTFORK): the child has holes there. They are closed, so that nothing else lands in them,
- * and remembered, so that a fault in one can be explained. Mappings of files were, as the host
- * does it: they are opened, and are ordinary memory from then on. Everything else of ours begins
- * anew.
+ * fork.c - before and after a fork, and which children are alive.
+ *
+ * For each fork the parent opens its frames file anew and locks a byte of it for reading, beyond
+ * anything that the file will ever have: the byte tells the number of the fork. Only the child
+ * keeps that open file description, and those that it forks. While one of them is there the parent
+ * is told of the lock when it asks for the byte; death closes the descriptor, and so does exec.
  */
 #include "machine/host/internal.h"
 #include "machine/host/swap.h"
 
-#define CLOSED_MAX ((uint32_t)1 << 20)
+#define LEASES ((uint64_t)1 << 60)
 
-struct range {
-	uint64_t start, end;
-};
+static struct {
+	_Atomic uint32_t *parents; /* 0 in a child that has not settled: the host clears the page */
+	uint32_t owner;		   /* the process, where the host cannot */
+	uint32_t forks;
+	bool child;
+	int lease; /* of the fork that is under way; or negative */
+} state = {.lease = -1};
 
-static struct range *closed; /* sorted, joined */
-static uint32_t closed_count;
-
-/*
- * The list is made before there is anything to close: made in the child, it could land in one of
- * the very holes.
- */
-static void make_list(void)
+int fork_init(void)
 {
-	long at = host_map_private(CLOSED_MAX * sizeof(*closed), PROT_READ | PROT_WRITE);
+	long at = host_map_private(UF_PAGE_SIZE, PROT_READ | PROT_WRITE);
 
-	if (!sys_failed(at))
-		closed = (struct range *)at;
-}
-
-/* Some holes may be somebody else's by now. */
-static void close_hole(uint64_t addr, uint64_t len)
-{
-	long at =
-		sys_mmap(addr, len, PROT_NONE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-
-	if (at == (long)addr && closed && closed_count < CLOSED_MAX)
-		closed[closed_count++] = (struct range){addr, addr + len};
-	else if (at != (long)addr && !sys_failed(at))
-		sys_munmap((uint64_t)at, len);
-}
-
-/* The segments of the parent, as they were at the fork. */
-static void settle_segments(void)
-{
-	for (uint32_t i = 0; i < registry.count; i++) {
-		const struct host_segment *s = &registry.segments[i];
-		uint64_t len = s->npages << UF_PAGE_SHIFT;
-
-		if (!s->in_place) {
-			close_hole(s->addr, len);
-			continue;
-		}
-		if (host.trap == &trap_guard)
-			sys_madvise(s->addr, len, MADV_GUARD_REMOVE);
-		sys_mprotect(s->addr, len, s->prot);
+	if (sys_failed(at))
+		return (int)at;
+	if (sys_madvise((uint64_t)at, UF_PAGE_SIZE, MADV_WIPEONFORK) == 0) {
+		state.parents = (_Atomic uint32_t *)at;
+		atomic_store(state.parents, 1);
 	}
+	state.owner = sys_getpid();
+	return 0;
 }
 
-bool fork_closed(uint64_t addr)
+bool mach_fork_pending(void)
 {
-	for (uint32_t i = 0; i < closed_count; i++) {
-		if (addr >= closed[i].start && addr < closed[i].end)
-			return true;
+	return state.parents ? atomic_load(state.parents) == 0 : sys_getpid() != state.owner;
+}
+
+bool fork_ever(void)
+{
+	return state.child || state.forks > 0;
+}
+
+/* ---- Leases ---- */
+
+static int lock_byte(int fd, int cmd, short type, uint64_t first, uint64_t n, bool *there)
+{
+	struct flock lock = {.l_type = type,
+			     .l_whence = SEEK_SET,
+			     .l_start = (off_t)(LEASES + first),
+			     .l_len = (off_t)n};
+	int err = sys_fcntl(fd, cmd, (long)&lock);
+
+	if (there)
+		*there = lock.l_type != F_UNLCK;
+	return err;
+}
+
+static int open_lease(uint32_t fork)
+{
+	char path[40] = "/proc/self/fd/";
+	size_t len = strlen(path);
+	int fd;
+
+	host_put_number(path, &len, (uint64_t)host.frames_fd);
+	path[len] = 0;
+	fd = host_hide_fd(sys_open(path, O_RDWR | O_CLOEXEC));
+	if (fd < 0)
+		return fd;
+	if (lock_byte(fd, F_OFD_SETLK, F_RDLCK, fork, 1, NULL) != 0) {
+		host_close_hidden(fd);
+		return -EAGAIN;
 	}
-	return false;
+	host_keep_hidden(fd);
+	return fd;
 }
 
-/* Called with the space's write lock held, which is what guards the table. */
-void fork_forget(uint64_t addr, uint64_t len)
+/* Where nobody can tell, there are. */
+bool fork_children(uint32_t since)
 {
-	uint64_t end = addr + len;
+	bool there = true;
 
-	if (!closed)
-		make_list();
-	for (uint32_t i = 0; i < closed_count; i++) {
-		struct range *r = &closed[i];
-
-		if (r->end <= addr || end <= r->start)
-			continue;
-		if (r->start < addr && end < r->end && closed_count < CLOSED_MAX)
-			closed[closed_count++] = (struct range){end, r->end};
-		if (r->start < addr)
-			r->end = addr;
-		else
-			r->start = end < r->end ? end : r->end;
-	}
+	if (since < state.forks && lock_byte(host.frames_fd, F_OFD_GETLK, F_WRLCK, since,
+					     state.forks - since, &there) != 0)
+		return true;
+	return since < state.forks && there;
 }
 
-void host_after_fork_child(void)
+/* ---- The fork ---- */
+
+/* What the child inherits of this stretch it may read. */
+static void freeze_segment(const struct host_segment *s)
 {
-	if (!host.ready)
+	struct host_map *hm = arena_at(s->map);
+	const struct mach_span span = {.addr = s->addr, .first = s->first, .npages = s->npages};
+	const uint32_t most = UF_PROT_READ | UF_PROT_EXEC;
+
+	if (hm->in_place || atomic_load(&hm->share) != MAP_FROZEN)
 		return;
-	settle_segments();
+	mach_write_lock(&hm->lock);
+	if (hm->trap->limit(hm, &span, s->first, s->npages, most, true) != 0)
+		tlb_protect_always(hm, s->addr, s->first, s->npages, PROT_NONE);
+	mach_write_unlock(&hm->lock);
+	sys_madvise(s->addr, s->npages << UF_PAGE_SHIFT, MADV_DOFORK);
+}
+
+void mach_fork_begin(void)
+{
+	state.lease = open_lease(state.forks);
+	for (struct host_map *hm = arena_at(registry.maps); hm; hm = arena_at(hm->next)) {
+		if (!hm->in_place)
+			unshare_freeze(hm, state.forks);
+	}
+	for (uint32_t i = 0; i < registry.count; i++)
+		freeze_segment(&registry.segments[i]);
+	swap_before_fork(state.forks);
+	state.forks++;
+}
+
+void mach_fork_parent(void)
+{
+	host_close_hidden(state.lease);
+	state.lease = -1;
+}
+
+/* By the descriptor that tells the parent; without one, by another of the same file. */
+static int inherited_file(void)
+{
+	int fd = state.lease;
+
+	if (fd < 0) {
+		fd = host_hide_dup(host.frames_fd);
+		host_keep_hidden(fd);
+	}
+	state.lease = -1;
+	return fd;
+}
+
+void mach_fork_child(void)
+{
+	int fd = inherited_file();
+
+	if (state.parents)
+		atomic_store(state.parents, 1);
+	state.owner = sys_getpid();
+	state.child = true;
+	state.forks = 0;
 	registry_after_fork();
-	host_close_all_hidden();
-	host_arena_map(host.arena_addr, host.arena_len);
-	frames_after_fork();
+	host_close_unkept();
+	frames_after_fork(fd);
 	swap_after_fork();
 	pagemap_after_fork();
 	host_file_after_fork();
@@ -107,4 +159,9 @@ void host_after_fork_child(void)
 	wait_after_fork();
 	signal_after_fork();
 	altstack_after_fork();
+}
+
+void mach_fork_unlock(struct mach_rwlock *l)
+{
+	memset(l, 0, sizeof(*l));
 }

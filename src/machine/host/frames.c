@@ -41,6 +41,26 @@ struct extent {
 	uint64_t start, npages;
 };
 
+/* An extent whose map is gone from here, but not from children. */
+struct lent {
+	uint64_t start, npages;
+	uint32_t since;
+	uf_ref next;
+};
+
+/* How many of those are looked at when another extent is wanted. */
+#define LENT_LOOKS 8
+
+/* Files of parents, as long as maps of theirs are here. Numbers from 1 on. */
+#define INHERITED_MAX 1024
+
+static struct inherited {
+	int fd;
+	uint32_t maps;
+} inherited[INHERITED_MAX];
+
+static uf_ref lent; /* list */
+
 static struct mach_lock lock;
 static struct window windows[WINDOWS_MAX];
 static uint32_t window_count;
@@ -52,6 +72,14 @@ static struct mach_lock punch_lock;
 static uint32_t hand_window;
 static uint64_t hand_word;
 
+/* A child needs it as well: it may be the only descriptor of what the child inherits. */
+static int make_file(void)
+{
+	host.frames_fd = host_memory_file("userfault-frames", FILE_PAGES << UF_PAGE_SHIFT);
+	host_keep_hidden(host.frames_fd);
+	return host.frames_fd < 0 ? host.frames_fd : 0;
+}
+
 int frames_init(void)
 {
 	long at = host_map_private(EXTENTS_MAX * sizeof(*holes), PROT_READ | PROT_WRITE);
@@ -59,8 +87,7 @@ int frames_init(void)
 	if (sys_failed(at))
 		return (int)at;
 	holes = (struct extent *)at;
-	host.frames_fd = host_memory_file("userfault-frames", FILE_PAGES << UF_PAGE_SHIFT);
-	return host.frames_fd < 0 ? host.frames_fd : 0;
+	return make_file();
 }
 
 uint64_t frames_idle(void)
@@ -230,11 +257,70 @@ static void put_hole(uint64_t start, uint64_t npages)
 	}
 }
 
+/* ---- Extents that children still have ---- */
+
+/* Lock held. Of this part of a file nothing is needed any more. */
+static void free_extent(uint64_t start, uint64_t npages)
+{
+	struct mach_map gone = {.extent = start, .npages = npages, .flags = window_at(start)};
+
+	frames_drop(&gone, 0, npages);
+	put_hole(start, npages);
+}
+
+/* Without memory to remember it the extent is lost. */
+static void lend(const struct mach_map *map, uint32_t since)
+{
+	struct lent *l = arena_alloc(sizeof(*l));
+
+	if (!l)
+		return;
+	*l = (struct lent){map->extent, map->npages, since, 0};
+	mach_lock(&lock);
+	l->next = lent;
+	lent = arena_ref(l);
+	mach_unlock(&lock);
+}
+
+/* Lock held. Take back the first of those lent that no child has any more. */
+static struct lent *take_back(void)
+{
+	uf_ref *link = &lent;
+
+	for (unsigned i = 0; i < LENT_LOOKS && *link != 0; i++) {
+		struct lent *l = arena_at(*link);
+
+		if (!fork_children(l->since)) {
+			*link = l->next;
+			free_extent(l->start, l->npages);
+			return l;
+		}
+		link = &l->next;
+	}
+	return NULL;
+}
+
+static void take_back_lent(void)
+{
+	struct lent *l;
+
+	do {
+		mach_lock(&lock);
+		l = lent ? take_back() : NULL;
+		mach_unlock(&lock);
+		arena_free(l, sizeof(*l));
+	} while (l);
+}
+
+/* ---- Extents of maps ---- */
+
 int frames_reserve(struct mach_map *map, uint64_t npages)
 {
 	uint64_t start = 0;
 	int err = 0;
 
+	if (lent != 0)
+		take_back_lent();
 	mach_lock(&lock);
 	if (hole_count + 2 > EXTENTS_MAX)
 		err = -ENOMEM;
@@ -255,12 +341,29 @@ int frames_reserve(struct mach_map *map, uint64_t npages)
 	return err;
 }
 
+static void let_go(struct inherited *file)
+{
+	if (--file->maps == 0) {
+		host_close_hidden(file->fd);
+		file->fd = -1;
+	}
+}
+
 void frames_release(struct mach_map *map)
 {
-	frames_drop(map, 0, map->npages);
-	mach_lock(&lock);
-	put_hole(map->extent, map->npages);
-	mach_unlock(&lock);
+	const struct host_map *hm = host_map_of(map);
+
+	if (hm->file != 0) {
+		mach_lock(&lock);
+		let_go(&inherited[hm->file]);
+		mach_unlock(&lock);
+	} else if (atomic_load(&hm->share) != MAP_OWN && fork_children(hm->since)) {
+		lend(map, hm->since);
+	} else {
+		mach_lock(&lock);
+		free_extent(map->extent, map->npages);
+		mach_unlock(&lock);
+	}
 }
 
 bool frames_own(uint64_t addr, uint64_t len)
@@ -274,19 +377,54 @@ bool frames_own(uint64_t addr, uint64_t len)
 	return false;
 }
 
-/* The parent's windows were not inherited; make a file of our own. */
-void frames_after_fork(void)
+int frames_file(const struct host_map *hm)
 {
+	return hm->file == 0 ? host.frames_fd : inherited[hm->file].fd;
+}
+
+int frames_read_frozen(const struct mach_map *map, uint64_t page, void *buf)
+{
+	return sys_pread(frames_file(host_map_of(map)), buf, UF_PAGE_SIZE,
+			 (map->extent + page) << UF_PAGE_SHIFT) == UF_PAGE_SIZE
+		       ? 0
+		       : -EFAULT;
+}
+
+/* Without a free number the descriptor is nobody's, and the maps cannot be changed. */
+static void inherit_maps(int fd)
+{
+	uint32_t i = 1;
+
+	while (i < INHERITED_MAX - 1 && inherited[i].maps != 0)
+		i++;
+	for (struct host_map *hm = arena_at(registry.maps); hm; hm = arena_at(hm->next)) {
+		if (hm->in_place || hm->file != 0)
+			continue;
+		hm->file = i;
+		inherited[i].maps++;
+	}
+	if (inherited[i].maps > 0)
+		inherited[i].fd = fd;
+	else
+		host_close_hidden(fd);
+}
+
+/* The parent's windows were not inherited; make a file of our own. */
+void frames_after_fork(int fd)
+{
+	inherit_maps(fd);
 	memset(windows, 0, sizeof(windows));
 	window_count = 0;
 	file_used = 0;
 	hole_count = 0;
 	hand_window = 0;
 	hand_word = 0;
+	lent = 0;
 	atomic_store(&idle_pages, 0);
 	atomic_store(&lock.word, 0);
 	atomic_store(&punch_lock.word, 0);
-	host.frames_fd = host_memory_file("userfault-frames", FILE_PAGES << UF_PAGE_SHIFT);
+	host_close_hidden(host.frames_fd);
+	make_file();
 }
 
 /* ---- Idle frames ---- */

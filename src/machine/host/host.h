@@ -98,11 +98,4 @@ void host_forget_huge(uint64_t dev, uint64_t ino);
 int host_note_file(int fd);
 void host_forget_file(uint64_t dev, uint64_t ino);
 
-/* In the child after fork: managed ranges are closed for good, hidden state is made the child's. */
-void host_after_fork_child(void);
-
-/*
- * Called in the child for a fault in what was managed in the parent: says so on stderr and dies of
- * SIGSEGV. Set by the front; default does just that.
- */
 #endif

@@ -122,19 +122,16 @@ static bool private_own(uint64_t addr, uint64_t len)
 	return false;
 }
 
-int host_arena_map(uint64_t addr, uint64_t len)
+static int map_arena(uint64_t len)
 {
-	int fd = host_memory_file("userfault-arena", len);
-	long at;
+	long at = host_map_private(len, PROT_NONE);
 
-	if (fd < 0)
-		return fd;
-	at = host_map_sparse(addr, len, fd, 0);
-	if (sys_failed(at)) {
-		host_close_hidden(fd);
+	if (sys_failed(at))
 		return (int)at;
-	}
-	host.arena_fd = fd;
+	/* As in host_map_sparse. */
+	sys_munlock((uint64_t)at, len);
+	if (sys_mprotect((uint64_t)at, len, PROT_READ | PROT_WRITE) != 0)
+		return -ENOMEM;
 	host.arena_addr = (uint64_t)at;
 	host.arena_len = len;
 	mach_arena_base = (char *)at;
@@ -149,7 +146,7 @@ static int arena_init_any(void)
 	int err;
 
 	do {
-		err = host_arena_map(0, len);
+		err = map_arena(len);
 		len /= 4;
 	} while (err != 0 && len >= ARENA_MIN);
 	return err;
@@ -157,7 +154,7 @@ static int arena_init_any(void)
 
 void mach_arena_trim(void *p, size_t len)
 {
-	if (sys_madvise((uint64_t)p, len, MADV_REMOVE) != 0)
+	if (sys_madvise((uint64_t)p, len, MADV_DONTNEED) != 0)
 		memset(p, 0, len);
 }
 
@@ -244,6 +241,8 @@ int host_init(const struct host_config *config, const char **why)
 		return err;
 	}
 	err = registry_init();
+	if (err == 0)
+		err = fork_init();
 	if (err == 0)
 		err = frames_init();
 	if (err != 0) {

@@ -63,7 +63,6 @@ static int make_alias(struct mach_map *map, struct host_map *hm, uint64_t addr)
 		sys_munmap((uint64_t)place, len);
 		return at == -ENOMEM ? -ENOMEM : -EINVAL;
 	}
-	sys_madvise((uint64_t)at, len, MADV_DONTFORK);
 	sys_madvise((uint64_t)at, len, MADV_DONTDUMP);
 	if (f->grows_large)
 		sys_madvise((uint64_t)at, len, MADV_NOHUGEPAGE);
@@ -238,7 +237,6 @@ static long duplicate(const struct mach_map *like, uint64_t first, uint64_t addr
 	if (extra > 0)
 		sys_munmap((uint64_t)at, extra);
 	sys_mprotect((uint64_t)at + extra, len, PROT_NONE);
-	sys_madvise((uint64_t)at + extra, len, MADV_DOFORK);
 	sys_madvise((uint64_t)at + extra, len, MADV_DODUMP);
 	return sys_mremap((uint64_t)at + extra, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, addr);
 }

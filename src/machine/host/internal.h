@@ -16,13 +16,14 @@
  *   hugetlb.c   which huge pages a file has
  *   frames.c    extents of frames
  *   contents.c  mach_frames_*: the contents of a page, wherever they are
+ *   unshare.c   extents that a fork shares, and maps that are copied on write
  *   swap.c      where pages go that leave memory
  *   tlb.c       TLB bytes, budget, eviction
  *   trap_*.c    how a page is closed and opened
  *   vma.c       what the host has mapped
  *   pagemap.c   which pages the host has in a range
  *   altstack.c  alternate stacks
- *   fork.c      the child after fork
+ *   fork.c      before and after a fork; which children are alive
  *   probe.c     what works here
  *   lock.c      futex locks
  *
@@ -55,7 +56,7 @@ struct host_state {
 	const struct trap_ops *trap;
 	uint64_t warm_limit;
 	uint64_t arena_addr, arena_len;
-	int arena_fd, frames_fd;
+	int frames_fd;
 	uint32_t cpus;	   /* that this process may use; 1: never spin */
 	uint32_t max_maps; /* vm.max_map_count */
 };
@@ -67,12 +68,12 @@ int host_memory_file(const char *name, uint64_t len);
 long host_map_sparse(uint64_t addr, uint64_t len, int fd, uint64_t off);
 /* Private zeroed memory of ours that takes none until touched; kept for good. */
 long host_map_private(uint64_t len, int prot);
-/* A fresh zeroed arena at addr (0: anywhere). */
-int host_arena_map(uint64_t addr, uint64_t len);
 
 /* ---- fd.c ---- */
 
-void host_close_all_hidden(void);
+/* Forked children keep a hidden descriptor that is marked so; the others are closed there. */
+void host_keep_hidden(int fd);
+void host_close_unkept(void);
 /* The whole of a small file, zero-terminated: its length, or a negative errno. */
 long host_read_file(const char *path, char *buf, size_t size);
 /* The decimal number at *p, which is moved behind it. */
@@ -109,6 +110,10 @@ struct host_map {
 	uint64_t alias, alias_len; /* of a map in place: its own mapping of the file */
 	_Atomic uint32_t prot;	   /* of the span of such a map that was named last */
 	bool in_place;
+	_Atomic uint32_t share; /* enum map_share */
+	uint32_t file;		/* whose extent: 0: this process's; or see frames_inherited */
+	uint32_t since;		/* the first fork since which it is shared */
+	_Atomic bool marked;	/* pages may have TLB_FORKED, or TLB_RESTORE */
 	/*
 	 * Of private huge pages: they may be put in place as host mappings of their own, which hold
 	 * no page in reserve where the program's does not. apart: bit per huge page that is one.
@@ -119,18 +124,24 @@ struct host_map {
 	uf_ref prev, next;
 };
 
+/*
+ * What a FRAMES map is to other processes. Its own: nobody else sees the extent. Frozen: children
+ * do, and the program's mapping shows the extent for reading only. Copied: the same, but the
+ * program has a private mapping of the extent, so that the host copies on write.
+ */
+enum map_share {
+	MAP_OWN,
+	MAP_FROZEN,
+	MAP_COPIED,
+};
+
 /* A stretch of the program's addresses where pages of a map stand. */
 struct host_segment {
 	uint64_t addr, npages, first;
 	uf_ref map;
-	uint8_t prot;  /* what the area allows, for a forked child that inherits it */
-	bool in_place; /* a child does inherit it */
 };
 
-/*
- * Of this address space. The segments lie in private memory, so that a forked child has them as
- * they were at the fork.
- */
+/* Of this address space, and in private memory: a forked child has its own. */
 struct host_registry {
 	struct mach_rwlock lock;
 	struct host_segment *segments; /* sorted by address */
@@ -161,9 +172,6 @@ uint32_t registry_find(uint64_t addr);
 struct host_map *registry_new_map(uint64_t npages, const struct trap_ops *trap, uint64_t granule);
 void registry_drop_map(struct host_map *hm);
 
-/* The area allows span->prot now; a forked child will be allowed that. */
-void registry_note_prot(const struct mach_span *span);
-
 /* Host mappings that the managed ranges take, at most. */
 uint64_t registry_mappings(void);
 
@@ -185,8 +193,39 @@ void *frames_pointer(const struct mach_map *map, uint64_t page);
 bool frames_present(const struct mach_map *map, uint64_t page);
 /* Do all these pages surely have frames? */
 bool frames_allocated(const struct mach_map *map, uint64_t page, uint64_t n);
-void frames_after_fork(void);
 uint64_t frames_idle(void);
+
+/*
+ * The file that the map's extent is in: this process's, or one inherited from a parent, whose
+ * descriptor is kept as long as maps need it, and tells that parent that a child is alive.
+ */
+int frames_file(const struct host_map *hm);
+/* In the child: all maps of the process's own file are inherited, by this descriptor. */
+void frames_after_fork(int fd);
+/* Read what a frozen page has. */
+int frames_read_frozen(const struct mach_map *map, uint64_t page, void *buf);
+
+/* ---- unshare.c ---- */
+
+/* The map's contents can be changed, by way of its extent (true), or of the program's mapping. */
+int unshare_map(const struct mach_map *map);
+bool unshare_in_extent(const struct mach_map *map);
+/* A registered map is shared by the fork of this number. Exclusive: no lock is held by anybody. */
+void unshare_freeze(struct host_map *hm, uint32_t fork);
+/* The pages have new contents, which nobody shares. */
+void unshare_filled(const struct mach_map *map, uint64_t page, uint64_t n);
+/* Their contents are about to be drawn from there, where a fork may have shared them. */
+void unshare_drawn(const struct mach_map *map, uint64_t page, uint64_t n, uint64_t from);
+/* They may be written from now on. Write lock held. */
+void unshare_opened(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n);
+/* They may not be, for another reason than a fork. Lock held. */
+void unshare_limited(struct host_map *hm, uint64_t page, uint64_t n);
+
+/* Contents of a copied map; as frames_*. The pages are closed. */
+long copied_copy(const struct mach_span *span, uint64_t page, uint64_t n, uint64_t src);
+int copied_zero(const struct mach_span *span, uint64_t page, uint64_t n);
+void copied_drop(const struct mach_span *span, uint64_t page, uint64_t n);
+int copied_read(const struct mach_span *span, uint64_t page, void *buf);
 
 /* ---- aside.c ---- */
 
@@ -207,6 +246,8 @@ enum pagemap_what {
 void pagemap_query(uint64_t addr, uint64_t n, enum pagemap_what what, uint64_t *bits);
 /* Has the host any page in [addr, addr + len)? */
 bool pagemap_any(uint64_t addr, uint64_t len);
+/* How many of the n pages from addr on are the mapping's own, and nobody else's. */
+uint64_t pagemap_exclusive(uint64_t addr, uint64_t n);
 void pagemap_after_fork(void);
 
 /* ---- find.c: a descriptor for what is mapped ---- */
@@ -332,6 +373,10 @@ void fill_settle(const struct mach_span *span);
 bool fill_still_zero(const struct host_file *f, uint64_t page);
 /* Descriptor of /proc/self/mem, through which closed private pages can be written; or negative. */
 int fill_memory_fd(void);
+/* Write to closed pages of a private mapping. How many pages; -EFAULT: the source; -ENOMEM. */
+long fill_write_private(uint64_t addr, uint64_t n, uint64_t src);
+/* The same with zeroes. */
+long fill_zero_private(uint64_t addr, uint64_t n);
 void fill_after_fork(void);
 
 /* ---- inplace.c ---- */
@@ -350,6 +395,10 @@ void in_place_release(struct mach_map *map, struct host_map *hm);
 #define TLB_GUARD 8u
 /* Opened since it was last guarded: the host may still have mapped its frame. */
 #define TLB_SEEN 16u
+/* Shared by a fork, and neither written nor filled since, as far as this process did it. */
+#define TLB_FORKED 32u
+/* It was let through for writing when a fork took that away. */
+#define TLB_RESTORE 64u
 
 struct trap_ops {
 	const char *name;
@@ -410,6 +459,8 @@ int tlb_protect(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t n, u
 /* As tlb_protect, but the budget may be exceeded. */
 int tlb_protect_always(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t n,
 		       uint32_t prot);
+/* The bytes have changed with the host's mappings: count the splits anew. Write lock held. */
+void tlb_recount(struct host_map *hm);
 /* Close pages so that at least `want` host mappings merge. Returns how many did. */
 uint64_t tlb_evict(uint64_t want);
 /* Use this budget instead of the host's; 0: the host's. */
@@ -470,9 +521,10 @@ void vma_after_fork(void);
 /* ---- altstack.c, fork.c ---- */
 
 void altstack_after_fork(void);
-/* Was addr managed in the process that this one was forked from? */
-bool fork_closed(uint64_t addr);
-/* A range is used for something new. */
-void fork_forget(uint64_t addr, uint64_t len);
+int fork_init(void);
+/* Is a child alive that was forked with this number, or later? */
+bool fork_children(uint32_t since);
+/* Has this process been forked, or forked another? */
+bool fork_ever(void);
 
 #endif

@@ -57,7 +57,10 @@ static int map_over(const struct mach_map *map, uint64_t addr)
 	}
 	if (sys_failed(at))
 		return -ENOMEM;
-	/* A child's stray write must not reach our frames; locked memory cannot be guarded. */
+	/*
+	 * A child that nobody knows of must not reach our frames (fork.c lets the others have the
+	 * mapping, to read); locked memory cannot be guarded.
+	 */
 	sys_madvise(addr, len, MADV_DONTFORK);
 	sys_munlock(addr, len);
 	return 0;
@@ -71,7 +74,6 @@ void map_register(const struct mach_map *map, uint64_t addr, uint32_t prot)
 	registry_remove(addr, map->npages);
 	registry_add(&span);
 	mach_write_unlock(&registry.lock);
-	fork_forget(addr, map->npages << UF_PAGE_SHIFT);
 }
 
 /*
@@ -99,7 +101,6 @@ static int move_aside(struct mach_map *map, struct host_map *hm, uint64_t addr)
 		arena_free((void *)settled, (map->npages + 63) / 64 * 8);
 		return -ENOMEM;
 	}
-	sys_madvise((uint64_t)at, len, MADV_DONTFORK);
 	aside_begin(map, hm, (uint64_t)at, settled);
 	return 0;
 }
@@ -236,7 +237,6 @@ int mach_map_move(const struct mach_span *from, uint64_t to, bool keep)
 	mach_write_unlock(&registry.lock);
 	if (sys_failed(at))
 		return -ENOMEM;
-	fork_forget(to, len);
 	return 0;
 }
 
@@ -289,7 +289,6 @@ int mach_mmap_over(uint64_t addr, uint64_t len, int prot, int flags, int fd, uin
 	}
 	if (sys_failed(at))
 		return (int)at;
-	fork_forget(addr, len);
 	return 0;
 }
 
@@ -319,7 +318,7 @@ static int shown_file(const struct mach_map *map, uint64_t *dev, uint64_t *ino, 
 		*first = map->file_page;
 		return 0;
 	}
-	if (sys_fstat(host.frames_fd, &st) != 0)
+	if (sys_fstat(frames_file(host_map_of(map)), &st) != 0)
 		return -EBADF;
 	*dev = st.st_dev;
 	*ino = st.st_ino;

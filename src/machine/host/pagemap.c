@@ -23,6 +23,8 @@ struct pm_scan_arg {
 /* Bits of a pagemap word: swapped or present; of a file, or shared. */
 #define PM_HERE (3ull << 62)
 #define PM_FILE (1ull << 61)
+/* No other address space has it mapped. */
+#define PM_EXCLUSIVE (1ull << 56)
 
 /* Descriptor of /proc/self/pagemap plus 1; 0: not opened yet; negative: cannot be. */
 static _Atomic int pagemap;
@@ -153,4 +155,19 @@ void pagemap_query(uint64_t addr, uint64_t n, enum pagemap_what what, uint64_t *
 
 		bits[i / 64] = read_run(addr + (i << UF_PAGE_SHIFT), run, what);
 	}
+}
+
+uint64_t pagemap_exclusive(uint64_t addr, uint64_t n)
+{
+	uint64_t words[PAGEMAP_RUN], run, i = 0;
+	long got;
+
+	n = n < PAGEMAP_RUN ? n : PAGEMAP_RUN;
+	got = sys_pread(pagemap_fd(), words, n * 8, (addr >> UF_PAGE_SHIFT) * 8);
+	run = got > 0 ? (uint64_t)got / 8 : 0;
+	/* What the host has swapped out is told of as nobody's. */
+	while (i < run && (words[i] & PM_HERE) && !(words[i] & PM_FILE) &&
+	       ((words[i] & PM_EXCLUSIVE) || !(words[i] >> 63)))
+		i++;
+	return i;
 }

@@ -24,10 +24,6 @@ void registry_after_fork(void)
 {
 	atomic_store(&registry.lock.word, 0);
 	atomic_store(&registry.lock.writers_waiting, 0);
-	atomic_store(&registry.splits, 0);
-	atomic_store(&registry.asides, 0);
-	registry.count = 0;
-	registry.maps = 0;
 }
 
 bool registry_room(uint32_t n)
@@ -60,14 +56,10 @@ static void insert_at(uint32_t i, struct host_segment s)
 
 void registry_add(const struct mach_span *span)
 {
-	const struct host_map *hm = host_map_of(span->map);
-
 	insert_at(registry_find(span->addr), (struct host_segment){.addr = span->addr,
 								   .npages = span->npages,
 								   .first = span->first,
-								   .map = span->map->id,
-								   .prot = (uint8_t)span->prot,
-								   .in_place = hm->in_place});
+								   .map = span->map->id});
 }
 
 void registry_remove(uint64_t addr, uint64_t npages)
@@ -101,35 +93,6 @@ void registry_remove(uint64_t addr, uint64_t npages)
 	memmove(&registry.segments[from], &registry.segments[last],
 		(registry.count - last) * sizeof(*registry.segments));
 	registry.count -= last - from;
-}
-
-static bool prot_differs(const struct mach_span *span)
-{
-	uint64_t end = span->addr + (span->npages << UF_PAGE_SHIFT);
-
-	for (uint32_t i = registry_find(span->addr);
-	     i < registry.count && registry.segments[i].addr < end; i++) {
-		if (registry.segments[i].prot != span->prot)
-			return true;
-	}
-	return false;
-}
-
-void registry_note_prot(const struct mach_span *span)
-{
-	bool differs;
-
-	mach_read_lock(&registry.lock);
-	differs = prot_differs(span);
-	mach_read_unlock(&registry.lock);
-	if (!differs)
-		return;
-	mach_write_lock(&registry.lock);
-	if (registry_room(2)) {
-		registry_remove(span->addr, span->npages);
-		registry_add(span);
-	}
-	mach_write_unlock(&registry.lock);
 }
 
 /* A map of any size has at most CHUNKS_MAX chunks, so that random faults cannot eat the budget. */

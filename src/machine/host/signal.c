@@ -171,15 +171,6 @@ static void to_program(siginfo_t *info, ucontext_t *uc)
 		call_program(&act, info, uc);
 }
 
-static void tell_closed(void)
-{
-	static const char text[] =
-		"userfault: this memory was managed by a userfaultfd in the parent process; a "
-		"forked child cannot use it yet\n";
-
-	sys_write(2, text, sizeof(text) - 1);
-}
-
 /* ---- The handler ---- */
 
 static enum mm_outcome serve(const struct cpu_fault *fault, struct mach_trap *t, bool kernel)
@@ -272,12 +263,8 @@ static void trap(int sig, siginfo_t *info, void *context)
 		to_program(info, t.uc);
 		break;
 	case MM_UNMANAGED:
-		if (fork_closed(fault.addr)) {
-			tell_closed();
-			die(info, t.uc);
-		} else if (programs_own(&fault, t.uc)) {
+		if (programs_own(&fault, t.uc))
 			to_program(info, t.uc);
-		}
 		break;
 	}
 }

@@ -8,6 +8,11 @@
  * back whole, except for a few that will be needed soon. A page of zeroes takes no room.
  *
  * A compressed object begins with its length. One as large as a page is the page itself.
+ *
+ * A store in memory is copied by a fork like all memory. Of a file, a child can read what its
+ * parent had in it; what it saves itself goes to a file of its own. A slot's number tells which of
+ * these generations it belongs to. The parent does not use slots again that a child may read: they
+ * are held, and free when no child is alive any more.
  */
 #include "machine/host/swap.h"
 
@@ -25,9 +30,17 @@
 #define SLOT_ZERO  ((uint64_t)MACH_SWAP_FIRST)
 #define SLOT_FIRST (SLOT_ZERO + 1)
 
+/* Above a slot's number. */
+#define GENERATION_SHIFT 40
+#define GENERATIONS_MAX	 256
+
+#define SLAB_WORDS (SLAB_UNITS / 64)
+
 struct slab {
-	uint64_t used[SLAB_UNITS / 64];
-	uint32_t prev, next; /* in its list; numbers from 1 on */
+	uint64_t used[SLAB_WORDS];
+	uint64_t held[SLAB_WORDS]; /* a child may read them */
+	uint64_t gone[SLAB_WORDS]; /* held, and nothing else: used in name only */
+	uint32_t prev, next;	   /* in its list; numbers from 1 on */
 	uint16_t count;
 	uint8_t units; /* of one object; 0: not in use */
 };
@@ -56,7 +69,19 @@ static struct {
 	struct context context[CONTEXTS_MAX];
 	uint32_t contexts;
 	uint64_t buffers, buffers_len;
+	char path[4096];
+	bool unmade; /* the file of a child, which is made when it is first wanted */
+	bool holds;  /* some slots are held, since this fork */
+	uint32_t held_since;
+	uint32_t generation;
 } store;
+
+/* What parents had in their files when they forked. */
+static struct generation {
+	int fd;
+	struct slab *slabs;
+	uint32_t made;
+} parents[GENERATIONS_MAX];
 
 /* ---- Start ---- */
 
@@ -114,17 +139,16 @@ static int start_file(const char *path, const char **why)
 		return fd;
 	}
 	store.fd = fd;
+	host_keep_hidden(fd);
 	return 0;
 }
 
-/* As much of `size` as there is address space for. A forked child has its parent's. */
+/* As much of `size` as there is address space for. */
 static int start_memory(uint64_t size, const char **why)
 {
 	struct rlimit space;
 	long at;
 
-	if (store.memory != 0)
-		return 0;
 	/* Most of what a limit leaves is the program's. */
 	if (sys_rlimit(RLIMIT_AS, NULL, &space) == 0 && size > space.rlim_cur / 4)
 		size = space.rlim_cur / 4;
@@ -161,16 +185,14 @@ static int start_contexts(const char **why)
 	uint32_t n = host.cpus < CONTEXTS_MAX / 2 ? host.cpus * 2 : CONTEXTS_MAX;
 	long at;
 
-	if (store.buffers == 0) {
-		at = host_map_private(each * n, PROT_READ | PROT_WRITE);
-		if (sys_failed(at)) {
-			*why = "there is no memory for compression";
-			return (int)at;
-		}
-		store.buffers = (uint64_t)at;
-		store.buffers_len = each * n;
-		store.contexts = n;
+	at = host_map_private(each * n, PROT_READ | PROT_WRITE);
+	if (sys_failed(at)) {
+		*why = "there is no memory for compression";
+		return (int)at;
 	}
+	store.buffers = (uint64_t)at;
+	store.buffers_len = each * n;
+	store.contexts = n;
 	for (uint32_t i = 0; i < store.contexts; i++) {
 		struct context *c = &store.context[i];
 
@@ -185,23 +207,29 @@ static int start_contexts(const char **why)
 	return 0;
 }
 
-static int start_slabs(uint64_t size, const char **why)
+static int make_slabs(void)
 {
 	long at;
+
+	store.slabs_len = (uint64_t)(store.most + 1) * sizeof(struct slab);
+	at = host_map_private(store.slabs_len, PROT_READ | PROT_WRITE);
+	if (sys_failed(at))
+		return (int)at;
+	store.slabs = (struct slab *)at;
+	return 0;
+}
+
+static int start_slabs(uint64_t size, const char **why)
+{
+	int err;
 
 	store.unit = store.codec ? UNIT_PACKED : UF_PAGE_SIZE;
 	store.slab_size = store.unit * SLAB_UNITS;
 	store.most = (uint32_t)(size / store.slab_size ? size / store.slab_size : 1);
-	if (store.slabs)
-		return 0;
-	store.slabs_len = (uint64_t)(store.most + 1) * sizeof(struct slab);
-	at = host_map_private(store.slabs_len, PROT_READ | PROT_WRITE);
-	if (sys_failed(at)) {
+	err = make_slabs();
+	if (err != 0)
 		*why = "there is no address space for the bookkeeping of swap";
-		return (int)at;
-	}
-	store.slabs = (struct slab *)at;
-	return 0;
+	return err;
 }
 
 int host_swap_init(const struct host_swap_config *config, const char **why)
@@ -217,6 +245,8 @@ int host_swap_init(const struct host_swap_config *config, const char **why)
 		return 0;
 	store.fd = -1;
 	store.codec = config->codec;
+	for (size_t i = 0; config->path && i < sizeof(store.path) - 1 && config->path[i]; i++)
+		store.path[i] = config->path[i];
 	store.peak = config->peak;
 	if (size == 0)
 		size = config->path ? FILE_MOST : memory_size();
@@ -231,23 +261,66 @@ int host_swap_init(const struct host_swap_config *config, const char **why)
 	return err;
 }
 
-/* The child's store has nothing in it, and the parent's file is none of its business. */
+/* ---- Fork ---- */
+
+void swap_before_fork(uint32_t fork)
+{
+	if (!store.ready || store.fd < 0)
+		return;
+	if (!store.holds)
+		store.held_since = fork;
+	store.holds = true;
+	for (uint32_t i = 1; i <= store.made; i++)
+		memcpy(store.slabs[i].held, store.slabs[i].used, sizeof(store.slabs[i].held));
+}
+
+/*
+ * What the parent had is read from its file; a store of the child's own begins when it is needed.
+ * Beyond so many generations there is none.
+ */
+static void begin_generation(void)
+{
+	if (store.generation == GENERATIONS_MAX - 1) {
+		store.ready = false;
+		return;
+	}
+	if (!store.unmade)
+		parents[store.generation] = (struct generation){store.fd, store.slabs, store.made};
+	store.generation++;
+	store.unmade = true;
+	store.slabs = NULL;
+	store.made = store.free = store.empty = store.empty_count = 0;
+	memset(store.partial, 0, sizeof(store.partial));
+	store.holds = false;
+	atomic_store(&store.used, 0);
+}
+
 void swap_after_fork(void)
 {
-	store.ready = false;
 	store.lock = (struct mach_lock){0};
 	for (uint32_t i = 0; i < store.contexts; i++)
 		store.context[i].lock = (struct mach_lock){0};
-	if (store.buffers)
-		sys_madvise(store.buffers, store.buffers_len, MADV_DONTNEED);
-	if (store.memory)
-		sys_madvise(store.memory, store.memory_len, MADV_DONTNEED);
-	if (store.slabs)
-		sys_madvise((uint64_t)store.slabs, store.slabs_len, MADV_DONTNEED);
-	store.made = store.free = store.empty = store.empty_count = 0;
-	memset(store.partial, 0, sizeof(store.partial));
-	atomic_store(&store.used, 0);
+	if (store.ready && store.fd >= 0)
+		begin_generation();
 	atomic_store(&store.told, false);
+}
+
+/* Lock held. */
+static bool make_own(void)
+{
+	const char *why;
+
+	if (!store.unmade)
+		return true;
+	if (make_slabs() != 0)
+		return false;
+	if (start_file(store.path, &why) != 0) {
+		sys_munmap((uint64_t)store.slabs, store.slabs_len);
+		store.ready = false;
+		return false;
+	}
+	store.unmade = false;
+	return true;
 }
 
 uint64_t host_swap_used(void)
@@ -349,6 +422,25 @@ static void put_slab(uint32_t i)
 	}
 }
 
+static void remove_objects(uint32_t i, uint64_t *objects);
+
+/* Slots that were only held for children are free when there are none. */
+static void let_go_held(void)
+{
+	if (!store.holds || fork_children(store.held_since))
+		return;
+	store.holds = false;
+	for (uint32_t i = 1; i <= store.made; i++) {
+		struct slab *s = &store.slabs[i];
+		uint64_t gone[SLAB_WORDS];
+
+		memcpy(gone, s->gone, sizeof(gone));
+		memset(s->held, 0, sizeof(s->held));
+		memset(s->gone, 0, sizeof(s->gone));
+		remove_objects(i, gone);
+	}
+}
+
 static uint32_t free_place(const struct slab *s)
 {
 	uint32_t word = 0;
@@ -378,6 +470,12 @@ static uint32_t slab_for(uint32_t units)
 	if (i)
 		return i;
 	i = take_slab();
+	if (!i && store.holds) {
+		let_go_held();
+		i = store.partial[units] ? 0 : take_slab();
+		if (store.partial[units])
+			return store.partial[units];
+	}
 	if (i) {
 		store.slabs[i].units = (uint8_t)units;
 		list_add(&store.partial[units], i);
@@ -394,7 +492,7 @@ static uint64_t take_slot(uint32_t units)
 	struct slab *s;
 
 	mach_lock(&store.lock);
-	i = slab_for(units);
+	i = make_own() ? slab_for(units) : 0;
 	if (!i) {
 		mach_unlock(&store.lock);
 		return 0;
@@ -407,10 +505,13 @@ static uint64_t take_slot(uint32_t units)
 		list_remove(&store.partial[units], i);
 	mach_unlock(&store.lock);
 	note_used(units * store.unit);
-	return SLOT_FIRST + (uint64_t)(i - 1) * SLAB_UNITS + place;
+	return ((uint64_t)store.generation << GENERATION_SHIFT) +
+	       (SLOT_FIRST + (uint64_t)(i - 1) * SLAB_UNITS + place);
 }
 
 struct place {
+	int fd;
+	struct slab *slabs;
 	uint32_t slab, index, units;
 	uint64_t offset;
 };
@@ -418,14 +519,24 @@ struct place {
 /* Lock held. False: no such slot is in use. */
 static bool find_slot(uint64_t slot, struct place *p)
 {
-	uint64_t n = slot - SLOT_FIRST;
+	uint64_t of = slot >> GENERATION_SHIFT, n;
+	const struct generation now = {store.fd, store.slabs, store.made};
+	const struct generation *g = &now;
 	const struct slab *s;
 
-	if (slot < SLOT_FIRST || n / SLAB_UNITS >= store.made)
+	if (of > store.generation)
 		return false;
+	if (of < store.generation)
+		g = &parents[of];
+	slot -= of << GENERATION_SHIFT;
+	n = slot - SLOT_FIRST;
+	if (slot < SLOT_FIRST || n / SLAB_UNITS >= g->made)
+		return false;
+	p->fd = g->fd;
+	p->slabs = g->slabs;
 	p->slab = (uint32_t)(n / SLAB_UNITS) + 1;
 	p->index = (uint32_t)(n % SLAB_UNITS);
-	s = &store.slabs[p->slab];
+	s = &g->slabs[p->slab];
 	p->units = s->units;
 	p->offset = slab_offset(p->slab) + p->index * p->units * store.unit;
 	return p->units != 0 && (s->used[p->index / 64] >> (p->index % 64) & 1);
@@ -442,24 +553,57 @@ static bool locate(uint64_t slot, struct place *p)
 	return found;
 }
 
+/* Lock held: these objects of a slab of ours are used no more. */
+static void remove_objects(uint32_t i, uint64_t *objects)
+{
+	struct slab *s = &store.slabs[i];
+	uint32_t n = 0;
+
+	for (unsigned w = 0; w < SLAB_WORDS; w++) {
+		objects[w] &= s->used[w];
+		n += (uint32_t)count_bits(objects[w]);
+		s->used[w] &= ~objects[w];
+	}
+	if (n == 0)
+		return;
+	if (s->count == SLAB_UNITS / s->units)
+		list_add(&store.partial[s->units], i);
+	atomic_fetch_sub_explicit(&store.used, (uint64_t)n * s->units * store.unit,
+				  memory_order_relaxed);
+	s->count = (uint16_t)(s->count - n);
+	if (s->count == 0) {
+		list_remove(&store.partial[s->units], i);
+		put_slab(i);
+	}
+}
+
+static void free_own(const struct place *p)
+{
+	struct slab *s = &store.slabs[p->slab];
+	uint64_t bit = (uint64_t)1 << (p->index % 64), objects[SLAB_WORDS] = {0};
+
+	if (s->held[p->index / 64] & bit) {
+		s->gone[p->index / 64] |= bit;
+		let_go_held();
+		return;
+	}
+	objects[p->index / 64] = bit;
+	remove_objects(p->slab, objects);
+}
+
+/* A parent's slot is the parent's to use again. */
 void mach_swap_free(uint64_t slot)
 {
 	struct place p;
-	struct slab *s;
 
 	if (slot == SLOT_ZERO)
 		return;
 	mach_lock(&store.lock);
 	if (find_slot(slot, &p)) {
-		s = &store.slabs[p.slab];
-		if (s->count == SLAB_UNITS / p.units)
-			list_add(&store.partial[p.units], p.slab);
-		s->used[p.index / 64] &= ~((uint64_t)1 << (p.index % 64));
-		if (--s->count == 0) {
-			list_remove(&store.partial[p.units], p.slab);
-			put_slab(p.slab);
-		}
-		atomic_fetch_sub_explicit(&store.used, p.units * store.unit, memory_order_relaxed);
+		if (p.slabs == store.slabs && store.ready)
+			free_own(&p);
+		else
+			p.slabs[p.slab].used[p.index / 64] &= ~((uint64_t)1 << (p.index % 64));
 	}
 	mach_unlock(&store.lock);
 }
@@ -521,7 +665,7 @@ static const uint8_t *read_slot(const struct place *p, struct context *c)
 	if (store.fd < 0)
 		return (const uint8_t *)(store.memory + p->offset);
 	do
-		n = sys_pread(store.fd, c->packed, len, p->offset);
+		n = sys_pread(p->fd, c->packed, len, p->offset);
 	while (n == -EINTR);
 	return n == (long)len ? c->packed : NULL;
 }
@@ -615,7 +759,7 @@ int mach_swap_in(const struct mach_span *span, uint64_t page, uint64_t slot)
 
 	if (slot == SLOT_ZERO)
 		return mach_frames_zero(span, page, 1);
-	if (!store.ready || !locate(slot, &p))
+	if (!locate(slot, &p))
 		return -EIO;
 	c = take_context();
 	contents = load(c, &p);

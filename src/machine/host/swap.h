@@ -36,12 +36,13 @@ struct host_swap_config {
 };
 
 /*
- * Once in a process, and again in a forked child, whose store begins empty. On failure a negative
+ * Once; forked children go on with it. On failure a negative
  * errno, and *why says in one sentence what is wrong; pages then do not leave.
  */
 int host_swap_init(const struct host_swap_config *config, const char **why);
 
-/* In the child of a fork: the store is its parent's no more. */
+/* Before the fork of this number (fork.c), and in the child. */
+void swap_before_fork(uint32_t fork);
 void swap_after_fork(void);
 
 /* Bytes in use, without what is kept for use. */

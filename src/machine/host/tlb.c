@@ -165,6 +165,15 @@ int tlb_protect_always(struct host_map *hm, uint64_t addr, uint64_t page, uint64
 	return protect(hm, addr, page, n, prot, false);
 }
 
+/* Pages of the map that stand nowhere have bytes, too: they are closed. */
+void tlb_recount(struct host_map *hm)
+{
+	uint64_t before = hm->splits;
+
+	hm->splits = count_splits(hm, 0, hm->npages);
+	atomic_fetch_add_explicit(&registry.splits, hm->splits - before, memory_order_relaxed);
+}
+
 /* ---- Making room ---- */
 
 static uint64_t evict_piece(struct host_map *hm, uint64_t addr, uint64_t page, uint64_t n,
@@ -240,15 +249,20 @@ uint64_t tlb_evict(uint64_t want)
 static int open_once(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
 		     const uint64_t *bits, uint32_t prot)
 {
-	int err;
+	bool forked = atomic_load(&hm->marked) && (prot & UF_PROT_WRITE);
+	int err = -EAGAIN;
 
-	mach_read_lock(&hm->lock);
-	err = hm->trap->open(hm, span, page, n, bits, prot, false);
-	mach_read_unlock(&hm->lock);
+	if (!forked) {
+		mach_read_lock(&hm->lock);
+		err = hm->trap->open(hm, span, page, n, bits, prot, false);
+		mach_read_unlock(&hm->lock);
+	}
 	if (err != -EAGAIN)
 		return err;
 	mach_write_lock(&hm->lock);
 	err = hm->trap->open(hm, span, page, n, bits, prot, true);
+	if (err == 0 && forked && !bits)
+		unshare_opened(hm, span, page, n);
 	mach_write_unlock(&hm->lock);
 	return err;
 }
@@ -279,27 +293,39 @@ static bool any_closed(const struct host_map *hm, uint64_t page, uint64_t n)
 	return false;
 }
 
-/*
- * Areas that share a map and differ make each other look; that is rare. `limit` to what the area
- * allows is what follows a change of that.
- */
-static void note_prot(struct host_map *hm, const struct mach_span *span, bool changed)
+/* The area's protection is what a map that goes on where this one ends begins with. */
+static void note_prot(struct host_map *hm, const struct mach_span *span)
 {
-	if (!hm->in_place ||
-	    (!changed && atomic_load_explicit(&hm->prot, memory_order_relaxed) == span->prot))
-		return;
-	registry_note_prot(span);
-	atomic_store_explicit(&hm->prot, span->prot, memory_order_relaxed);
+	if (atomic_load_explicit(&hm->prot, memory_order_relaxed) != span->prot)
+		atomic_store_explicit(&hm->prot, span->prot, memory_order_relaxed);
+}
+
+/* What is shared by fork can be read. */
+static uint32_t may_open(const struct host_map *hm, uint32_t prot)
+{
+	if (atomic_load(&hm->share) == MAP_FROZEN && (prot & UF_PROT_WRITE))
+		return (prot & ~UF_PROT_WRITE) | UF_PROT_READ;
+	return prot;
+}
+
+/* Has the host something at hand for all of these pages? */
+static bool at_hand(const struct host_map *hm, const struct mach_map *map, uint64_t page,
+		    uint64_t n)
+{
+	if (hm->in_place || atomic_load(&hm->share) == MAP_COPIED)
+		return true;
+	return hm->file == 0 && frames_allocated(map, page, n);
 }
 
 int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot)
 {
 	struct host_map *hm = host_map_of(span->map);
 	bool populate = n >= POPULATE_PAGES && (prot & UF_PROT_READ) && any_closed(hm, page, n) &&
-			(hm->in_place || frames_allocated(span->map, page, n));
+			at_hand(hm, span->map, page, n);
 	int err;
 
-	note_prot(hm, span, false);
+	note_prot(hm, span);
+	prot = may_open(hm, prot);
 	err = open_pages(hm, span, page, n, NULL, prot);
 	if (err == 0 && populate)
 		sys_madvise(span_addr(span, page), n << UF_PAGE_SHIFT, MADV_POPULATE_READ);
@@ -312,8 +338,8 @@ int mach_tlb_open_set(const struct mach_span *span, uint64_t page, uint64_t n, c
 {
 	struct host_map *hm = host_map_of(span->map);
 
-	note_prot(hm, span, false);
-	return open_pages(hm, span, page, n, bits, prot);
+	note_prot(hm, span);
+	return open_pages(hm, span, page, n, bits, may_open(hm, prot));
 }
 
 void mach_tlb_limit(const struct mach_span *span, uint64_t page, uint64_t n, uint32_t prot)
@@ -321,8 +347,10 @@ void mach_tlb_limit(const struct mach_span *span, uint64_t page, uint64_t n, uin
 	struct host_map *hm = host_map_of(span->map);
 	int err;
 
-	note_prot(hm, span, prot == span->prot);
+	note_prot(hm, span);
 	mach_read_lock(&hm->lock);
+	if (atomic_load(&hm->marked) && !(prot & UF_PROT_WRITE))
+		unshare_limited(hm, page, n);
 	err = hm->trap->limit(hm, span, page, n, prot, false);
 	mach_read_unlock(&hm->lock);
 	if (err == 0)

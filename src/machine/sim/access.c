@@ -55,6 +55,8 @@ static enum met access_page(uint64_t addr, void *buf, size_t len, bool write)
 		have = p->tlb;
 	if (!(have & need))
 		goto out;
+	if (write && p->kind == SIM_MANAGED && p->map->frozen)
+		sim_fail("%#llx is shared by a fork and can be written", (unsigned long long)addr);
 	if (sim_in_place(p)) {
 		sim_files_lock();
 		f = sim_file_access(p, write);

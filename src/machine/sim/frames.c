@@ -65,6 +65,7 @@ struct sim_frame *sim_closed_frame(const struct mach_span *span, uint64_t page)
 /* Frames of a granule that are being made: its own for FRAMES, new ones otherwise. */
 static struct sim_frame *begin_fill(struct sim_map *m, uint64_t page)
 {
+	sim_map_unshare(m);
 	return m->kind == MACH_MAP_FRAMES ? &m->frames[page] : sim_frames_new(m->granule);
 }
 
@@ -119,6 +120,7 @@ static int end_fill(struct sim_map *m, uint64_t page, struct sim_frame *f)
 
 	if (m->kind == MACH_MAP_FRAMES) {
 		atomic_store(&f->complete, true);
+		m->forked[page] = false;
 		return 0;
 	}
 	sim_files_lock();
@@ -242,10 +244,12 @@ int mach_frames_zero(const struct mach_span *span, uint64_t page, uint64_t n)
 		return -ENOMEM;
 	if (m->kind != MACH_MAP_FRAMES)
 		return zero_file(span, page, n);
+	sim_map_unshare(m);
 	for (uint64_t i = page; i < page + n; i++) {
 		sim_frames_fill(&m->frames[i], &zeroes, 1);
 		(void)sim_closed_pages(span, i, 1);
 		atomic_store(&m->frames[i].complete, true);
+		m->forked[i] = false;
 	}
 	return 0;
 }
@@ -265,6 +269,7 @@ static void take_away(struct sim_map *m, uint64_t page)
 {
 	switch (m->kind) {
 	case MACH_MAP_FRAMES:
+		sim_map_unshare(m);
 		sim_frame_spoil(&m->frames[page]);
 		return;
 	case MACH_MAP_SHARED:
@@ -495,11 +500,14 @@ static void aside_forget(struct mach_map *map, struct sim_map *m, uint64_t page)
 	__atomic_fetch_sub(&map->aside_pages, 1, __ATOMIC_RELAXED);
 }
 
-void mach_aside_draw(struct mach_map *map, uint64_t page, uint64_t n)
+int mach_aside_draw(const struct mach_span *span, uint64_t page, uint64_t n)
 {
-	struct sim_map *m = sim_map_of(map);
+	struct sim_map *m = sim_map_of(span->map);
 
 	sim_point();
+	if (m->frozen && sim_no_memory())
+		return -ENOMEM;
+	sim_map_unshare(m);
 	for (uint64_t i = page; i < page + n; i++) {
 		if (m->where[i] && sim_tlb(m->where[i]))
 			sim_fail("the frame of page %llu at %#llx is written while it is open",
@@ -509,8 +517,9 @@ void mach_aside_draw(struct mach_map *map, uint64_t page, uint64_t n)
 				 (unsigned long long)i);
 		sim_frames_fill(&m->frames[i], m->aside[i], 1);
 		atomic_store(&m->frames[i].complete, true);
-		aside_forget(map, m, i);
+		aside_forget(span->map, m, i);
 	}
+	return 0;
 }
 
 void mach_aside_drop(struct mach_map *map, uint64_t page, uint64_t n)

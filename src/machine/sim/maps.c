@@ -56,6 +56,7 @@ static struct sim_map *map_new(struct mach_map *map, uint64_t npages, enum mach_
 		m->mapped = calloc(npages / m->granule, sizeof(*m->mapped));
 	} else {
 		m->frames = calloc(npages, sizeof(*m->frames));
+		m->forked = calloc(npages, sizeof(*m->forked));
 	}
 	for (uint64_t i = 0; !file && i < npages; i++)
 		sim_frame_spoil(&m->frames[i]);
@@ -79,6 +80,7 @@ static void map_free(struct sim_map *m)
 	free(m->copy);
 	free(m->mapped);
 	free(m->frames);
+	free(m->forked);
 	free(m->aside);
 	free(m->where);
 	lock_maps();
@@ -368,6 +370,10 @@ int mach_tlb_open(const struct mach_span *span, uint64_t page, uint64_t n, uint3
 	for (uint64_t i = page; i < page + n; i++) {
 		struct sim_page *p = sim_span_page(span, i);
 
+		if (m->frozen)
+			prot = (prot & ~UF_PROT_WRITE) | UF_PROT_READ;
+		else if (m->forked && (prot & UF_PROT_WRITE))
+			m->forked[i] = false;
 		if (!complete(m, i))
 			sim_fail("page %llu is opened before it is complete",
 				 (unsigned long long)i);
@@ -419,4 +425,79 @@ void mach_usage(uint64_t *mappings, uint64_t *budget)
 {
 	*mappings = atomic_load(&sim_open_pages);
 	*budget = sim_config.pages;
+}
+
+/* ---- Fork -------------------------------------------------------------------------------------
+ * The world is one process. What the code above must do for a fork is the same on both sides of it,
+ * and is checked: the frames of a frozen map do not change, and are not let through for writing.
+ */
+
+static void freeze(struct sim_map *m)
+{
+	m->frozen = true;
+	for (uint64_t i = 0; i < m->npages; i++) {
+		struct sim_page *p = m->where[i] ? sim_page_must(m->where[i]) : NULL;
+
+		m->forked[i] = true;
+		if (!p)
+			continue;
+		sim_page_lock(p);
+		sim_page_set_tlb(p, p->tlb & ~UF_PROT_WRITE);
+		sim_page_unlock(p);
+	}
+}
+
+void mach_fork_begin(void)
+{
+	sim_point();
+	for (unsigned i = 0; i < MAX_MAPS; i++)
+		if (maps[i].used && maps[i].kind == MACH_MAP_FRAMES)
+			freeze(&maps[i]);
+}
+
+void mach_fork_parent(void)
+{
+	sim_point();
+}
+
+void mach_fork_child(void)
+{
+	sim_point();
+}
+
+bool mach_fork_pending(void)
+{
+	return false;
+}
+
+void mach_fork_unlock(struct mach_rwlock *l)
+{
+	mach_write_unlock(l);
+}
+
+void sim_map_unshare(struct sim_map *m)
+{
+	m->frozen = false;
+}
+
+int mach_map_unshare(const struct mach_span *span)
+{
+	struct sim_map *m = sim_map_of(span->map);
+
+	sim_point();
+	if (m->frozen && sim_no_memory())
+		return -ENOMEM;
+	sim_map_unshare(m);
+	return 0;
+}
+
+uint64_t mach_pages_unshared(const struct mach_span *span, uint64_t page, uint64_t n)
+{
+	struct sim_map *m = sim_map_of(span->map);
+	uint64_t i = 0;
+
+	sim_point();
+	while (i < n && !(m->forked && m->forked[page + i]))
+		i++;
+	return i;
 }

@@ -110,6 +110,7 @@ int mach_swap_in(const struct mach_span *span, uint64_t page, uint64_t slot)
 		return -EIO;
 	if (span->map->kind != MACH_MAP_FRAMES)
 		sim_fail("a page of a file comes back from the swap store");
+	sim_map_unshare(sim_map_of(span->map));
 	sim_frames_fill(to, f, 1);
 	(void)sim_closed_frame(span, page);
 	atomic_store(&to->complete, true);

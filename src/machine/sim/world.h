@@ -31,9 +31,14 @@ struct sim_file {
 	struct sim_frame **page; /* by granule */
 };
 
-/* Frames, aside: for FRAMES. File, copy, mapped: for maps in place, the last two by granule. */
+/*
+ * Frames, forked, aside: for FRAMES. File, copy, mapped: for maps in place, the last two by
+ * granule.
+ */
 struct sim_map {
 	bool used;
+	_Atomic bool frozen; /* shared by a fork: nothing may change */
+	bool *forked;	     /* and not written or filled since */
 	enum mach_map_kind kind;
 	uint64_t npages, granule;
 	struct sim_frame *frames;
@@ -130,6 +135,9 @@ void sim_files_stop(void);
 /* Make the page a native one that shows a file. */
 void sim_page_show_file(struct sim_page *p, const struct mach_vma *like, struct sim_file *file,
 			uint64_t file_page);
+
+/* Contents of the map change: a child has its own from now on. */
+void sim_map_unshare(struct sim_map *m);
 
 /* Sometimes the host forgets what it let through. */
 void sim_maybe_evict(void);
