@@ -406,7 +406,6 @@ int main(int argc, char **argv)
 	bool events = true;
 	int probe;
 
-	leftovers_note(&before);
 	parse(argc, argv, &members, &pages, &events);
 	probe = uffd_make(UFFD_FEATURE_PAGEFAULT_FLAG_WP);
 	if (probe < 0) {

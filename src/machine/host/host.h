@@ -66,6 +66,12 @@ int host_altstack_enter(void);
 void host_altstack_leave(void);
 
 /*
+ * A process is about to be made that shares this memory and can be killed alone: locks have to name
+ * their holders from now on. Not for one that only lives until it calls exec.
+ */
+void host_expect_siblings(void);
+
+/*
  * For who spins: is spinning in somebody's way at present? So that this is known, tell of the time
  * between two looks at the clock (given: the CPU was given away between them), and of success.
  */

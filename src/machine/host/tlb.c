@@ -1,5 +1,6 @@
 /* tlb.c - what both traps share: the bytes, counting host mappings, making room. */
 #include "machine/host/internal.h"
+#include "machine/host/siblings.h"
 
 /* From this many pages on, opened pages are mapped at once instead of at their first touch. */
 #define POPULATE_PAGES 16
@@ -270,8 +271,10 @@ static int open_once(struct host_map *hm, const struct mach_span *span, uint64_t
 static int open_pages(struct host_map *hm, const struct mach_span *span, uint64_t page, uint64_t n,
 		      const uint64_t *bits, uint32_t prot)
 {
-	int err = open_once(hm, span, page, n, bits, prot);
+	int err;
 
+	siblings_look();
+	err = open_once(hm, span, page, n, bits, prot);
 	for (int tries = 0; err == -ENOMEM && tries < OPEN_TRIES; tries++) {
 		uint64_t used = registry_mappings();
 
@@ -348,6 +351,7 @@ void mach_tlb_limit(const struct mach_span *span, uint64_t page, uint64_t n, uin
 	int err;
 
 	note_prot(hm, span);
+	siblings_look();
 	mach_read_lock(&hm->lock);
 	if (atomic_load(&hm->marked) && !(prot & UF_PROT_WRITE))
 		unshare_limited(hm, page, n);

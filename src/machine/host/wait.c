@@ -10,6 +10,7 @@
  * it and ignores it.)
  */
 #include "machine/host/internal.h"
+#include "machine/host/siblings.h"
 
 enum {
 	WAITING = 1,
@@ -168,6 +169,7 @@ void wait_init(void)
 
 void wait_after_fork(void)
 {
+	siblings_after_fork();
 	memset(&peers, 0, sizeof(peers));
 	peers.own = sys_getpid();
 }
