@@ -111,3 +111,18 @@ void mm_fork_child(struct mm_space *space, struct mm_stats *stats)
 	mm_area_merge(space, 0, mach_task_size());
 	mach_fork_unlock(&space->lock);
 }
+
+void mm_space_count(struct mm_space *space, struct mm_stats *stats)
+{
+	struct mm_stats *own = &space->own_stats;
+
+	mach_write_lock(&space->lock);
+	if (stats && space->stats == own) {
+		for (unsigned i = 0; i < MM_STAT_MAX; i++)
+			mm_stat_add(stats, i, atomic_load(&own->count[i]));
+		for (unsigned i = 0; i < MM_LATENCY_BUCKETS; i++)
+			atomic_fetch_add(&stats->latency[i], atomic_load(&own->latency[i]));
+	}
+	space->stats = stats ? stats : own;
+	mach_write_unlock(&space->lock);
+}

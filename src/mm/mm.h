@@ -315,6 +315,8 @@ void mm_forget_range(struct mm_space *space, uint64_t start, uint64_t len);
 void mm_fork_begin(struct mm_space *space);
 void mm_fork_parent(struct mm_space *space);
 void mm_fork_child(struct mm_space *space, struct mm_stats *stats);
+/* Count there from now on (NULL: on its own), beginning with what the space has counted by itself. */
+void mm_space_count(struct mm_space *space, struct mm_stats *stats);
 
 /* ---- What the program can ask ---------------------------------------------------------------- */
 
