@@ -32,22 +32,34 @@ struct clone3_args {
 static struct mach_lock lock;
 static struct hosted_thread *threads;
 static void *(*allocate_tls)(void *);
-static size_t tid_place; /* of the thread's id in libc's block, 0: unknown */
+static size_t tid_place; /* of the thread's id in libc's block */
 
 /* ---- what a thread has of ours -----------------------------------------------------------------
  */
 
-/* Where both this thread's block and `other`, another thread's, have the id. */
+/* In front of the id is the link of libc's list of threads. */
+static bool is_linked(const char *block, size_t place)
+{
+	uint64_t link[2], back;
+
+	memcpy(link, block + place - sizeof(link), sizeof(link));
+	if (!link[0] || link[0] % sizeof(back) || !link[1])
+		return false;
+	memcpy(&back, (char *)link[0] + sizeof(back), sizeof(back));
+	return back == (uintptr_t)block + place - sizeof(link);
+}
+
+/* Where both this thread's block and `other`, the main thread's, have the id. */
 static void *find_tid(void *other)
 {
 	const char *own = (const char *)pthread_self(), *main_block = other;
 	int own_tid = (int)SYS(SYS_gettid), main_tid = (int)SYS(SYS_getpid), a, b;
 
-	for (size_t i = TCB_GUARDS + GUARDS_SIZE; i < TCB_BYTES; i += sizeof(int)) {
+	for (size_t i = TCB_GUARDS + GUARDS_SIZE + 16; i < TCB_BYTES; i += sizeof(int)) {
 		memcpy(&a, own + i, sizeof(a));
 		memcpy(&b, main_block + i, sizeof(b));
 		if (a == own_tid && b == main_tid) {
-			tid_place = i;
+			tid_place = is_linked(own, i) ? i : 0;
 			break;
 		}
 	}
@@ -63,19 +75,22 @@ int hosted_threads_init(void)
 	if (!allocate_tls || pthread_create(&helper, NULL, find_tid, (void *)pthread_self()) != 0)
 		return -ENOSYS;
 	pthread_join(helper, NULL);
-	return 0;
+	return tid_place ? 0 : -ENOSYS;
 }
 
 static uint64_t new_tls(void)
 {
 	char *mine = (char *)pthread_self(), *tcb = allocate_tls(NULL);
-	uint64_t at = (uintptr_t)tcb;
+	uint64_t at = (uintptr_t)tcb, link[2];
 
 	if (!tcb)
 		return 0;
 	memcpy(tcb + TCB_SELF, &at, sizeof(at));
 	memcpy(tcb + TCB_SELF2, &at, sizeof(at));
 	memcpy(tcb + TCB_GUARDS, mine + TCB_GUARDS, GUARDS_SIZE);
+	/* Linked to nothing: libc takes the thread that forks out of a list. */
+	link[0] = link[1] = at + tid_place - sizeof(link);
+	memcpy((char *)link[0], link, sizeof(link));
 	return at;
 }
 
@@ -153,8 +168,7 @@ static void note_tid(struct hosted_thread *t)
 	int tid = (int)SYS(SYS_gettid);
 
 	atomic_store(&t->tid, (uint32_t)tid);
-	if (tid_place)
-		memcpy((char *)t->host_fs + tid_place, &tid, sizeof(tid));
+	memcpy((char *)t->host_fs + tid_place, &tid, sizeof(tid));
 }
 
 int hosted_thread_arm(struct hosted_thread *t)
