@@ -9,9 +9,11 @@
 #include "front/calls_data.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define SMALL 1024u
 #define LARGE ((size_t)1 << 20) /* of a file at a time */
@@ -132,12 +134,19 @@ static long read_into(long nr, const long a[6], uint64_t done, void *buf, size_t
 	return GATE_RAW(SYS_read, a[0], buf, n);
 }
 
-static long read_buffered(long nr, const long a[6], struct pieces *p, bool file)
+/* Does the call read at the file's position? */
+static bool moves_on(long nr, const long a[6])
+{
+	return nr == SYS_read || nr == SYS_readv || (nr == SYS_preadv2 && a[3] == -1);
+}
+
+/* What is left to do after `done` bytes. */
+static long read_buffered(long nr, const long a[6], struct pieces *p, bool file, uint64_t done)
 {
 	char small[SMALL] __attribute__((aligned(16)));
-	uint64_t all = pieces_size(p), done = 0, want, put;
+	uint64_t all = pieces_size(p) + done, want, put;
 	CALLS_ROOM room = {0};
-	size_t size = file && all > LARGE ? LARGE : all;
+	size_t size = file && all - done > LARGE ? LARGE : all - done;
 	long got;
 
 	/* Direct input wants whole pages. */
@@ -151,8 +160,11 @@ static long read_buffered(long nr, const long a[6], struct pieces *p, bool file)
 			return done ? (long)done : got;
 		put = pieces_store(p, room.at, (uint64_t)got);
 		done += put;
-		if (put < (uint64_t)got)
+		if (put < (uint64_t)got) {
+			if (file && moves_on(nr, a))
+				SYS(SYS_lseek, a[0], (long)put - got, SEEK_CUR);
 			return done ? (long)done : -EFAULT;
+		}
 	} while (file && (uint64_t)got == want && done < all);
 	return (long)done;
 }
@@ -176,10 +188,33 @@ static bool far(const long a[6], bool vector)
 	return !front_managing() || (!vector && !mem_near_managed((void *)a[1], (size_t)a[2]));
 }
 
+/*
+ * Directly, as long as the memory is ready and nothing is lost by it. False: the rest, after *ret
+ * bytes, takes a buffer.
+ */
+static bool read_directly(long nr, const long a[6], struct pieces *p, bool *file, long *ret)
+{
+	bool keeps = calls_keeps((int)a[0], file);
+
+	for (unsigned tries = 0; tries < CALLS_TRIES; tries++) {
+		*ret = 0;
+		if (!pieces_ready(p, true) || (!keeps && pieces_managed(p)))
+			return false;
+		*ret = gate_raw(nr, a);
+		if (*ret != -EFAULT)
+			break;
+	}
+	if (*ret <= 0 || !*file)
+		return true;
+	/* Of a file, less than there is room for may be all of it, or what could be stored. */
+	pieces_skip(p, (uint64_t)*ret);
+	return !pieces_managed(p);
+}
+
 long calls_read(long nr, const long a[6])
 {
-	bool file, ready;
 	PIECES p = {0};
+	bool file;
 	long ret;
 
 	if (likely(far(a, nr != SYS_read && nr != SYS_pread64)))
@@ -189,15 +224,9 @@ long calls_read(long nr, const long a[6])
 		return ret;
 	if (ret || pieces_size(&p) > SSIZE_MAX)
 		return gate_raw(nr, a);
-	ready = pieces_ready(&p, true);
-	if (!calls_keeps((int)a[0], &file))
-		ready = ready && !pieces_managed(&p);
-	if (ready) {
-		ret = gate_raw(nr, a);
-		if (ret != -EFAULT || pieces_ready(&p, true))
-			return ret;
-	}
-	return read_buffered(nr, a, &p, file);
+	if (read_directly(nr, a, &p, &file, &ret))
+		return ret;
+	return read_buffered(nr, a, &p, file, (uint64_t)ret);
 }
 
 /* ---- Out ---------------------------------------------------------------------------------------
@@ -224,16 +253,29 @@ static long write_rest(long nr, const long a[6], uint64_t done, const struct pie
 }
 
 /*
- * A call that did a part stopped at a page that is not ready, or for a reason of its own: only the
- * call itself knows, so it is made again if there is such a page.
+ * A call that did a part stopped at a page that was not ready, or for a reason of its own. Only the
+ * call itself can tell, and is asked again, unless it would wait: what a signal ended has ended.
  */
-bool pieces_go_on(struct pieces *p, long ret, uint64_t *done, unsigned *tries)
+static bool stopped_at_page(int fd, const struct pieces *rest)
+{
+	struct pollfd room = {fd, POLLOUT, 0};
+	bool file;
+
+	if (!rest->n || !pieces_managed(rest))
+		return false;
+	if (!pieces_ready(rest, false))
+		return true;
+	calls_keeps(fd, &file);
+	return file || SYS(SYS_poll, &room, 1, 0) == 1;
+}
+
+bool pieces_go_on(struct pieces *p, int fd, long ret, uint64_t *done, unsigned *tries)
 {
 	if (ret > 0) {
 		*done += (uint64_t)ret;
 		*tries = 0;
 		pieces_skip(p, (uint64_t)ret);
-		return p->n && !pieces_ready(p, false);
+		return stopped_at_page(fd, p);
 	}
 	if (ret != -EFAULT)
 		return false;
@@ -265,7 +307,7 @@ long calls_write(long nr, const long a[6])
 		return gate_raw(nr, a);
 	do {
 		ret = write_rest(nr, a, done, &p);
-	} while (pieces_go_on(&p, ret, &done, &tries));
+	} while (pieces_go_on(&p, (int)a[0], ret, &done, &tries));
 	return done ? (long)done : ret;
 }
 
@@ -284,8 +326,8 @@ static enum calls_found make_process_vm(const struct pieces *local, const struct
 /* The remote side is ours to make ready only where it is this process. */
 long calls_process_vm(long nr, const long a[6])
 {
-	bool write = nr == SYS_process_vm_writev, self = a[0] == SYS(SYS_getpid), ready;
-	uint64_t done = 0, left;
+	bool write = nr == SYS_process_vm_writev, self = a[0] == SYS(SYS_getpid);
+	uint64_t done = 0;
 	PIECES local = {0}, remote = {0};
 	enum calls_found found;
 	unsigned tries = 0;
@@ -302,14 +344,13 @@ long calls_process_vm(long nr, const long a[6])
 		ret = GATE_RAW(nr, a[0], local.iov, local.n, remote.iov, remote.n, a[5]);
 		if (ret < 0 && ret != -EFAULT)
 			break;
-		left = ret > 0 ? (uint64_t)ret : 0;
-		done += left;
-		pieces_skip(&local, left);
-		pieces_skip(&remote, left);
+		if (ret > 0) {
+			done += (uint64_t)ret;
+			tries = 0;
+			pieces_skip(&local, (uint64_t)ret);
+			pieces_skip(&remote, (uint64_t)ret);
+		}
 		if (!pieces_size(&local) || !pieces_size(&remote))
-			break;
-		ready = pieces_ready(&local, !write) && (!self || pieces_ready(&remote, write));
-		if (left && ready)
 			break;
 		found = make_process_vm(&local, self ? &remote : NULL, write);
 		if (found == CALLS_BAD || (found == CALLS_READY && ++tries == CALLS_TRIES))

@@ -33,7 +33,7 @@ bool pieces_ready(const struct pieces *p, bool write);
 /* Copy into it, as far as it can be accessed, and skip that. How much. */
 uint64_t pieces_store(struct pieces *p, const char *buf, uint64_t len);
 /* After a call that reads it and returned ret: is it to be made again for the rest? */
-bool pieces_go_on(struct pieces *p, long ret, uint64_t *done, unsigned *tries);
+bool pieces_go_on(struct pieces *p, int fd, long ret, uint64_t *done, unsigned *tries);
 /* Does the kernel keep what comes from there when it cannot be stored? And is it a file? */
 bool calls_keeps(int fd, bool *file);
 

@@ -162,7 +162,7 @@ static long transmit(int fd, struct msghdr *msg, struct pieces *p, int flags)
 			if (found == CALLS_BAD)
 				break;
 		}
-		if (!pieces_go_on(p, ret, &done, &tries))
+		if (!pieces_go_on(p, fd, ret, &done, &tries))
 			break;
 		/* What comes along went with the first part. */
 		if (done)

@@ -17,8 +17,7 @@ static void *serving(void *arg)
 		struct uffd_msg msg = next_msg(uffd);
 		EQ(msg.event, UFFD_EVENT_PAGEFAULT);
 		char *page = (char *)(uintptr_t)msg.pagefault.address;
-		CHECK(count < LOG);
-		flags_of[count] = msg.pagefault.flags;
+		flags_of[count % LOG] = msg.pagefault.flags;
 		count++;
 		if (msg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP)
 			EQ(protect(uffd, page, PG, 0), 0);
@@ -73,6 +72,15 @@ void *guard(const void *contents, size_t len)
 	return p;
 }
 
+void guard_again(void *p, size_t len)
+{
+	char *first = memory + ((char *)p - memory) / PG * PG;
+
+	EQ(protect(uffd, first, ((char *)p + len - first + PG - 1) / PG * PG,
+		   UFFDIO_WRITEPROTECT_MODE_WP),
+	   0);
+}
+
 int asked(void)
 {
 	int now = count, was = seen;
@@ -83,8 +91,8 @@ int asked(void)
 
 uint64_t asked_flags(int n)
 {
-	CHECK(n < count);
-	return flags_of[n];
+	CHECK(n < count && n >= count - LOG);
+	return flags_of[n % LOG];
 }
 
 long sys_call(long nr, long a, long b, long c, long d, long e, long f)

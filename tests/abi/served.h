@@ -18,6 +18,9 @@ void *lend_over(const void *contents, size_t len);
 /* The same on pages that are there, and protected against writing. */
 void *guard(const void *contents, size_t len);
 
+/* Protect what is there of these pages, again. */
+void guard_again(void *p, size_t len);
+
 static inline void *lend_string(const char *s)
 {
 	return lend(s, strlen(s) + 1);
