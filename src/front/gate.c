@@ -35,6 +35,22 @@ long gate_point(long nr, const long a[6])
 	return ret;
 }
 
+static long with_points(bool on, long (*call)(long nr, const long a[6]), long nr, const long a[6])
+{
+	bool was = cancellable;
+	long ret;
+
+	cancellable = on;
+	ret = call(nr, a);
+	cancellable = was;
+	return ret;
+}
+
+long gate_with_points(long (*call)(long nr, const long a[6]), long nr, const long a[6])
+{
+	return with_points(true, call, nr, a);
+}
+
 long gate_raw(long nr, const long a[6])
 {
 	return likely(!cancellable) ? kernel(nr, a) : gate_point(nr, a);
@@ -306,17 +322,16 @@ long gate_call(long nr, const long a[6])
  * From a patched place. libc has made the thread cancellable at any instruction, if it is at one of
  * its cancellation points and there are several threads: only the kernel's own call is to be so.
  */
+long gate_site(long nr, const long a[6]) __attribute__((visibility("hidden")));
 long gate_site(long nr, const long a[6])
 {
-	bool was = cancellable;
 	int type = PTHREAD_CANCEL_DEFERRED;
 	long ret;
 
 	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
-	cancellable = type == PTHREAD_CANCEL_ASYNCHRONOUS;
-	ret = gate_call(nr, a);
-	cancellable = was;
-	if (type == PTHREAD_CANCEL_ASYNCHRONOUS)
-		pthread_setcanceltype(type, NULL);
+	if (type == PTHREAD_CANCEL_DEFERRED)
+		return with_points(false, gate_call, nr, a);
+	ret = with_points(true, gate_call, nr, a);
+	pthread_setcanceltype(type, NULL);
 	return ret;
 }

@@ -34,6 +34,9 @@ long gate_raw(long nr, const long a[6]);
 /* The same where it always is such a place, as in libc's function for the call. */
 long gate_point(long nr, const long a[6]);
 
+/* call(nr, a), in which gate_raw is such a place. */
+long gate_with_points(long (*call)(long nr, const long a[6]), long nr, const long a[6]);
+
 /* Those with a number and up to six arguments. */
 #define GATE_RAW(...)	gate_raw(GATE_ARGS_(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0))
 #define GATE_POINT(...) gate_point(GATE_ARGS_(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0))
