@@ -195,7 +195,7 @@ static uint64_t extent(const struct calls_arg *arg, const long a[6], long value)
 		if (!a[arg->index] ||
 		    calls_copy_in(&length, (uint64_t)a[arg->index], sizeof(length)) != 0)
 			return 0;
-		return length < UF_PAGE_SIZE ? length : UF_PAGE_SIZE;
+		return length <= INT_MAX ? length : 0;
 	case CALLS_NONE:
 	case CALLS_STRING:
 	case CALLS_STRINGS:
@@ -234,9 +234,12 @@ enum calls_found calls_make_row(const struct calls_row *row, const long a[6])
 /* ---- Again -------------------------------------------------------------------------------------
  */
 
+/* More pages than any call takes: it needs more at a time than memory is limited to. */
+#define MOST_MADE 65536
+
 long calls_again(const struct calls_row *row, long nr, const long a[6])
 {
-	unsigned tries = 0;
+	unsigned tries = 0, made = 0;
 	long ret;
 
 	for (;;) {
@@ -245,6 +248,8 @@ long calls_again(const struct calls_row *row, long nr, const long a[6])
 			return ret;
 		switch (calls_make_row(row, a)) {
 		case CALLS_MADE:
+			if (++made == MOST_MADE)
+				return ret;
 			tries = 0;
 			break;
 		case CALLS_READY:

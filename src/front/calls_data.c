@@ -8,6 +8,7 @@
  */
 #include "front/calls_data.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
@@ -71,24 +72,33 @@ bool pieces_managed(const struct pieces *p)
 	return false;
 }
 
-bool pieces_ready(const struct pieces *p, bool write)
+bool pieces_ready(const struct pieces *p)
 {
 	for (size_t i = 0; i < p->n; i++)
-		if (!mem_open(p->iov[i].iov_base, p->iov[i].iov_len, write))
+		if (!mem_open(p->iov[i].iov_base, p->iov[i].iov_len, p->write))
 			return false;
 	return true;
 }
 
-uint64_t pieces_store(struct pieces *p, const char *buf, uint64_t len)
+enum calls_found pieces_make(const struct pieces *p)
+{
+	return calls_make_iov(p->iov, p->n, p->write);
+}
+
+uint64_t pieces_copy(struct pieces *p, char *buf, uint64_t len)
 {
 	uint64_t done = 0, part, addr;
+	int err = 0;
 
 	while (done < len && p->n) {
 		addr = (uintptr_t)p->iov->iov_base;
 		part = UF_PAGE_SIZE - (addr & ~UF_PAGE_MASK);
 		part = part < p->iov->iov_len ? part : p->iov->iov_len;
 		part = part < len - done ? part : len - done;
-		if (part && calls_copy_out(addr, buf + done, part) != 0)
+		if (part)
+			err = p->write ? calls_copy_out(addr, buf + done, part)
+				       : calls_copy_in(buf + done, addr, part);
+		if (err)
 			break;
 		done += part;
 		if (part)
@@ -158,7 +168,7 @@ static long read_buffered(long nr, const long a[6], struct pieces *p, bool file,
 		got = read_into(nr, a, done, room.at, want);
 		if (got <= 0)
 			return done ? (long)done : got;
-		put = pieces_store(p, room.at, (uint64_t)got);
+		put = pieces_copy(p, room.at, (uint64_t)got);
 		done += put;
 		if (put < (uint64_t)got) {
 			if (file && moves_on(nr, a))
@@ -198,7 +208,7 @@ static bool read_directly(long nr, const long a[6], struct pieces *p, bool *file
 
 	for (unsigned tries = 0; tries < CALLS_TRIES; tries++) {
 		*ret = 0;
-		if (!pieces_ready(p, true) || (!keeps && pieces_managed(p)))
+		if (!pieces_ready(p) || (!keeps && pieces_managed(p)))
 			return false;
 		*ret = gate_raw(nr, a);
 		if (*ret != -EFAULT)
@@ -213,7 +223,7 @@ static bool read_directly(long nr, const long a[6], struct pieces *p, bool *file
 
 long calls_read(long nr, const long a[6])
 {
-	PIECES p = {0};
+	PIECES p = {.write = true};
 	bool file;
 	long ret;
 
@@ -263,7 +273,7 @@ static bool stopped_at_page(int fd, const struct pieces *rest)
 
 	if (!rest->n || !pieces_managed(rest))
 		return false;
-	if (!pieces_ready(rest, false))
+	if (!pieces_ready(rest))
 		return true;
 	calls_keeps(fd, &file);
 	return file || SYS(SYS_poll, &room, 1, 0) == 1;
@@ -279,7 +289,7 @@ bool pieces_go_on(struct pieces *p, int fd, long ret, uint64_t *done, unsigned *
 	}
 	if (ret != -EFAULT)
 		return false;
-	switch (calls_make_iov(p->iov, p->n, false)) {
+	switch (pieces_make(p)) {
 	case CALLS_MADE:
 		*tries = 0;
 		return true;
@@ -289,6 +299,12 @@ bool pieces_go_on(struct pieces *p, int fd, long ret, uint64_t *done, unsigned *
 		break;
 	}
 	return false;
+}
+
+/* vmsplice goes either way. */
+static bool reads_pipe(int fd)
+{
+	return (SYS(SYS_fcntl, fd, F_GETFL) & O_ACCMODE) == O_RDONLY;
 }
 
 long calls_write(long nr, const long a[6])
@@ -305,6 +321,7 @@ long calls_write(long nr, const long a[6])
 		return ret;
 	if (ret || !pieces_managed(&p))
 		return gate_raw(nr, a);
+	p.write = nr == SYS_vmsplice && reads_pipe((int)a[0]);
 	do {
 		ret = write_rest(nr, a, done, &p);
 	} while (pieces_go_on(&p, (int)a[0], ret, &done, &tries));
@@ -314,21 +331,18 @@ long calls_write(long nr, const long a[6])
 /* ---- Between processes -------------------------------------------------------------------------
  */
 
-static enum calls_found make_process_vm(const struct pieces *local, const struct pieces *remote,
-					bool write)
+/* Is it this process, or one of its threads? */
+static bool is_self(long pid)
 {
-	enum calls_found found = calls_make_iov(local->iov, local->n, !write);
-
-	return found == CALLS_READY && remote ? calls_make_iov(remote->iov, remote->n, write)
-					      : found;
+	return SYS(SYS_tgkill, SYS(SYS_getpid), pid, 0) == 0;
 }
 
 /* The remote side is ours to make ready only where it is this process. */
 long calls_process_vm(long nr, const long a[6])
 {
-	bool write = nr == SYS_process_vm_writev, self = a[0] == SYS(SYS_getpid);
+	bool write = nr == SYS_process_vm_writev, self;
 	uint64_t done = 0;
-	PIECES local = {0}, remote = {0};
+	PIECES local = {.write = !write}, remote = {.write = write};
 	enum calls_found found;
 	unsigned tries = 0;
 	long ret;
@@ -340,6 +354,7 @@ long calls_process_vm(long nr, const long a[6])
 		ret = pieces_get(&remote, (uint64_t)a[3], (uint64_t)a[4]);
 	if (ret)
 		return ret == -EFAULT ? ret : gate_raw(nr, a);
+	self = is_self(a[0]);
 	for (;;) {
 		ret = GATE_RAW(nr, a[0], local.iov, local.n, remote.iov, remote.n, a[5]);
 		if (ret < 0 && ret != -EFAULT)
@@ -352,7 +367,9 @@ long calls_process_vm(long nr, const long a[6])
 		}
 		if (!pieces_size(&local) || !pieces_size(&remote))
 			break;
-		found = make_process_vm(&local, self ? &remote : NULL, write);
+		found = pieces_make(&local);
+		if (found == CALLS_READY && self)
+			found = pieces_make(&remote);
 		if (found == CALLS_BAD || (found == CALLS_READY && ++tries == CALLS_TRIES))
 			break;
 	}

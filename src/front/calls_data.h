@@ -10,6 +10,7 @@
 struct pieces {
 	struct iovec *iov;
 	size_t n;
+	bool write; /* the kernel writes to it */
 	struct iovec few[8];
 	struct calls_room room;
 };
@@ -29,10 +30,12 @@ void pieces_skip(struct pieces *p, uint64_t len);
 /* Is any of it managed? */
 bool pieces_managed(const struct pieces *p);
 /* Open what is there; is all of it ready? */
-bool pieces_ready(const struct pieces *p, bool write);
-/* Copy into it, as far as it can be accessed, and skip that. How much. */
-uint64_t pieces_store(struct pieces *p, const char *buf, uint64_t len);
-/* After a call that reads it and returned ret: is it to be made again for the rest? */
+bool pieces_ready(const struct pieces *p);
+/* Ask for what is in the way. */
+enum calls_found pieces_make(const struct pieces *p);
+/* Copy into it or from it, as far as it can be accessed, and skip that. How much. */
+uint64_t pieces_copy(struct pieces *p, char *buf, uint64_t len);
+/* After a call on it that returned ret: is it to be made again for the rest? */
 bool pieces_go_on(struct pieces *p, int fd, long ret, uint64_t *done, unsigned *tries);
 /* Does the kernel keep what comes from there when it cannot be stored? And is it a file? */
 bool calls_keeps(int fd, bool *file);

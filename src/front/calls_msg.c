@@ -47,7 +47,7 @@ static long receive(int fd, struct msghdr *msg, struct pieces *p, int flags)
 		return ret;
 	/* A datagram that was cut off may say that it was longer. */
 	kept = (uint64_t)ret < data ? (uint64_t)ret : data;
-	if (pieces_store(p, iov.iov_base, kept) < kept)
+	if (pieces_copy(p, iov.iov_base, kept) < kept)
 		return -EFAULT;
 	name = ours.msg_namelen < name ? ours.msg_namelen : name;
 	if (name && calls_copy_out((uintptr_t)msg->msg_name, room.at, name) != 0)
@@ -64,8 +64,8 @@ static long receive(int fd, struct msghdr *msg, struct pieces *p, int flags)
 static long receive_from(const long a[6])
 {
 	struct msghdr msg = {.msg_name = (void *)a[4]};
+	PIECES p = {.write = true};
 	uint32_t len = 0;
-	PIECES p = {0};
 	long ret;
 
 	if (likely(far((uint64_t)a[1], (size_t)a[2], (uint64_t)a[4], (uint64_t)a[5])))
@@ -95,8 +95,8 @@ static bool msg_managed(const struct msghdr *msg, const struct pieces *p)
 static long receive_message(int fd, uint64_t at, int flags)
 {
 	const long as_it_is[6] = {fd, (long)at, flags};
+	PIECES p = {.write = true};
 	struct msghdr msg, was;
-	PIECES p = {0};
 	long ret;
 
 	if (likely(!front_managing()))
@@ -144,14 +144,33 @@ static enum calls_found make_head(const struct msghdr *msg)
 	return found;
 }
 
+/* A message that never is in memory as a whole, where that is limited, goes by way of a buffer. */
+static long gather(int fd, struct msghdr *msg, struct pieces *p, int flags)
+{
+	size_t size = pieces_size(p);
+	CALLS_ROOM room = {0};
+	struct iovec iov;
+
+	if (!calls_room_get(&room, NULL, 0, size))
+		return -ENOMEM;
+	if (pieces_copy(p, room.at, size) < size)
+		return -EFAULT;
+	iov = (struct iovec){room.at, size};
+	msg->msg_iov = &iov;
+	msg->msg_iovlen = 1;
+	return GATE_RAW(SYS_sendmsg, fd, msg, flags);
+}
+
 static long transmit(int fd, struct msghdr *msg, struct pieces *p, int flags)
 {
+	uint64_t done = 0, made = 0;
 	enum calls_found found;
 	unsigned tries = 0;
-	uint64_t done = 0;
 	long ret;
 
 	for (;;) {
+		if (made++ > pieces_size(p) / UF_PAGE_SIZE + CALLS_TRIES * p->n && !done)
+			return gather(fd, msg, p, flags);
 		msg->msg_iov = p->iov;
 		msg->msg_iovlen = p->n;
 		ret = GATE_RAW(SYS_sendmsg, fd, msg, flags);

@@ -92,6 +92,7 @@
 #define TIMERSPEC sizeof(struct itimerspec)
 #define TIMERVAL  sizeof(struct itimerval)
 #define CAP_HEAD  8
+#define HANDLE	  136 /* at most */
 #define CAP_DATA  24
 #define INT	  4
 #define LONG	  8
@@ -138,8 +139,8 @@ static const struct calls_row table[] = {
 	/* Paths. */
 	AGAIN(openat, NO, STR),
 	AGAIN(openat2, NO, STR, IN_N(3, 1)),
-	AGAIN(name_to_handle_at, NO, STR, INOUT(8), OUT(INT)),
-	AGAIN(open_by_handle_at, NO, IN(8)),
+	AGAIN(name_to_handle_at, NO, STR, INOUT(HANDLE), OUT(INT)),
+	AGAIN(open_by_handle_at, NO, IN(HANDLE)),
 	AGAIN(newfstatat, NO, STR, OUT(sizeof(struct stat))),
 	AGAIN(statx, NO, STR, NO, NO, OUT(sizeof(struct statx))),
 	AGAIN(statfs, STR, OUT(sizeof(struct statfs))),
@@ -239,11 +240,11 @@ static const struct calls_row table[] = {
 	/* Time. */
 	AGAIN(gettimeofday, OUT(2 * LONG), OUT(2 * INT)),
 	AGAIN(settimeofday, IN(2 * LONG), IN(2 * INT)),
-	AGAIN(adjtimex, INOUT(sizeof(struct timex))),
+	AFTER(adjtimex, INOUT(sizeof(struct timex))),
 	AGAIN(clock_gettime, NO, OUT(TIMESPEC)),
 	AGAIN(clock_settime, NO, IN(TIMESPEC)),
 	AGAIN(clock_getres, NO, OUT(TIMESPEC)),
-	AGAIN(clock_adjtime, NO, INOUT(sizeof(struct timex))),
+	AFTER(clock_adjtime, NO, INOUT(sizeof(struct timex))),
 	AFTER(nanosleep, IN(TIMESPEC), OUT_REST(TIMESPEC)),
 	AFTER(clock_nanosleep, NO, NO, IN(TIMESPEC), OUT_REST(TIMESPEC)),
 	AGAIN(getitimer, NO, OUT(TIMERVAL)),
@@ -300,8 +301,26 @@ static const struct calls_row table[] = {
 	BY(mincore, calls_mincore),
 	AGAIN(move_pages, NO, NO, IN_N(1, LONG), IN_N(1, INT), OUT_N(1, INT)),
 
+	/* What the C library may not know yet. */
+#ifdef SYS_cachestat
+	AGAIN(cachestat, NO, IN(2 * LONG), OUT(5 * LONG)),
+#endif
 #ifdef SYS_fchmodat2
 	AGAIN(fchmodat2, NO, STR),
+#endif
+#ifdef SYS_statmount
+	AGAIN(statmount, IN(3 * LONG), OUT_N(2, 1)),
+	AGAIN(listmount, IN(3 * LONG), OUT_N(2, LONG)),
+#endif
+#ifdef SYS_setxattrat
+	AGAIN(setxattrat, NO, STR, NO, STR, IN_N(5, 1)),
+	AGAIN(getxattrat, NO, STR, NO, STR, IN_N(5, 1)),
+	AGAIN(listxattrat, NO, STR, NO, OUT_N(4, 1)),
+	AGAIN(removexattrat, NO, STR, NO, STR),
+#endif
+#ifdef SYS_file_getattr
+	AGAIN(file_getattr, NO, STR, OUT_N(3, 1)),
+	AGAIN(file_setattr, NO, STR, IN_N(3, 1)),
 #endif
 #ifdef __x86_64__
 	/* What newer CPUs have only in a more general form. */
