@@ -108,16 +108,19 @@ struct trial {
 };
 void trial_run(enum host_trap_choice choice, struct trial *out);
 
-/* ---- report.c: the statistics of a run ----------------------------------------------------------
+/* ---- session.c: what the processes of a run share ----------------------------------------------
  */
 
-struct report;
+struct session_header;
+/* A new session, named in the environment. Its descriptor, or -1 after a complaint. */
+int session_make(const char *program);
+/* To read; NULL: no room. */
+const struct session_header *session_map(int fd);
 
-/* Make the shared file and name it to the program in the environment. NULL after a complaint. */
-struct report *report_open(void);
-/* The descriptor of it, which must stay open as long as the program runs. */
-int report_fd(const struct report *r);
-void report_print(const struct report *r);
+/* ---- report.c: the statistics of a run ---------------------------------------------------------
+ */
+
+void report_print(const struct session_header *h);
 
 /* ---- kernel.c: what the kernel offers of its own ------------------------------------------------
  */

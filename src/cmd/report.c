@@ -1,25 +1,15 @@
 /*
- * report.c - the statistics of a run: a memory file that the run's processes write into
- * (front/stats_file.h), and what is told of it at the end.
+ * report.c - the statistics of a run, which its processes keep in the session's ledger
+ * (front/session.h), and what is told of them at the end.
  */
 #include "cmd.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "front/stats_file.h"
-
-struct report {
-	int fd;
-	struct stats_file *file;
-};
+#include "front/session.h"
 
 /* What the processes of the run add up to. */
 struct sum {
@@ -30,57 +20,7 @@ struct sum {
 	uint64_t mappings, budget;
 };
 
-static int create_file(struct stats_file **file)
-{
-	int low = memfd_create("userfault-stats", MFD_CLOEXEC);
-	int fd = fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-
-	/* Whoever starts this command without a stdin would see the file there. */
-	if (low >= 0)
-		close(low);
-	if (fd < 0)
-		return -1;
-	if (fchmod(fd, 0600) == 0 && ftruncate(fd, STATS_FILE_SIZE) == 0) {
-		*file = mmap(NULL, STATS_FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		if (*file != MAP_FAILED)
-			return fd;
-	}
-	close(fd);
-	return -1;
-}
-
-struct report *report_open(void)
-{
-	struct report *r = calloc(1, sizeof(*r));
-	char name[64];
-
-	if (!r || (r->fd = create_file(&r->file)) < 0) {
-		complain("there is no room for the statistics (%s); run without --stats",
-			 strerror(errno));
-		free(r);
-		return NULL;
-	}
-	r->file->header = (struct stats_header){
-		.magic = STATS_FILE_MAGIC,
-		.version = STATS_FILE_VERSION,
-		.nslots = STATS_FILE_SLOTS,
-		.slot_size = sizeof(struct stats_slot),
-	};
-	/* Not a file in a directory: nothing is left behind however this process ends. */
-	snprintf(name, sizeof(name), "/proc/%d/fd/%d", getpid(), r->fd);
-	if (setenv("USERFAULT_STATS", name, 1) != 0) {
-		complain("the environment is full; run without --stats");
-		return NULL;
-	}
-	return r;
-}
-
-int report_fd(const struct report *r)
-{
-	return r->fd;
-}
-
-static void add_trap(struct sum *sum, const char trap[16])
+static void add_trap(struct sum *sum, const char *trap)
 {
 	size_t len = strlen(sum->traps);
 
@@ -89,16 +29,9 @@ static void add_trap(struct sum *sum, const char trap[16])
 	snprintf(sum->traps + len, sizeof(sum->traps) - len, "%s%s", len ? ", " : "", trap);
 }
 
-static void add_slot(struct sum *sum, const struct stats_slot *slot)
+static void add_stats(struct sum *sum, const struct mm_stats *s, uint64_t mappings, uint64_t budget)
 {
-	const struct mm_stats *s = &slot->stats;
-	uint64_t mappings = atomic_load(&s->count[MM_STAT_MAPPINGS]);
 	uint64_t max = atomic_load(&s->latency_max);
-	char trap[16];
-
-	memcpy(trap, slot->trap, sizeof(trap));
-	trap[sizeof(trap) - 1] = 0;
-	add_trap(sum, trap);
 
 	for (unsigned i = 0; i < MM_STAT_MAX; i++)
 		mm_stat_add(&sum->stats, i, atomic_load(&s->count[i]));
@@ -108,17 +41,42 @@ static void add_slot(struct sum *sum, const struct stats_slot *slot)
 		sum->stats.latency_max = max;
 	if (mappings >= sum->mappings) {
 		sum->mappings = mappings;
-		sum->budget = atomic_load(&s->count[MM_STAT_BUDGET]);
+		sum->budget = budget;
 	}
 }
 
-static const struct sum *add_up(const struct report *r)
+/* Only who made a userfaultfd counts, not who only answered for others. */
+static void add_slot(struct sum *sum, const struct session_slot *slot)
 {
+	const _Atomic uint64_t *count = slot->stats.count;
+	char trap[16];
+
+	if (!(atomic_load(&slot->roles) & SLOT_OWNER))
+		return;
+	memcpy(trap, slot->trap, sizeof(trap));
+	trap[sizeof(trap) - 1] = 0;
+	add_trap(sum, trap);
+	add_stats(sum, &slot->stats, atomic_load(&count[MM_STAT_MAPPINGS]),
+		  atomic_load(&count[MM_STAT_BUDGET]));
+	sum->processes++;
+}
+
+static const struct sum *add_up(const struct session_header *h)
+{
+	const struct session_slot *slot =
+		(const struct session_slot *)((const char *)h + SESSION_SLOTS_AT);
+	uint32_t high = atomic_load(&h->high), traps = atomic_load(&h->departed_traps);
 	static struct sum sum;
 
-	while (sum.processes < STATS_FILE_SLOTS &&
-	       atomic_load(&r->file->slot[sum.processes].pid) != 0)
-		add_slot(&sum, &r->file->slot[sum.processes++]);
+	if (traps & 1)
+		add_trap(&sum, "guard");
+	if (traps & 2)
+		add_trap(&sum, "mprotect");
+	sum.processes = atomic_load(&h->departed);
+	add_stats(&sum, &h->departed_stats, atomic_load(&h->departed_mappings),
+		  atomic_load(&h->departed_budget));
+	for (uint32_t i = 0; i < high && i < SESSION_SLOTS; i++)
+		add_slot(&sum, &slot[i]);
 	return &sum;
 }
 
@@ -217,9 +175,9 @@ static void print_memory(const struct sum *sum)
 		sum->budget);
 }
 
-void report_print(const struct report *r)
+void report_print(const struct session_header *h)
 {
-	const struct sum *sum = add_up(r);
+	const struct sum *sum = add_up(h);
 
 	if (sum->processes == 0) {
 		fputs("userfault: no process of this run used a userfaultfd\n", stderr);
@@ -227,8 +185,6 @@ void report_print(const struct report *r)
 	}
 	fprintf(stderr, "userfault: statistics of %u process%s, %s trap\n", sum->processes,
 		sum->processes == 1 ? "" : "es", sum->traps[0] ? sum->traps : "no");
-	if (sum->processes == STATS_FILE_SLOTS)
-		fputs("  (there may have been more, which are not counted)\n", stderr);
 	print_faults(&sum->stats);
 	print_memory(sum);
 }

@@ -288,19 +288,21 @@ static int wait_for(pid_t child, const sigset_t *signals)
 	}
 }
 
-/* PROGRAM's pipes must close when PROGRAM closes them. */
-static void let_go_of_files(const struct report *report)
+/*
+ * PROGRAM's pipes must close when PROGRAM closes them. The session stays: processes that have closed
+ * it find it here.
+ */
+static void let_go_of_files(int session)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int keep = report ? report_fd(report) : STDERR_FILENO;
 
 	if (null >= 0) {
 		dup2(null, STDIN_FILENO);
 		dup2(null, STDOUT_FILENO);
 	}
-	if (keep > STDERR_FILENO + 1)
-		close_range(STDERR_FILENO + 1, keep - 1, 0);
-	close_range(keep + 1, ~0u, 0);
+	if (session > STDERR_FILENO + 1)
+		close_range(STDERR_FILENO + 1, session - 1, 0);
+	close_range(session + 1, ~0u, 0);
 }
 
 static int end_like(int status)
@@ -322,9 +324,9 @@ static int end_like(int status)
 	return 128 + sig;
 }
 
-static int run_and_stay(const struct run *run, const char *path)
+static int run_and_stay(const struct run *run, const char *path, int session)
 {
-	struct report *report = run->stats ? report_open() : NULL;
+	const struct session_header *ledger = run->stats ? session_map(session) : NULL;
 	struct sigaction default_child = {.sa_handler = SIG_DFL}, old_child;
 	sigset_t signals, old_mask;
 	pid_t parent = getpid();
@@ -332,8 +334,11 @@ static int run_and_stay(const struct run *run, const char *path)
 	int started[2];
 	int status;
 
-	if (run->stats && !report)
+	if (run->stats && !ledger) {
+		complain("there is no room for the statistics (%s); run without --stats",
+			 strerror(errno));
 		return STATUS_UNABLE;
+	}
 	forwarded_signals(&signals);
 	sigprocmask(SIG_BLOCK, &signals, &old_mask);
 	/* Were it ignored, there would be nothing to wait for. */
@@ -363,11 +368,11 @@ static int run_and_stay(const struct run *run, const char *path)
 		limits_finish(&run->limits);
 		return status;
 	}
-	let_go_of_files(report);
+	let_go_of_files(session);
 	status = wait_for(child, &signals);
 	limits_finish(&run->limits);
-	if (report)
-		report_print(report);
+	if (ledger)
+		report_print(ledger);
 	return end_like(status);
 }
 
@@ -376,7 +381,7 @@ int run_main(int argc, char **argv)
 	struct run run = {.trap = HOST_TRAP_AUTO};
 	char path[PATH_MAX], preload[PATH_MAX];
 	struct trial trial;
-	int status;
+	int status, session;
 
 	if (parse(argc, argv, &run, &status))
 		return status;
@@ -391,5 +396,9 @@ int run_main(int argc, char **argv)
 	if (run.verbose)
 		complain("running %s with %s, %s trap, profile %s", path, preload, trial.trap,
 			 run.profile ? run.profile : "all");
-	return run.stats || run.limits.record_name ? run_and_stay(&run, path) : become(&run, path);
+	session = session_make(path);
+	if (session < 0)
+		return STATUS_UNABLE;
+	return run.stats || run.limits.record_name ? run_and_stay(&run, path, session)
+						   : become(&run, path);
 }

@@ -18,7 +18,7 @@ EXPORT int uf_open(int flags)
 	int fd = ufd_new(flags & ~UF_RESOLVE_BY_WRITE);
 
 	if (fd >= 0 && (f = file_get(fd))) {
-		atomic_store(&f->by_write, flags & UF_RESOLVE_BY_WRITE);
+		ufd_by_write(f, flags & UF_RESOLVE_BY_WRITE);
 		/* The program polls it without us. */
 		ufd_watch(f);
 		file_put(f);
@@ -31,53 +31,63 @@ EXPORT const char *uf_why(void)
 	return front_why();
 }
 
-static struct file *get(int fd)
+/* In *f with a reference. */
+static int get(int fd, struct file **f)
 {
-	struct file *f = file_get(fd);
+	int err = 0;
 
-	if (!f)
-		f = ufd_recognise(fd);
-	if (f && f->kind != FILE_UFFD) {
-		file_put(f);
-		f = NULL;
+	*f = file_get(fd);
+	if (!*f)
+		err = ufd_recognise(fd, f);
+	if (*f && (*f)->kind != FILE_UFFD) {
+		file_put(*f);
+		*f = NULL;
 	}
-	return f;
+	return *f ? 0 : err ? err : -EBADF;
 }
 
 EXPORT int uf_ioctl(int fd, unsigned long request, void *arg)
 {
-	FILE_REF struct file *f = get(fd);
+	FILE_REF struct file *f = NULL;
+	int err = get(fd, &f);
 
-	return f ? ufd_ioctl(f, fd, request, (uintptr_t)arg) : -EBADF;
+	return err ? err : ufd_ioctl(f, fd, request, (uintptr_t)arg);
 }
 
 EXPORT ssize_t uf_read(int fd, void *buf, size_t count)
 {
-	FILE_REF struct file *f = get(fd);
+	FILE_REF struct file *f = NULL;
+	int err = get(fd, &f);
 
-	if (!f)
-		return -EBADF;
+	if (err)
+		return err;
 	/* Without the interposer the program changes it unseen. */
-	if (!uffd_ready(f->ctx))
+	if (!ufd_ready(f))
 		ufd_refresh(f, fd);
-	return ufd_read(f, buf, count);
+	return ufd_read(f, fd, buf, count);
 }
 
 EXPORT ssize_t uf_write(int fd, const void *buf, size_t count)
 {
-	FILE_REF struct file *f = get(fd);
+	FILE_REF struct file *f = NULL;
+	int err = get(fd, &f);
 
-	return f ? ufd_write(f, buf, count) : -EBADF;
+	return err ? err : ufd_write(f, buf, count);
 }
 
 EXPORT int uf_close(int fd)
 {
-	FILE_REF struct file *f = get(fd);
+	FILE_REF struct file *f = NULL;
+	int err = get(fd, &f);
 
-	if (!f)
-		return -EBADF;
+	if (err)
+		return err;
 	file_detach(fd);
-	return (int)SYS(SYS_close, fd);
+	err = (int)SYS(SYS_close, fd);
+	file_put(f);
+	f = NULL;
+	files_settle();
+	return err;
 }
 
 /* ---- memory ------------------------------------------------------------------------------------

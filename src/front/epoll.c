@@ -149,8 +149,7 @@ long epoll_change(struct file *f, int epfd, int op, int fd, struct epoll_event *
 		return -EFAULT;
 	native = *event;
 	native.events &= ~NEVER;
-	if (!atomic_load(&f->foreign))
-		ufd_watch(f);
+	ufd_watch(f);
 	ret = SYS(SYS_epoll_ctl, epfd, op, fd, &native);
 	if (ret == 0 && record(epfd, fd, f, event) < 0) {
 		SYS(SYS_epoll_ctl, epfd, EPOLL_CTL_DEL, fd, NULL);

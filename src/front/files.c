@@ -5,6 +5,10 @@
  * its descriptors and the operations in progress, as the kernel's does: a read() that sleeps keeps
  * it while another thread closes the descriptor. Everything is lock-free, because close() may be
  * called in a signal handler; files are never unmapped, only recycled.
+ *
+ * A userfaultfd of this address space is open while anybody has a descriptor of it, in whatever
+ * process. The machine knows (uffd_held), and is asked when the last one goes that we know of, and
+ * by whoever sleeps for long. Where it does not know, our own count must do.
  */
 #include "front/front.h"
 
@@ -24,6 +28,8 @@ void (*file_gone)(struct file *f);
 static _Atomic(slot_t *) top[TOP];
 static struct file files[MAX_FILES];
 static _Atomic uint32_t files_high; /* no file was ever used from here on */
+/* Open userfaultfds with no descriptor in this process, as far as it knows. */
+static _Atomic uint32_t loose;
 
 /*
  * Whose numbers these are: the process, and the clone children that share memory and descriptors
@@ -75,6 +81,14 @@ void files_share(bool share)
 		change_sharer(share ? 0 : pid, share ? pid : 0);
 }
 
+#define NAME_INDEX_BITS 14
+_Static_assert(MAX_FILES == 1u << NAME_INDEX_BITS, "an index");
+
+uint32_t file_name(const struct file *f)
+{
+	return (uint32_t)(f - files) | (atomic_load(&f->gen) & 0x3ff) << NAME_INDEX_BITS;
+}
+
 static uint64_t word_of(struct file *f)
 {
 	return (uint64_t)atomic_load(&f->gen) << 32 | (uint64_t)(f - files + 1);
@@ -121,9 +135,14 @@ static void reset(struct file *f, enum file_kind kind)
 	atomic_store(&f->nonblock, false);
 	atomic_store(&f->watched, false);
 	atomic_store(&f->by_write, false);
+	atomic_store(&f->making, false);
+	atomic_store(&f->open, false);
+	atomic_store(&f->dead, false);
+	atomic_store(&f->fds, 0);
 	f->ctx = 0;
 	f->hidden = -1;
-	f->eventfd = 0;
+	f->id = 0;
+	f->shown = NULL;
 	atomic_store(&f->spin.score, 0);
 	atomic_store(&f->spin.skipped, 0);
 	atomic_store(&f->spin.aside_wait, 0);
@@ -143,7 +162,9 @@ struct file *file_new(enum file_kind kind)
 		if (!atomic_compare_exchange_strong(&f->refs, &free, GOING))
 			continue;
 		reset(f, kind);
-		atomic_fetch_add(&f->gen, 1);
+		do
+			atomic_fetch_add(&f->gen, 1);
+		while (!file_name(f));
 		high = atomic_load(&files_high);
 		while (high < i + 1 && !atomic_compare_exchange_weak(&files_high, &high, i + 1))
 			;
@@ -192,12 +213,24 @@ struct file *file_get_slow(int fd)
 	return NULL;
 }
 
+struct file *file_by_name(uint32_t name)
+{
+	struct file *f = &files[name & (MAX_FILES - 1)];
+
+	if (!hold(f))
+		return NULL;
+	if (file_name(f) == name)
+		return f;
+	file_put(f);
+	return NULL;
+}
+
 static void release(struct file *f)
 {
 	if (file_gone)
 		file_gone(f);
-	if (f->kind == FILE_UFFD && !atomic_load(&f->foreign))
-		uffd_close(f->ctx);
+	if (f->kind == FILE_UFFD)
+		ufd_gone(f);
 }
 
 void file_put(struct file *f)
@@ -212,6 +245,21 @@ void file_put(struct file *f)
 	}
 }
 
+void file_open(struct file *f)
+{
+	hold(f);
+	atomic_store(&f->open, true);
+	atomic_fetch_add(&loose, 1);
+}
+
+/* A slot that stood for f has been emptied. */
+static void leave(struct file *f)
+{
+	if (atomic_fetch_sub(&f->fds, 1) == 1 && atomic_load(&f->open))
+		atomic_fetch_add(&loose, 1);
+	file_put(f);
+}
+
 int file_attach(int fd, struct file *f)
 {
 	slot_t *slot;
@@ -223,9 +271,11 @@ int file_attach(int fd, struct file *f)
 	if (!slot)
 		return -EMFILE;
 	hold(f);
+	if (atomic_fetch_add(&f->fds, 1) == 0 && atomic_load(&f->open))
+		atomic_fetch_sub(&loose, 1);
 	old = atomic_exchange(slot, word_of(f));
 	if (old)
-		file_put(file_of(old));
+		leave(file_of(old));
 	return 0;
 }
 
@@ -238,7 +288,64 @@ void file_detach(int fd)
 		return;
 	old = atomic_exchange(slot, 0);
 	if (old)
-		file_put(file_of(old));
+		leave(file_of(old));
+}
+
+/* Nobody has a descriptor any more: those that the table still has were closed without a word. */
+static void close_file(struct file *f)
+{
+	uint64_t word = word_of(f), old;
+	unsigned fd;
+	slot_t *slot;
+
+	for (fd = 0; fd < TOP * CHUNK && atomic_load(&f->fds); fd++) {
+		slot = slot_of(fd);
+		if (!slot) {
+			fd |= CHUNK - 1;
+			continue;
+		}
+		old = word;
+		if (atomic_compare_exchange_strong(slot, &old, 0))
+			leave(f);
+	}
+	if (atomic_exchange(&f->open, false)) {
+		if (!atomic_load(&f->fds))
+			atomic_fetch_sub(&loose, 1);
+		file_put(f);
+	}
+}
+
+/* One that is being made is open, and has no descriptor yet. */
+static void settle(struct file *f, void *arg)
+{
+	bool all = *(bool *)arg;
+	int held;
+
+	if (!atomic_load(&f->open) || atomic_load(&f->making) || (!all && atomic_load(&f->fds)))
+		return;
+	held = uffd_held(f->ctx);
+	if (held == 0 || (held < 0 && !atomic_load(&f->fds)))
+		close_file(f);
+}
+
+void files_settle(void)
+{
+	bool all = false;
+
+	if (atomic_load(&loose))
+		file_each(FILE_UFFD, settle, &all);
+}
+
+bool files_any_loose(void)
+{
+	return atomic_load(&loose);
+}
+
+void files_look(void)
+{
+	bool all = true;
+
+	file_each(FILE_UFFD, settle, &all);
 }
 
 void file_detach_range(unsigned first, unsigned last)
@@ -281,12 +388,16 @@ void files_child(void)
 		atomic_store(&owner, (int)SYS(SYS_getpid));
 	for (i = 0; i < SHARERS; i++)
 		atomic_store(&sharer[i], 0);
+	atomic_store(&loose, 0);
 	for (i = 0; i < high; i++) {
 		struct file *f = &files[i];
 
 		if (!atomic_load(&f->refs))
 			continue;
 		atomic_store(&f->foreign, true);
+		f->hidden = -1;
 		f->lock = (struct mach_lock){0};
+		if (atomic_exchange(&f->open, false))
+			file_put(f);
 	}
 }

@@ -4,9 +4,11 @@
  *   libuserfault             api.c over the four below
  *   libuserfault-preload     the same, and the wrappers of libc's functions (preload.h)
  *
- *   start.c    environment, first use: machine, address space, userfaultfd; statistics file
+ *   start.c    environment, first use: machine, address space, userfaultfd
  *   files.c    descriptor number → file (a userfaultfd, and what else we must recognise)
- *   uffd_fd.c  create, read with spinning and sleeping, ioctl, poll
+ *   uffd_fd.c  create, recognise, read with spinning and sleeping, ioctl, poll
+ *   session.h  the ledger that the processes of a session share; ledger.c this process's place in it
+ *   door.c     what other processes ask of this one; remote.c what this one asks of others
  *   memory.c   mmap and its kin on ranges that may be managed
  *
  * Inside, every function returns 0, a count or a negative errno; errno is set at the very edge.
@@ -42,10 +44,17 @@ int front_start(void);
 const char *front_why(void);
 /* The kernel to look like; NULL: everything. */
 const struct uffd_profile *front_profile(void);
-/* Around a fork: before it, in the parent (also when it failed), in the child. */
+/* In the child of a fork. live: it has its parent's memory to care for. */
+void front_started_child(bool live);
+
+/* Around a fork: before it, in the parent (also when it failed), in the child. fork.c */
 void front_fork_begin(void);
 void front_fork_parent(void);
-void front_started_child(void);
+void front_fork_child(void);
+/* For uffd_read_here. */
+int front_fork_install(int hidden, int flags);
+/* In the child: the descriptor of a context that the fork has made, for the parent; or -1. */
+int ufd_child(uf_ref ctx);
 /*
  * This process has its first userfaultfd: what the library does besides, and a sentence about it, or
  * NULL.
@@ -83,18 +92,24 @@ struct spin {
 };
 
 struct epoll_item;
+struct session_context;
 
 struct file {
-	_Atomic uint32_t refs; /* descriptors and operations in progress */
+	_Atomic uint32_t refs; /* descriptors, operations in progress, and one while it is open */
 	_Atomic uint32_t gen;
 	enum file_kind kind;
-	_Atomic bool foreign;  /* made by the process that forked this one */
+	_Atomic bool foreign;  /* of another address space: remote.c */
 	_Atomic bool nonblock; /* O_NONBLOCK, as the program last set it */
 	_Atomic bool watched;  /* in an epoll set, or polled behind our back */
 	_Atomic bool by_write; /* opened for write(2) to resolve faults */
-	uf_ref ctx;
-	int hidden;	  /* the machine's own duplicate of the descriptor */
-	uint32_t eventfd; /* its eventfd-id, 0: unknown */
+	_Atomic bool making;   /* not all set up yet */
+	_Atomic bool open;     /* not foreign: somebody has a descriptor, here or elsewhere */
+	_Atomic bool dead;     /* foreign: its address space is gone */
+	_Atomic uint32_t fds;  /* descriptors in this process's table */
+	uf_ref ctx;	       /* not foreign */
+	int hidden;	       /* the source of the descriptor's level, or -1 */
+	uint64_t id;	       /* of the descriptor (front/session.h) */
+	struct session_context *shown; /* what the ledger shows of it, or NULL */
 	struct spin spin;
 	struct mach_lock lock; /* items */
 	struct epoll_item *items;
@@ -112,8 +127,20 @@ void file_put(struct file *f);
 bool file_known(int fd);
 /* fd is f from now on; takes a reference of its own. -EMFILE. */
 int file_attach(int fd, struct file *f);
-/* fd is none of ours any more. To be called before the host's descriptor is closed. */
+/*
+ * fd is none of ours any more. To be called before the host's descriptor is closed; and
+ * files_settle, which finds out whose last descriptor that was, behind it.
+ */
 void file_detach(int fd);
+void files_settle(void);
+bool files_any_loose(void);
+/* The same for descriptors that went without a word, here or elsewhere. */
+void files_look(void);
+/* A userfaultfd of this address space: open, until files_settle or files_look find nobody. */
+void file_open(struct file *f);
+/* The name of a file, 24 bits, never 0; and the file that has it, with a reference, or NULL. */
+uint32_t file_name(const struct file *f);
+struct file *file_by_name(uint32_t name);
 /* The same for [first, last]. */
 void file_detach_range(unsigned first, unsigned last);
 /* Call fn for each file of that kind. */
@@ -162,16 +189,34 @@ static inline struct file *file_get_kind(int fd, enum file_kind kind)
 
 /* userfaultfd(2), and what /dev/userfaultfd gives: a descriptor or a negative errno. */
 int ufd_new(int flags);
-/* fd, which the table does not know, may be a duplicate made behind our back. As file_get. */
-struct file *ufd_recognise(int fd);
+/*
+ * fd, which the table does not know, may be a duplicate made behind our back, or come from another
+ * process. In *f the file, with a reference, or NULL; and an error when it is a userfaultfd that
+ * cannot be used here: -ENXIO, it is of another session. Slow.
+ */
+int ufd_recognise(int fd, struct file **f);
 /* read(2), blocking as the descriptor does. A cancellation point. */
-long ufd_read(struct file *f, void *buf, size_t count);
-long ufd_readv(struct file *f, const struct iovec *iov, int n);
+long ufd_read(struct file *f, int fd, void *buf, size_t count);
+long ufd_readv(struct file *f, int fd, const struct iovec *iov, int n);
 /* Structs uf_resolve in buf: bytes consumed, or what went wrong with the first. */
 long ufd_write(struct file *f, const void *buf, size_t count);
 /* ioctl(2). */
 int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg);
+/* What the address space itself does of it, on memory of ours: for others, who asked at the door. */
+int ufd_ioctl_here(struct file *f, unsigned long cmd, uint64_t arg);
 unsigned ufd_poll(struct file *f);
+/* Is something to be read? */
+bool ufd_ready(struct file *f);
+/* The descriptor's text in /proc/PID/fdinfo; its length. */
+size_t ufd_fdinfo(struct file *f, char *buf, size_t size);
+/* The descriptor may be on its way to another process. */
+void ufd_leaves(struct file *f);
+/* Any of them may be: before a fork, or an exec. */
+void ufd_leave_all(void);
+/* write(2) resolves faults. */
+void ufd_by_write(struct file *f, bool on);
+/* Its last reference is gone. */
+void ufd_gone(struct file *f);
 /* Somebody may look at the descriptor without us. */
 void ufd_watch(struct file *f);
 /* O_NONBLOCK may have changed. */
@@ -183,12 +228,18 @@ void ufd_refresh(struct file *f, int fd);
  */
 bool ufd_spin(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg, uint64_t most_ns);
 
+/* As uffd_sleep_begin, uffd_sleep_end. */
+bool ufd_sleep_begin(struct file *f);
+void ufd_sleep_end(struct file *f, bool taken);
+
 /*
  * What differs between the two libraries: the C library's own read, a cancellation point; and
  * sigaction, with the program's view of SIGSEGV.
  */
 struct sigaction;
+struct pollfd;
 ssize_t front_read(int fd, void *buf, size_t count);
+int front_poll(struct pollfd *fds, unsigned long n, int timeout);
 int front_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 
 /* ---- memory.c ----------------------------------------------------------------------------------

@@ -86,12 +86,16 @@ static bool is_write(long nr)
 
 static long call_close(int fd)
 {
-	if (!atomic_load_explicit(&files_used, memory_order_relaxed))
-		return GATE_RAW(SYS_close, fd);
+	long ret;
+
 	if (io_hidden(fd))
 		return -EBADF;
+	if (!atomic_load_explicit(&files_used, memory_order_relaxed))
+		return GATE_RAW(SYS_close, fd);
 	file_detach(fd);
-	return GATE_RAW(SYS_close, fd);
+	ret = GATE_RAW(SYS_close, fd);
+	files_settle();
+	return ret;
 }
 
 static long call_dup_over(int old, int new, int flags, const long a[6])

@@ -94,7 +94,7 @@ static int context_new(struct uf_handler *h)
 {
 	int err;
 
-	err = uffd_create(mm_space_self, 0, &h->ctx, NULL);
+	err = uffd_create(mm_space_self, 0, 0, &h->ctx, NULL);
 	if (err)
 		return err;
 	err = uffd_set_callback(h->ctx, call_back, name_of(h));

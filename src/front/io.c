@@ -3,6 +3,7 @@
  */
 #include "front/calls.h"
 #include "front/huge.h"
+#include "front/ledger.h"
 #include "front/preload.h"
 
 #include <dirent.h>
@@ -16,7 +17,7 @@
 
 bool io_hidden(int fd)
 {
-	return host_owns_fd(fd);
+	return host_owns_fd(fd) || ledger_hides(fd);
 }
 
 /* ---- what files of ours do ---------------------------------------------------------------------
@@ -29,7 +30,7 @@ long io_read(struct file *f, int fd, void *buf, size_t n)
 	switch (f->kind) {
 	case FILE_UFFD:
 		thread_enter();
-		return ufd_read(f, buf, n);
+		return ufd_read(f, fd, buf, n);
 	case FILE_DEV:
 	case FILE_EPOLL:
 		return -EINVAL;
@@ -87,7 +88,7 @@ static long each_iov(struct file *f, int fd, const struct iovec *iov, int n, off
 long io_readv(struct file *f, int fd, const struct iovec *iov, int n)
 {
 	if (f->kind == FILE_UFFD)
-		return ufd_readv(f, iov, n);
+		return ufd_readv(f, fd, iov, n);
 	return each_iov(f, fd, iov, n, -1);
 }
 
@@ -193,13 +194,42 @@ long io_fcntl(struct file *f, int fd, int cmd, long arg)
 /* ---- reading and writing -----------------------------------------------------------------------
  */
 
+/*
+ * The kernel refuses to read what a userfaultfd is underneath: one that came from elsewhere is
+ * found out by that.
+ */
+struct file *io_recognise(int fd, long *ret)
+{
+	struct file *f = NULL;
+	int err;
+
+	if (likely(*ret != -EINVAL))
+		return NULL;
+	err = ufd_recognise(fd, &f);
+	if (err)
+		*ret = err;
+	return f;
+}
+
+static ssize_t read_native(int fd, void *buf, size_t n)
+{
+	long ret = REAL(read)(fd, buf, n);
+	FILE_REF struct file *f = NULL;
+
+	if (likely(ret >= 0 || errno != EINVAL))
+		return ret;
+	ret = -EINVAL;
+	f = io_recognise(fd, &ret);
+	return sys_errno(f ? io_read(f, fd, buf, n) : ret);
+}
+
 EXPORT ssize_t read(int fd, void *buf, size_t n)
 {
 	FILE_REF struct file *f = file_get(fd);
 
 	if (unlikely(f != NULL))
 		return sys_errno(io_read(f, fd, buf, n));
-	return likely(!calls_concern(buf, n)) ? REAL(read)(fd, buf, n)
+	return likely(!calls_concern(buf, n)) ? read_native(fd, buf, n)
 					      : CALLS_POINT(SYS_read, fd, buf, n);
 }
 
@@ -210,13 +240,25 @@ EXPORT ssize_t __read_chk(int fd, void *buf, size_t n, size_t size)
 		       : read(fd, buf, n);
 }
 
+static ssize_t readv_native(int fd, const struct iovec *iov, int n)
+{
+	long ret = REAL(readv)(fd, iov, n);
+	FILE_REF struct file *f = NULL;
+
+	if (likely(ret >= 0 || errno != EINVAL))
+		return ret;
+	ret = -EINVAL;
+	f = io_recognise(fd, &ret);
+	return sys_errno(f ? io_readv(f, fd, iov, n) : ret);
+}
+
 EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 {
 	FILE_REF struct file *f = file_get(fd);
 
 	if (unlikely(f != NULL))
 		return sys_errno(io_readv(f, fd, iov, n));
-	return likely(!front_managing()) ? REAL(readv)(fd, iov, n)
+	return likely(!front_managing()) ? readv_native(fd, iov, n)
 					 : CALLS_POINT(SYS_readv, fd, iov, n);
 }
 
@@ -332,10 +374,16 @@ EXPORT int ioctl(int fd, unsigned long cmd, ...)
 	FILE_REF struct file *f = file_get(fd);
 	va_list ap;
 	void *arg;
+	int err;
 
 	va_start(ap, cmd);
 	arg = va_arg(ap, void *);
 	va_end(ap);
+	if (unlikely(!f && _IOC_TYPE(cmd) == UF_API)) {
+		err = ufd_recognise(fd, &f);
+		if (err)
+			return (int)sys_errno(err);
+	}
 	return likely(!f) ? REAL(ioctl)(fd, cmd, arg)
 			  : (int)sys_errno(io_ioctl(f, fd, cmd, (uintptr_t)arg));
 }
@@ -345,20 +393,31 @@ EXPORT int ioctl(int fd, unsigned long cmd, ...)
 
 EXPORT int close(int fd)
 {
+	int ret;
+
+	if (unlikely(ledger_hides(fd)))
+		return (int)sys_errno(-EBADF);
 	if (likely(!atomic_load_explicit(&files_used, memory_order_relaxed)))
 		return REAL(close)(fd);
 	if (io_hidden(fd))
 		return (int)sys_errno(-EBADF);
 	file_detach(fd);
-	return REAL(close)(fd);
+	ret = REAL(close)(fd);
+	files_settle();
+	return ret;
 }
 
 /* libc closes the descriptor out of our sight. */
 EXPORT int fclose(FILE *stream)
 {
-	if (unlikely(atomic_load_explicit(&files_used, memory_order_relaxed)))
-		file_detach(fileno(stream));
-	return REAL(fclose)(stream);
+	int ret;
+
+	if (likely(!atomic_load_explicit(&files_used, memory_order_relaxed)))
+		return REAL(fclose)(stream);
+	file_detach(fileno(stream));
+	ret = REAL(fclose)(stream);
+	files_settle();
+	return ret;
 }
 
 /* Collects the hidden descriptors of [first, last], at most max; returns how many. */
@@ -389,15 +448,14 @@ static unsigned hidden_between(unsigned first, unsigned last, unsigned *found, u
 
 long io_close_range(unsigned first, unsigned last, int flags)
 {
-	unsigned hidden[512], n = 0, i;
+	unsigned hidden[512], n, i;
 	long ret = 0;
 
 	if (first > last)
 		return -EINVAL;
 	if (flags & CLOSE_RANGE_CLOEXEC)
 		return SYS(SYS_close_range, first, last, flags);
-	if (atomic_load(&files_used))
-		n = hidden_between(first, last, hidden, 512);
+	n = hidden_between(first, last, hidden, 512);
 	file_detach_range(first, last);
 	for (i = 0; i <= n && ret == 0; i++) {
 		unsigned end = i < n ? hidden[i] - 1 : last;
@@ -408,14 +466,13 @@ long io_close_range(unsigned first, unsigned last, int flags)
 		if (i < n)
 			first = hidden[i] + 1;
 	}
+	files_settle();
 	return ret;
 }
 
 EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
-	return (int)sys_errno(likely(!atomic_load_explicit(&files_used, memory_order_relaxed))
-				      ? SYS(SYS_close_range, first, last, flags)
-				      : io_close_range(first, last, flags));
+	return (int)sys_errno(io_close_range(first, last, flags));
 }
 
 EXPORT void closefrom(int low)
@@ -442,6 +499,7 @@ long io_dup_over(struct file *f, int old, int new, int flags)
 	if (SYS(SYS_fcntl, old, F_GETFD) >= 0)
 		file_detach(new);
 	ret = SYS(SYS_dup3, old, new, flags);
+	files_settle();
 	return f ? io_duplicated(f, ret) : ret;
 }
 

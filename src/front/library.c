@@ -3,9 +3,21 @@
  */
 #include "front/front.h"
 
+#include <poll.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include "front/sigsegv.h"
+
+__attribute__((constructor)) static void library_start(void)
+{
+	pthread_atfork(front_fork_begin, front_fork_parent, front_fork_child);
+}
+
+int front_poll(struct pollfd *fds, unsigned long n, int timeout)
+{
+	return poll(fds, n, timeout);
+}
 
 const char *front_started(void)
 {

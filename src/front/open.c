@@ -178,8 +178,7 @@ static long open_fdinfo(struct file *f, const char *path, int flags)
 	SYS(SYS_close, fd);
 	in[n > 0 ? n : 0] = 0;
 	len = common_lines(out, in);
-	if (!atomic_load(&f->foreign))
-		len += uffd_fdinfo(f->ctx, out + len, sizeof(out) - len);
+	len += ufd_fdinfo(f, out + len, sizeof(out) - len);
 	fd = SYS(SYS_memfd_create, "fdinfo", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
 	if (fd < 0)
 		return fd;

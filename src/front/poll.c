@@ -73,7 +73,7 @@ bool poll_concerns(struct pollfd *fds, nfds_t n)
 static void wake_up(struct waiting *w)
 {
 	while (w->asleep)
-		uffd_sleep_end(w->mine[--w->asleep]->ctx, false);
+		ufd_sleep_end(w->mine[--w->asleep], false);
 }
 
 /* Also when the thread is cancelled in its sleep. */
@@ -146,14 +146,15 @@ static int sleep_all(struct waiting *w, uint64_t deadline, const sigset_t *mask)
 	int ret;
 
 	while (w->asleep < w->nmine) {
-		if (!uffd_sleep_begin(w->mine[w->asleep]->ctx)) {
+		if (!ufd_sleep_begin(w->mine[w->asleep])) {
 			wake_up(w);
 			return 0;
 		}
 		w->asleep++;
 	}
 	for (i = 0; i < w->n; i++) {
-		w->copy[i].fd = w->file[i] ? w->file[i]->hidden : w->fds[i].fd;
+		w->copy[i].fd = w->file[i] && w->file[i]->hidden >= 0 ? w->file[i]->hidden
+								      : w->fds[i].fd;
 		w->copy[i].events = w->file[i] ? w->fds[i].events & POLLIN : w->fds[i].events;
 	}
 	ret = REAL(ppoll)(w->copy, w->n, deadline_left(deadline, &ts), mask);
@@ -259,7 +260,8 @@ int poll_wait(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
 		if (ufd_spin(w.mine, w.nmine, w.nmine < w.n ? others_ready : NULL, &w,
 			     deadline - now))
 			continue;
-		err = w.n == 1 && w.nmine == 1 && !mask ? sleep_alone(w.mine[0], deadline)
+		err = w.n == 1 && w.nmine == 1 && !mask && !atomic_load(&w.mine[0]->foreign)
+			      ? sleep_alone(w.mine[0], deadline)
 							: sleep_all(&w, deadline, mask);
 		if (err)
 			return err;

@@ -123,6 +123,9 @@ static inline void *real_function(enum real_id id)
 /* A descriptor that belongs to the machine, which the program does not know. */
 bool io_hidden(int fd);
 
+/* *ret is what a read of fd came to. Is that a userfaultfd which the table does not know? */
+struct file *io_recognise(int fd, long *ret);
+
 /* What becomes of these on files of ours; only for those, results as the system call's. */
 long io_read(struct file *f, int fd, void *buf, size_t n);
 long io_readv(struct file *f, int fd, const struct iovec *iov, int n);

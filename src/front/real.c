@@ -39,6 +39,13 @@ void real_init(void)
 			real_find((enum real_id)id);
 }
 
+int front_poll(struct pollfd *fds, unsigned long n, int timeout)
+{
+	if (unlikely(hosted_active))
+		return (int)sys_errno(hosted_poll(fds, n, timeout));
+	return REAL(poll)(fds, n, timeout);
+}
+
 ssize_t front_read(int fd, void *buf, size_t count)
 {
 	int err = unlikely(hosted_active) ? hosted_await(fd) : 0;

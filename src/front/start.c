@@ -17,7 +17,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
-#include "front/stats_file.h"
+#include "front/door.h"
+#include "front/ledger.h"
 
 enum {
 	FRESH,
@@ -36,7 +37,6 @@ static bool machine_started; /* host_init is once, also for a forked child */
 static struct {
 	enum host_trap_choice trap;
 	char profile[32];
-	char stats[4096];
 	uint32_t options; /* MM_OPTION_* */
 	bool verbose;
 	bool many_cpus;
@@ -76,7 +76,7 @@ void front_environment(void)
 	else if (trap && strcmp(trap, "mprotect") == 0)
 		config.trap = HOST_TRAP_MPROTECT;
 	copy_env(config.profile, sizeof(config.profile), "USERFAULT_PROFILE");
-	copy_env(config.stats, sizeof(config.stats), "USERFAULT_STATS");
+	ledger_environment();
 	config.verbose = env_set("USERFAULT_VERBOSE");
 	if (env_set("USERFAULT_FILE_FAULTS"))
 		config.options |= MM_OPTION_FILE_FAULTS;
@@ -121,56 +121,29 @@ static void say(const char *format, ...)
 		SYS(SYS_write, 2, line, n < (int)sizeof(line) ? n : (int)sizeof(line) - 1);
 }
 
-static bool stats_file_valid(const struct stats_header *h)
+/*
+ * A place in the session, which is also where to count. Without one the process is on its own; but
+ * a session that was asked for and cannot be had is an error.
+ */
+static int join_session(struct mm_stats **stats, const char **why)
 {
-	return h->magic == STATS_FILE_MAGIC && h->version == STATS_FILE_VERSION &&
-	       h->nslots == STATS_FILE_SLOTS && h->slot_size == sizeof(struct stats_slot);
-}
+	struct session_slot *slot;
+	int err = ledger_claim(why);
 
-static struct mm_stats *claim_slot(struct stats_file *file)
-{
-	uint32_t pid = (uint32_t)SYS(SYS_getpid);
-	unsigned i;
-
-	for (i = 0; i < STATS_FILE_SLOTS; i++) {
-		struct stats_slot *slot = &file->slot[i];
-		uint32_t none = 0;
-
-		if (!atomic_compare_exchange_strong(&slot->pid, &none, pid))
-			continue;
-		prctl(PR_GET_NAME, slot->comm);
-		strncpy(slot->trap, host_trap_name(), sizeof(slot->trap) - 1);
-		return &slot->stats;
-	}
-	return NULL;
-}
-
-/* Where to count: a slot of the session's file, or NULL: the space's own. */
-static struct mm_stats *open_stats(void)
-{
-	struct stats_file *file;
-	struct mm_stats *stats = NULL;
-	long fd, map;
-
-	if (!config.stats[0])
-		return NULL;
-	fd = SYS(SYS_openat, AT_FDCWD, config.stats, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return NULL;
-	if (SYS(SYS_lseek, fd, 0, SEEK_END) >= (long)STATS_FILE_SIZE) {
-		map = SYS(SYS_mmap, 0, STATS_FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		file = (struct stats_file *)map;
-		if (map > 0 && stats_file_valid(&file->header))
-			stats = claim_slot(file);
-	}
-	SYS(SYS_close, fd);
-	return stats;
+	slot = ledger_own(NULL);
+	*stats = slot ? &slot->stats : NULL;
+	if (!err)
+		door_begin();
+	else
+		say("userfault: no session: %s\n", *why);
+	return err && ledger_named() ? err : 0;
 }
 
 static int start_once(void)
 {
 	struct host_config host = {.trap = config.trap, .warm_pages = limits_warm_pages()};
 	const struct uffd_profile *profile = front_profile();
+	struct mm_stats *stats = NULL;
 	const char *why = NULL;
 	struct mach_entry entry;
 	int err;
@@ -188,8 +161,13 @@ static int start_once(void)
 		}
 		machine_started = true;
 	}
+	err = join_session(&stats, &why);
+	if (err) {
+		why_failed = why;
+		return -ENOSYS;
+	}
 	mach_enter(&entry);
-	err = mm_space_init(open_stats());
+	err = mm_space_init(stats);
 	if (err == 0) {
 		atomic_store(&mm_space_self->options, config.options);
 		uffd_init(profile);
@@ -222,13 +200,38 @@ static void go_live(void)
 		say("userfault: %s\n", more);
 }
 
+/* A forked child that has no place in the session: it gets one with a userfaultfd of its own. */
+static _Atomic bool outside;
+
+static int join_as_child(void)
+{
+	struct mm_stats *stats = NULL;
+	struct mach_entry entry;
+	const char *why = NULL;
+	int err;
+
+	if (!atomic_exchange(&outside, false))
+		return 0;
+	err = join_session(&stats, &why);
+	if (err) {
+		why_failed = why;
+		return -ENOSYS;
+	}
+	mach_enter(&entry);
+	mm_space_count(mm_space_self, stats);
+	mach_leave(&entry);
+	return 0;
+}
+
 int front_start(void)
 {
 	int expected = FRESH;
 	int err;
 
 	if (likely(atomic_load_explicit(&front_live, memory_order_acquire)))
-		return 0;
+		return unlikely(atomic_load_explicit(&outside, memory_order_relaxed))
+			       ? join_as_child()
+			       : 0;
 	front_environment();
 	if (atomic_compare_exchange_strong(&state, &expected, STARTING)) {
 		err = start_once();
@@ -244,50 +247,10 @@ int front_start(void)
 	return atomic_load(&state) == STARTED ? 0 : -ENOSYS;
 }
 
-/*
- * The thread that forks: what it entered with, and that it did. What the child must do in its place
- * is told by memory that it has a copy of.
- */
-static struct mach_entry fork_entry;
-static __thread bool forking;
-
-void front_fork_begin(void)
+void front_started_child(bool live)
 {
-	struct mach_entry entry;
-
-	if (likely(!atomic_load_explicit(&front_live, memory_order_acquire)) || forking)
-		return;
-	mach_enter(&entry);
-	mm_fork_begin(mm_space_self);
-	fork_entry = entry;
-	forking = true;
-}
-
-void front_fork_parent(void)
-{
-	struct mach_entry entry = fork_entry;
-
-	if (likely(!forking))
-		return;
-	forking = false;
-	mm_fork_parent(mm_space_self);
-	mach_leave(&entry);
-}
-
-/* Memory stays managed, with nobody to ask about it; what the child makes itself is its own. */
-void front_started_child(void)
-{
-	struct mach_entry entry = fork_entry;
-
-	if (!atomic_load(&front_live)) {
-		if (atomic_load(&state) != FAILED)
-			atomic_store(&state, FRESH);
-		return;
-	}
-	if (!forking)
-		return;
-	forking = false;
-	types_child();
-	mm_fork_child(mm_space_self, open_stats());
-	mach_leave(&entry);
+	if (live)
+		atomic_store(&outside, true);
+	else if (atomic_load(&state) != FAILED)
+		atomic_store(&state, FRESH);
 }

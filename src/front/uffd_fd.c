@@ -8,6 +8,9 @@
  */
 #include "front/front.h"
 #include "front/huge.h"
+#include "front/ledger.h"
+#include "front/remote.h"
+#include "front/door.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -28,41 +31,76 @@
 #define SCORE_POOR     64u
 #define SKIP_WHEN_POOR 32u
 
-static uint32_t eventfd_id(int fd)
-{
-	char path[64] = "/proc/self/fdinfo/", text[1024], digits[12], *p;
-	uint32_t id = 0;
-	long in, n;
-	int i = 0;
-
-	do {
-		digits[i++] = (char)('0' + fd % 10);
-		fd /= 10;
-	} while (fd);
-	p = path + strlen(path);
-	while (i)
-		*p++ = digits[--i];
-	*p = 0;
-	in = SYS(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-	if (in < 0)
-		return 0;
-	n = SYS(SYS_read, in, text, sizeof(text) - 1);
-	SYS(SYS_close, in);
-	text[n > 0 ? n : 0] = 0;
-	p = strstr(text, "eventfd-id:");
-	if (p)
-		for (p += strlen("eventfd-id:"); *p && *p != '\n'; p++)
-			if (*p >= '0' && *p <= '9')
-				id = id * 10 + (uint32_t)(*p - '0');
-	return id;
-}
-
 void ufd_refresh(struct file *f, int fd)
 {
 	long flags = SYS(SYS_fcntl, fd, F_GETFL);
 
 	if (flags >= 0)
 		atomic_store(&f->nonblock, flags & O_NONBLOCK);
+}
+
+/* ---- coming and going --------------------------------------------------------------------------
+ */
+
+static void count_contexts(int by)
+{
+	struct session_slot *s = ledger_own(NULL);
+
+	if (s)
+		atomic_fetch_add(&s->contexts, (uint64_t)(int64_t)by);
+}
+
+/* What others may know of it without asking. */
+static void show(struct file *f, uint32_t flags)
+{
+	uint32_t number, name = file_name(f);
+	struct session_slot *s = ledger_own(&number);
+	struct session_door *door = s ? ledger_door(number) : NULL;
+
+	if (!door)
+		return;
+	atomic_store(&s->door_used, 1);
+	f->shown = &door->context[name % SESSION_CONTEXTS];
+	atomic_store(&f->shown->flags, flags);
+	atomic_store(&f->shown->name, name);
+	uffd_show(f->ctx, &f->shown->pending);
+}
+
+void ufd_gone(struct file *f)
+{
+	if (atomic_load(&f->foreign) || !f->ctx)
+		return;
+	if (f->shown) {
+		atomic_store(&f->shown->name, 0);
+		uffd_show(f->ctx, NULL);
+	}
+	uffd_close(f->ctx);
+	count_contexts(-1);
+}
+
+/* Once more with another name, should somebody still have a descriptor of that name's last user. */
+static struct file *create(int flags, int *fd, int *err)
+{
+	struct file *f;
+	unsigned tries;
+
+	for (tries = 0; tries < 64; tries++) {
+		f = file_new(FILE_UFFD);
+		if (!f) {
+			*err = -ENFILE;
+			return NULL;
+		}
+		f->id = ledger_fd_id(file_name(f));
+		*err = uffd_create(mm_space_self, flags, f->id, &f->ctx, fd);
+		if (!*err)
+			return f;
+		f->ctx = 0;
+		file_put(f);
+		if (*err != -EEXIST)
+			return NULL;
+	}
+	*err = -ENFILE;
+	return NULL;
 }
 
 int ufd_new(int flags)
@@ -73,27 +111,55 @@ int ufd_new(int flags)
 	err = front_start();
 	if (err)
 		return err;
-	f = file_new(FILE_UFFD);
+	f = create(flags, &fd, &err);
 	if (!f)
-		return -ENFILE;
-	f->spin.score = SCORE_MAX;
-	err = uffd_create(mm_space_self, flags, &f->ctx, &fd);
-	if (err) {
-		atomic_store(&f->foreign, true); /* nothing to close */
-		file_put(f);
 		return err;
-	}
-	f->hidden = uffd_hidden_fd(f->ctx, &f->eventfd);
+	atomic_store(&f->making, true);
+	ledger_role(SLOT_OWNER);
+	count_contexts(1);
+	f->spin.score = SCORE_MAX;
+	f->hidden = uffd_hidden_fd(f->ctx);
 	atomic_store(&f->nonblock, flags & O_NONBLOCK);
+	show(f, 0);
+	file_open(f);
 	err = file_attach(fd, f);
 	if (err)
 		SYS(SYS_close, fd);
+	atomic_store(&f->making, false);
 	file_put(f);
+	files_settle();
 	return err ? err : fd;
 }
 
+/* It is open as long as somebody has the descriptor, which is not in this process's table. */
+int ufd_child(uf_ref ctx)
+{
+	struct file *f = file_new(FILE_UFFD);
+	int fd = -1, err;
+
+	if (!f)
+		return -1;
+	f->id = ledger_fd_id(file_name(f));
+	err = uffd_fork_name(ctx, f->id, &fd);
+	if (err) {
+		file_put(f);
+		return -1;
+	}
+	f->ctx = ctx;
+	ledger_role(SLOT_OWNER);
+	count_contexts(1);
+	f->spin.score = SCORE_MAX;
+	f->hidden = uffd_hidden_fd(ctx);
+	atomic_store(&f->nonblock, uffd_flags(ctx) & O_NONBLOCK);
+	show(f, CONTEXT_INITIALISED);
+	file_open(f);
+	ufd_watch(f);
+	file_put(f);
+	return fd;
+}
+
 struct recognition {
-	uint32_t id;
+	uint64_t id;
 	struct file *found;
 };
 
@@ -101,30 +167,70 @@ static void compare_id(struct file *f, void *arg)
 {
 	struct recognition *r = arg;
 
-	if (f->eventfd == r->id && !r->found) {
+	if (f->id == r->id && !r->found) {
 		atomic_fetch_add(&f->refs, 1);
 		r->found = f;
 	}
 }
 
-struct file *ufd_recognise(int fd)
+int ufd_recognise(int fd, struct file **f)
 {
-	struct recognition r = {0};
+	struct recognition r = {.id = remote_fd_id(fd)};
+	int err = 0;
 
-	if (fd < 0 || !atomic_load(&files_used))
-		return NULL;
-	r.id = eventfd_id(fd);
-	if (r.id)
+	*f = NULL;
+	if (!r.id)
+		return 0;
+	if (atomic_load(&files_used))
 		file_each(FILE_UFFD, compare_id, &r);
-	if (r.found)
+	if (!r.found)
+		err = remote_open(r.id, fd, &r.found);
+	if (r.found) {
+		ufd_refresh(r.found, fd);
 		file_attach(fd, r.found);
-	return r.found;
+	}
+	*f = r.found;
+	return err;
+}
+
+void ufd_by_write(struct file *f, bool on)
+{
+	atomic_store(&f->by_write, on);
+	if (f->shown && on)
+		atomic_fetch_or(&f->shown->flags, CONTEXT_BY_WRITE);
 }
 
 void ufd_watch(struct file *f)
 {
-	if (!atomic_exchange(&f->watched, true))
+	if (!atomic_load(&f->foreign) && !atomic_exchange(&f->watched, true))
 		uffd_watch(f->ctx);
+}
+
+void ufd_leaves(struct file *f)
+{
+	if (atomic_load(&f->foreign))
+		return;
+	ufd_watch(f);
+	door_open();
+}
+
+static void leave_one(struct file *f, void *arg)
+{
+	(void)arg;
+	if (atomic_load(&f->open))
+		ufd_leaves(f);
+}
+
+void ufd_leave_all(void)
+{
+	if (atomic_load(&front_live))
+		file_each(FILE_UFFD, leave_one, NULL);
+}
+
+bool ufd_ready(struct file *f)
+{
+	return atomic_load_explicit(&f->foreign, memory_order_relaxed) ? remote_ready(f)
+								       : uffd_ready(f->ctx);
 }
 
 /* ---- spinning ----------------------------------------------------------------------------------
@@ -171,7 +277,7 @@ static bool worth_spinning(struct spin *s, uf_ref ctx, uint32_t cpu)
 {
 	if (!front_many_cpus() || host_crowded())
 		return false;
-	if (cpu != CPU_UNKNOWN && cpu == uffd_fault_cpu(ctx) && !step_aside(s, cpu))
+	if (ctx && cpu != CPU_UNKNOWN && cpu == uffd_fault_cpu(ctx) && !step_aside(s, cpu))
 		return false;
 	if (atomic_load_explicit(&s->score, memory_order_relaxed) >= SCORE_POOR)
 		return true;
@@ -190,12 +296,18 @@ static void learn(struct spin *s, bool good)
 		atomic_store_explicit(&s->aside_wait, wait - wait / 256, memory_order_relaxed);
 }
 
+/* Its context, if it is one of this address space. */
+static uf_ref here(struct file *f)
+{
+	return atomic_load(&f->foreign) ? 0 : f->ctx;
+}
+
 static bool any_ready(struct file *const *f, unsigned n)
 {
 	unsigned i;
 
 	for (i = 0; i < n; i++)
-		if (uffd_ready(f[i]->ctx))
+		if (ufd_ready(f[i]))
 			return true;
 	return false;
 }
@@ -232,20 +344,23 @@ static bool spin_until(struct file *const *f, unsigned n, bool (*stop)(void *), 
 
 bool ufd_spin(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg, uint64_t most_ns)
 {
-	bool worth = n && worth_spinning(&f[0]->spin, f[0]->ctx, cpu_current());
+	bool worth = n && worth_spinning(&f[0]->spin, here(f[0]), cpu_current());
 	uint32_t cpu = cpu_current();
 	unsigned i;
 	bool good;
 
 	for (i = 0; i < n; i++)
-		uffd_looks_from(f[i]->ctx, cpu);
+		if (here(f[i]))
+			uffd_looks_from(f[i]->ctx, cpu);
 	if (!worth)
 		return false;
 	for (i = 0; i < n; i++)
-		uffd_spin_begin(f[i]->ctx);
+		if (here(f[i]))
+			uffd_spin_begin(f[i]->ctx);
 	good = spin_until(f, n, stop, arg, most_ns < SPIN_NS ? most_ns : SPIN_NS);
 	for (i = 0; i < n; i++)
-		uffd_spin_end(f[i]->ctx);
+		if (here(f[i]))
+			uffd_spin_end(f[i]->ctx);
 	learn(&f[0]->spin, good);
 	if (good)
 		host_note_spun();
@@ -255,6 +370,17 @@ bool ufd_spin(struct file *const *f, unsigned n, bool (*stop)(void *), void *arg
 /* ---- operations --------------------------------------------------------------------------------
  */
 
+bool ufd_sleep_begin(struct file *f)
+{
+	return atomic_load(&f->foreign) ? !remote_ready(f) : uffd_sleep_begin(f->ctx);
+}
+
+void ufd_sleep_end(struct file *f, bool taken)
+{
+	if (!atomic_load(&f->foreign))
+		uffd_sleep_end(f->ctx, taken);
+}
+
 struct sleep {
 	struct file *file;
 	bool taken; /* it has read the level away */
@@ -262,42 +388,48 @@ struct sleep {
 
 static void sleep_end_cleanup(struct sleep *s)
 {
-	uffd_sleep_end(s->file->ctx, s->taken);
+	ufd_sleep_end(s->file, s->taken);
 }
 
-/* Until there may be something to read; -EINTR, or -EAGAIN when the descriptor stopped blocking. */
-static int sleep_on(struct file *f)
+/* Until there may be something to read, or a signal's handler has run (-EINTR). */
+static int sleep_on(struct file *f, int fd)
 {
 	struct sleep sleep __attribute__((cleanup(sleep_end_cleanup))) = {.file = f};
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	uint64_t level;
 
+	if (atomic_load(&f->foreign))
+		return front_poll(&p, 1, -1) < 0 ? -errno : 0;
 	sleep.taken = front_read(f->hidden, &level, sizeof(level)) > 0;
 	return sleep.taken ? 0 : -errno;
 }
 
-long ufd_read(struct file *f, void *buf, size_t count)
+long ufd_read(struct file *f, int fd, void *buf, size_t count)
 {
+	bool foreign = atomic_load(&f->foreign);
 	long n;
 	int err;
 
-	if (atomic_load(&f->foreign))
-		return -ESRCH;
 	pthread_testcancel();
 	for (;;) {
-		n = uffd_read(f->ctx, (uintptr_t)buf, count);
-		if (n != -EAGAIN || atomic_load(&f->nonblock))
+		n = foreign ? remote_read(f, buf, count)
+			    : uffd_read_here(f->ctx, (uintptr_t)buf, count, front_fork_install);
+		if (n != -EAGAIN)
 			return n;
-		if (ufd_spin(&f, 1, NULL, NULL, SPIN_NS) || !uffd_sleep_begin(f->ctx))
+		/* Others, who have it too, may have changed it. */
+		if (foreign || !atomic_load(&f->nonblock))
+			ufd_refresh(f, fd);
+		if (atomic_load(&f->nonblock))
+			return n;
+		if (ufd_spin(&f, 1, NULL, NULL, SPIN_NS) || !ufd_sleep_begin(f))
 			continue;
-		err = sleep_on(f);
-		if (err == -EAGAIN)
-			ufd_refresh(f, f->hidden);
-		else if (err)
+		err = sleep_on(f, fd);
+		if (err)
 			return err;
 	}
 }
 
-long ufd_readv(struct file *f, const struct iovec *iov, int n)
+long ufd_readv(struct file *f, int fd, const struct iovec *iov, int n)
 {
 	struct uf_msgs {
 		char bytes[64 * 32];
@@ -311,8 +443,8 @@ long ufd_readv(struct file *f, const struct iovec *iov, int n)
 	for (i = 0; i < n; i++)
 		total += iov[i].iov_len;
 	if (n == 1)
-		return ufd_read(f, iov->iov_base, iov->iov_len);
-	got = ufd_read(f, &msgs, total < sizeof(msgs) ? total : sizeof(msgs));
+		return ufd_read(f, fd, iov->iov_base, iov->iov_len);
+	got = ufd_read(f, fd, &msgs, total < sizeof(msgs) ? total : sizeof(msgs));
 	for (i = 0; i < n && got > 0 && done < (size_t)got; i++) {
 		part = iov[i].iov_len < (size_t)got - done ? iov[i].iov_len : (size_t)got - done;
 		if (part && mach_copy_out((uintptr_t)iov[i].iov_base, msgs.bytes + done, part) < 0)
@@ -331,58 +463,6 @@ static void note_source(uint64_t arg)
 		mem_note_managed(move.src, move.len);
 }
 
-/* One of them, by the ioctl that does the same. */
-static int resolve(uf_ref ctx, const struct uf_resolve *r)
-{
-	struct uf_copy copy = {.dst = r->dst, .src = r->src, .len = r->len};
-	struct uf_zeropage zero = {.range = {r->dst, r->len}};
-	struct uf_move move = {.dst = r->dst, .src = r->src, .len = r->len};
-	uint64_t wake = r->mode & UF_RESOLVE_DONTWAKE;
-
-	switch (r->mode & ~UF_RESOLVE_DONTWAKE) {
-	case UF_RESOLVE_COPY | UF_RESOLVE_WP:
-	case UF_RESOLVE_COPY:
-		copy.mode = (wake ? UF_COPY_MODE_DONTWAKE : 0) |
-			    (r->mode & UF_RESOLVE_WP ? UF_COPY_MODE_WP : 0);
-		return uffd_ioctl(ctx, UF_IO_COPY, (uintptr_t)&copy);
-	case UF_RESOLVE_ZERO:
-		zero.mode = wake ? UF_ZEROPAGE_MODE_DONTWAKE : 0;
-		return r->src ? -EINVAL : uffd_ioctl(ctx, UF_IO_ZEROPAGE, (uintptr_t)&zero);
-	case UF_RESOLVE_MOVE:
-		note_source((uintptr_t)&move);
-		move.mode = wake ? UF_MOVE_MODE_DONTWAKE : 0;
-		return uffd_ioctl(ctx, UF_IO_MOVE, (uintptr_t)&move);
-	default:
-		return -EINVAL;
-	}
-}
-
-/* Entered once for all of them: the ioctls inside are spared that. */
-long ufd_write(struct file *f, const void *buf, size_t count)
-{
-	struct mach_entry entry, nest;
-	struct uf_resolve r;
-	size_t done = 0;
-	int err = 0;
-
-	if (atomic_load(&f->foreign))
-		return -ESRCH;
-	if (count < sizeof(r))
-		return -EINVAL;
-	mach_enter(&entry);
-	mach_nest_begin(&nest);
-	while (!err && count - done >= sizeof(r)) {
-		err = mach_copy_in(&r, (uintptr_t)buf + done, sizeof(r));
-		if (!err)
-			err = resolve(f->ctx, &r);
-		if (!err)
-			done += sizeof(r);
-	}
-	mach_nest_end(&nest);
-	mach_leave(&entry);
-	return done ? (long)done : err;
-}
-
 static void note_range(uint64_t arg)
 {
 	struct mach_entry entry;
@@ -399,6 +479,97 @@ static void note_range(uint64_t arg)
 		huge_learn(range.start, range.start + range.len);
 }
 
+/* API has been done: others need not ask. */
+static void note_api(struct file *f)
+{
+	if (f->shown)
+		atomic_fetch_or(&f->shown->flags, CONTEXT_INITIALISED);
+}
+
+static void note_registered(void)
+{
+	struct session_slot *s = ledger_own(NULL);
+	struct mach_entry entry;
+	uint64_t pages;
+
+	if (!s)
+		return;
+	mach_enter(&entry);
+	atomic_store(&s->ranges, mm_count_registered(mm_space_self, &pages));
+	atomic_store(&s->pages, pages);
+	mach_leave(&entry);
+}
+
+int ufd_ioctl_here(struct file *f, unsigned long cmd, uint64_t arg)
+{
+	int err;
+
+	if (cmd == UF_IO_REGISTER)
+		note_range(arg);
+	else if (cmd == UF_IO_MOVE)
+		note_source(arg);
+	err = uffd_ioctl(f->ctx, cmd, arg);
+	if (!err && cmd == UF_IO_API)
+		note_api(f);
+	if (!err && (cmd == UF_IO_REGISTER || cmd == UF_IO_UNREGISTER))
+		note_registered();
+	return err;
+}
+
+static int ioctl_of(struct file *f, unsigned long cmd, uint64_t arg)
+{
+	return atomic_load(&f->foreign) ? remote_ioctl(f, cmd, arg) : ufd_ioctl_here(f, cmd, arg);
+}
+
+/* One of them, by the ioctl that does the same. */
+static int resolve(struct file *f, const struct uf_resolve *r)
+{
+	struct uf_copy copy = {.dst = r->dst, .src = r->src, .len = r->len};
+	struct uf_zeropage zero = {.range = {r->dst, r->len}};
+	struct uf_move move = {.dst = r->dst, .src = r->src, .len = r->len};
+	uint64_t wake = r->mode & UF_RESOLVE_DONTWAKE;
+
+	switch (r->mode & ~UF_RESOLVE_DONTWAKE) {
+	case UF_RESOLVE_COPY | UF_RESOLVE_WP:
+	case UF_RESOLVE_COPY:
+		copy.mode = (wake ? UF_COPY_MODE_DONTWAKE : 0) |
+			    (r->mode & UF_RESOLVE_WP ? UF_COPY_MODE_WP : 0);
+		return ioctl_of(f, UF_IO_COPY, (uintptr_t)&copy);
+	case UF_RESOLVE_ZERO:
+		zero.mode = wake ? UF_ZEROPAGE_MODE_DONTWAKE : 0;
+		return r->src ? -EINVAL : ioctl_of(f, UF_IO_ZEROPAGE, (uintptr_t)&zero);
+	case UF_RESOLVE_MOVE:
+		move.mode = wake ? UF_MOVE_MODE_DONTWAKE : 0;
+		return ioctl_of(f, UF_IO_MOVE, (uintptr_t)&move);
+	default:
+		return -EINVAL;
+	}
+}
+
+/* Entered once for all of them: the ioctls inside are spared that. */
+long ufd_write(struct file *f, const void *buf, size_t count)
+{
+	struct mach_entry entry, nest;
+	struct uf_resolve r;
+	size_t done = 0;
+	int err = 0;
+
+	if (count < sizeof(r))
+		return -EINVAL;
+	mach_enter(&entry);
+	mach_nest_begin(&nest);
+	while (!err && count - done >= sizeof(r)) {
+		err = mach_copy_in(&r, (uintptr_t)buf + done, sizeof(r));
+		if (!err)
+			err = resolve(f, &r);
+		if (!err)
+			done += sizeof(r);
+	}
+	mach_nest_end(&nest);
+	mach_leave(&entry);
+	return done ? (long)done : err;
+}
+
 int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg)
 {
 	long ret;
@@ -412,18 +583,18 @@ int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg)
 	case FIONCLEX:
 		return (int)SYS(SYS_ioctl, fd, cmd, arg);
 	}
-	if (atomic_load(&f->foreign))
-		return -ESRCH;
-	if (cmd == UF_IO_REGISTER)
-		note_range(arg);
-	else if (cmd == UF_IO_MOVE)
-		note_source(arg);
-	return uffd_ioctl(f->ctx, cmd, arg);
+	return ioctl_of(f, cmd, arg);
 }
 
 unsigned ufd_poll(struct file *f)
 {
-	if (atomic_load(&f->foreign))
-		return POLLERR;
-	return uffd_poll(f->ctx, atomic_load(&f->nonblock));
+	bool nonblock = atomic_load(&f->nonblock);
+
+	return atomic_load(&f->foreign) ? remote_poll(f, nonblock) : uffd_poll(f->ctx, nonblock);
+}
+
+size_t ufd_fdinfo(struct file *f, char *buf, size_t size)
+{
+	return atomic_load(&f->foreign) ? remote_fdinfo(f, buf, size)
+					: uffd_fdinfo(f->ctx, buf, size);
 }

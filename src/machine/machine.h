@@ -119,16 +119,23 @@ void mach_relax(void);
 
 /* ---- Notification ------------------------------------------------------------------------------
  * The descriptor a reader of a userfaultfd polls. `level` up makes it readable. create gives the
- * program's descriptor in *fd (flags: O_CLOEXEC, O_NONBLOCK of the host) and keeps a hidden
- * duplicate, so that the program may dup and close its own as it likes. Errors: -EMFILE, -ENFILE,
- * -ENOMEM. set is called with the owning context's lock held; up when up, or down when down, is
- * allowed.
+ * program's descriptor in *fd (flags: O_CLOEXEC, O_NONBLOCK of the host), which the program may dup,
+ * send and close as it likes; the machine keeps the source of the level, and no duplicate. `id`, not
+ * 0, is what others recognise the descriptor by, at most 63 bits, in use by no other one. Errors:
+ * -EMFILE, -ENFILE, -ENOMEM, -EEXIST (the id is in use). set is called with the owning context's
+ * lock held; up when up, or down when down, is allowed.
  */
 struct mach_notify {
-	int32_t fd;  /* the hidden duplicate, or -1 */
-	uint32_t id; /* the machine's own name for it (eventfd-id); 0 when it has none */
+	int32_t fd;    /* the source of the level, which is readable when it is up; or -1 */
+	uint32_t told; /* the machine can tell when nobody has the descriptor any more */
+	uint64_t id;
 };
-int mach_notify_create(struct mach_notify *n, int flags, int *fd);
+int mach_notify_create(struct mach_notify *n, int flags, uint64_t id, int *fd);
+/*
+ * Does anybody, in whatever process, have a descriptor of it? 1, 0, or -EOPNOTSUPP: this machine
+ * cannot tell.
+ */
+int mach_notify_held(const struct mach_notify *n);
 void mach_notify_set(struct mach_notify *n, bool level);
 /*
  * Readable for one who sleeps on it: cheaper than set, for a descriptor nobody else looks at. Any

@@ -8,10 +8,20 @@
 
 #include <string.h>
 
+static void tell_handlers(struct mm_space *space)
+{
+	struct mm_area *a;
+
+	for (uint32_t i = 0; (a = mm_area_at(space, i)) != NULL; i++)
+		if (a->handler && mm_handler->wants(a->handler, MM_EVENT_FORK))
+			mm_handler->forking(a->handler);
+}
+
 void mm_fork_begin(struct mm_space *space)
 {
 	mach_write_lock(&space->lock);
 	arena_hold();
+	tell_handlers(space);
 	space->parent = mach_tid();
 	atomic_store(&space->forker, mach_tid());
 	mach_fork_begin();

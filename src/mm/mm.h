@@ -187,6 +187,8 @@ struct mm_handler_ops {
 	/* Keep the handler's object alive while no lock is held. */
 	void (*hold)(uf_ref handler);
 	void (*release)(uf_ref handler);
+	/* The space is about to be forked, and the handler wants FORK events. Write lock held. */
+	void (*forking)(uf_ref handler);
 	/*
 	 * In the child of a fork: who is asked there about what this handler was asked about. 0:
 	 * nobody. No lock is held; nobody else is there.

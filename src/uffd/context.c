@@ -31,7 +31,7 @@ void uffd_release(uf_ref ref)
 	arena_free(ctx, sizeof(*ctx));
 }
 
-int uffd_create(struct mm_space *space, int flags, uf_ref *out, int *fd)
+int uffd_create(struct mm_space *space, int flags, uint64_t id, uf_ref *out, int *fd)
 {
 	const int known =
 		O_CLOEXEC | O_NONBLOCK | (uffd_profile->user_mode_only ? UF_USER_MODE_ONLY : 0);
@@ -46,7 +46,7 @@ int uffd_create(struct mm_space *space, int flags, uf_ref *out, int *fd)
 	if (!ctx) {
 		err = -ENOMEM;
 	} else if (fd) {
-		err = mach_notify_create(&ctx->notify, flags & (O_CLOEXEC | O_NONBLOCK), fd);
+		err = mach_notify_create(&ctx->notify, flags & (O_CLOEXEC | O_NONBLOCK), id, fd);
 	} else {
 		ctx->notify.fd = -1;
 	}
@@ -57,6 +57,7 @@ int uffd_create(struct mm_space *space, int flags, uf_ref *out, int *fd)
 		ctx->fault_cpu = UINT32_MAX;
 		ctx->reader_cpu = UINT32_MAX;
 		ctx->user_mode_only = flags & UF_USER_MODE_ONLY;
+		ctx->flags = flags;
 		ctx->space = arena_ref(space);
 		*out = arena_ref(ctx);
 	}
@@ -80,12 +81,28 @@ void uffd_close(uf_ref ref)
 	mach_leave(&entry);
 }
 
-int uffd_hidden_fd(uf_ref ref, uint32_t *id)
+int uffd_hidden_fd(uf_ref ref)
 {
-	const struct mach_notify *n = &uffd_at(ref)->notify;
+	return uffd_at(ref)->notify.fd;
+}
 
-	*id = n->id;
-	return n->fd;
+int uffd_held(uf_ref ref)
+{
+	return mach_notify_held(&uffd_at(ref)->notify);
+}
+
+void uffd_show(uf_ref ref, _Atomic uint32_t *word)
+{
+	struct uffd_ctx *ctx = uffd_at(ref);
+	struct mach_entry entry;
+
+	mach_enter(&entry);
+	mach_lock(&ctx->lock);
+	ctx->shown = word;
+	if (word)
+		atomic_store(word, atomic_load(&ctx->pending));
+	mach_unlock(&ctx->lock);
+	mach_leave(&entry);
 }
 
 int uffd_set_callback(uf_ref ref, uffd_callback fn, void *arg)

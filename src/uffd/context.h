@@ -53,8 +53,13 @@ struct uffd_ctx {
 	_Atomic uint32_t fault_cpu;	  /* where the last fault came from */
 	_Atomic uint32_t reader_cpu;	  /* and where a reader last looked; UINT32_MAX: unknown */
 	struct mach_notify notify;
+	_Atomic uint32_t *shown; /* follows pending, or NULL; under the lock */
 	struct uffd_queue queue[UFFD_QUEUES];
 	uf_ref space;
+	int flags; /* that userfaultfd(2) was called with */
+	/* fork.c: of the fork that is under way, and not used otherwise. */
+	bool forking;
+	uf_ref fork_next, fork_child;
 	uffd_callback callback;
 	void *callback_arg;
 };
@@ -74,6 +79,14 @@ extern const struct mm_handler_ops uffd_handler_ops;
 
 void uffd_hold(uf_ref ref);
 void uffd_release(uf_ref ref);
+
+/* ---- fork.c -----------------------------------------------------------------------------------
+ */
+
+/* The space is about to be forked, and the context wants to be told. Space write-locked. */
+void uffd_forking(uf_ref ref);
+/* Its counterpart in the child; 0: it has none there. */
+uf_ref uffd_child(uf_ref ref);
 
 /* ---- queue.c. Context locked. -----------------------------------------------------------------
  */

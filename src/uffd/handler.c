@@ -138,13 +138,6 @@ static bool handler_wp_unpopulated(uf_ref ref)
 	return atomic_load(&uffd_at(ref)->features) & UF_FEATURE_WP_UNPOPULATED;
 }
 
-/* The child's descriptors of the context go on acting on the parent. */
-static uf_ref handler_child(uf_ref ref)
-{
-	(void)ref;
-	return 0;
-}
-
 static void handler_wake(uf_ref ref, uint64_t start, uint64_t len)
 {
 	uffd_wake_range(uffd_at(ref), start, len);
@@ -222,7 +215,8 @@ const struct mm_handler_ops uffd_handler_ops = {
 	.modes = handler_modes,
 	.hold = uffd_hold,
 	.release = uffd_release,
-	.child = handler_child,
+	.forking = uffd_forking,
+	.child = uffd_child,
 	.wake = handler_wake,
 	.wants = handler_wants,
 	.changing = handler_changing,

@@ -9,6 +9,14 @@
 /* Messages copied out at a time. */
 #define READ_BATCH 16
 
+static void count_pending(struct uffd_ctx *ctx, int n)
+{
+	uint32_t pending = atomic_fetch_add(&ctx->pending, (uint32_t)n) + (uint32_t)n;
+
+	if (ctx->shown)
+		atomic_store(ctx->shown, pending);
+}
+
 void uffd_enqueue(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter *w)
 {
 	struct uffd_queue *queue = &ctx->queue[q];
@@ -27,7 +35,7 @@ void uffd_enqueue(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter
 	atomic_fetch_add(&ctx->waiting, 1);
 	if (q == UFFD_READ)
 		return;
-	atomic_fetch_add(&ctx->pending, 1);
+	count_pending(ctx, 1);
 	/* Edge-triggered epoll wants an edge for each message: the level goes up once more. */
 	if (ctx->watched)
 		ctx->level = false;
@@ -49,7 +57,7 @@ void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w)
 	queue->len--;
 	atomic_fetch_sub(&ctx->waiting, 1);
 	if (w->queue != UFFD_READ)
-		atomic_fetch_sub(&ctx->pending, 1);
+		count_pending(ctx, -1);
 	w->queue = UFFD_NOWHERE;
 }
 
@@ -162,8 +170,13 @@ void uffd_close_queues(struct uffd_ctx *ctx)
 	wake_list(list);
 }
 
-/* Take the next message: faults first, then events. A read event lets its thread go on. */
-static bool take_message(struct uffd_ctx *ctx, struct uf_msg *msg, uf_ref *wake)
+typedef int (*install_fn)(int hidden, int flags);
+
+/*
+ * Take the next message: faults first, then events. A read event lets its thread go on. 0: there is
+ * none; 1; or why not.
+ */
+static int take_message(struct uffd_ctx *ctx, struct uf_msg *msg, uf_ref *wake, install_fn install)
 {
 	struct uffd_waiter *w = arena_at(ctx->queue[UFFD_FAULTS].head);
 
@@ -172,38 +185,53 @@ static bool take_message(struct uffd_ctx *ctx, struct uf_msg *msg, uf_ref *wake)
 		w->read = true;
 		uffd_dequeue(ctx, w);
 		uffd_enqueue(ctx, UFFD_READ, w);
-		return true;
+		return 1;
 	}
 	w = arena_at(ctx->queue[UFFD_EVENTS].head);
 	if (!w)
-		return false;
+		return 0;
 	*msg = w->msg;
+	if (msg->event == UF_EVENT_FORK && install) {
+		int fd = install((int)msg->arg.fork.ufd, ctx->flags);
+
+		if (fd < 0)
+			return fd;
+		msg->arg.fork.ufd = (uint32_t)fd;
+	}
 	uffd_dequeue(ctx, w);
 	w->next = *wake;
 	*wake = arena_ref(w);
-	return true;
+	return 1;
 }
 
-static size_t take_batch(struct uffd_ctx *ctx, struct uf_msg *msgs, size_t max)
+/* How many; or, where there would be one, why there is none. */
+static long take_batch(struct uffd_ctx *ctx, struct uf_msg *msgs, size_t max, install_fn install)
 {
 	uf_ref wake = 0;
 	size_t n = 0;
+	int more = 1;
 
 	mach_lock(&ctx->lock);
-	while (n < max && take_message(ctx, &msgs[n], &wake))
+	while (n < max && (more = take_message(ctx, &msgs[n], &wake, install)) > 0)
 		n++;
 	uffd_unlock(ctx);
 	wake_list(wake);
-	return n;
+	return n || more > 0 ? (long)n : more;
 }
 
 long uffd_read(uf_ref ref, uint64_t buf, size_t count)
 {
+	return uffd_read_here(ref, buf, count, NULL);
+}
+
+long uffd_read_here(uf_ref ref, uint64_t buf, size_t count, install_fn install)
+{
 	struct uffd_ctx *ctx = uffd_at(ref);
 	struct uf_msg msgs[READ_BATCH];
-	size_t want = count / sizeof(*msgs), done = 0, n;
+	size_t want = count / sizeof(*msgs), done = 0;
 	struct mach_entry entry;
 	int err = 0;
+	long n;
 
 	if (!atomic_load(&ctx->initialised) || want == 0)
 		return -EINVAL;
@@ -211,11 +239,15 @@ long uffd_read(uf_ref ref, uint64_t buf, size_t count)
 		return -EAGAIN;
 	mach_enter(&entry);
 	do {
-		n = take_batch(ctx, msgs, want - done < READ_BATCH ? want - done : READ_BATCH);
-		if (n)
-			err = mach_copy_out(buf + done * sizeof(*msgs), msgs, n * sizeof(*msgs));
-		if (!err)
-			done += n;
+		n = take_batch(ctx, msgs, want - done < READ_BATCH ? want - done : READ_BATCH,
+			       install);
+		if (n > 0)
+			err = mach_copy_out(buf + done * sizeof(*msgs), msgs,
+					    (size_t)n * sizeof(*msgs));
+		if (!err && n > 0)
+			done += (size_t)n;
+		else if (n < 0)
+			err = (int)n;
 	} while (!err && n == READ_BATCH && done < want);
 	mach_leave(&entry);
 	if (done)

@@ -34,9 +34,10 @@ const struct uffd_profile *uffd_profile_at(unsigned n);
 
 /*
  * userfaultfd(2), and USERFAULTFD_IOC_NEW, which is the same: flags O_CLOEXEC, O_NONBLOCK,
- * UFFD_USER_MODE_ONLY. *fd is a real host descriptor. -EINVAL, -EMFILE, -ENFILE, -ENOMEM.
+ * UFFD_USER_MODE_ONLY. *fd is a real host descriptor, known to others by `id` (mach_notify_create);
+ * fd NULL: a context without one. -EINVAL, -EMFILE, -ENFILE, -ENOMEM, -EEXIST.
  */
-int uffd_create(struct mm_space *space, int flags, uf_ref *ctx, int *fd);
+int uffd_create(struct mm_space *space, int flags, uint64_t id, uf_ref *ctx, int *fd);
 
 /* The last descriptor of the context is closed: release everything that waits. */
 void uffd_close(uf_ref ctx);
@@ -49,6 +50,14 @@ int uffd_ioctl(uf_ref ctx, unsigned long cmd, uint64_t arg);
  * -EFAULT. buf is one contiguous buffer of the program's.
  */
 long uffd_read(uf_ref ctx, uint64_t buf, size_t count);
+
+/*
+ * The same for a reader of this process, in whose table install puts a descriptor for a child
+ * (EVENT_FORK): a duplicate of `hidden`, with O_CLOEXEC in flags or without. Its number, or a
+ * negative errno, which is what the read gives if the event would be the first message. Called with
+ * locks held.
+ */
+long uffd_read_here(uf_ref ctx, uint64_t buf, size_t count, int (*install)(int hidden, int flags));
 
 /* POLLIN, POLLERR or 0. nonblock: the descriptor has O_NONBLOCK now. */
 unsigned uffd_poll(uf_ref ctx, bool nonblock);
@@ -88,10 +97,35 @@ void uffd_looks_from(uf_ref ctx, uint32_t cpu);
 void uffd_watch(uf_ref ctx);
 
 /*
- * The machine's hidden duplicate of the descriptor, for sleeping on: it stays what it is when the
- * program reuses the number of its own. *id is the machine's name for it. Until uffd_close.
+ * The hidden source of the descriptor's level, for sleeping on: it stays what it is when the program
+ * reuses the number of its own. Until uffd_close.
  */
-int uffd_hidden_fd(uf_ref ctx, uint32_t *id);
+int uffd_hidden_fd(uf_ref ctx);
+/* As mach_notify_held. */
+int uffd_held(uf_ref ctx);
+
+/*
+ * A word that follows how many messages are unread, for who cannot look into this space. NULL: none
+ * any more.
+ */
+void uffd_show(uf_ref ctx, _Atomic uint32_t *word);
+
+/*
+ * Forks, for contexts that are told of them (EVENT_FORK). Between mm_fork_begin and the end there is
+ * a list of those: list and next go through it. In the child, behind mm_fork_child, a context's
+ * counterpart (0: without memory there is none) gets a descriptor, which the parent is to have. done
+ * ends it, on both sides. Then, in the parent, event posts the event with a hidden descriptor of its
+ * own of that (negative: nothing has come of it), and waits until it is read; once for each that
+ * done has returned the list of.
+ */
+uf_ref uffd_fork_list(void);
+uf_ref uffd_fork_next(uf_ref ctx);
+uf_ref uffd_fork_child(uf_ref ctx);
+int uffd_fork_name(uf_ref child, uint64_t id, int *fd);
+uf_ref uffd_fork_done(void);
+void uffd_fork_event(uf_ref ctx, int fd);
+/* What userfaultfd(2) was called with. */
+int uffd_flags(uf_ref ctx);
 
 /* The "pending", "total" and "API" lines of fdinfo; returns the length. */
 size_t uffd_fdinfo(uf_ref ctx, char *buf, size_t size);

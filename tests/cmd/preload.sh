@@ -40,8 +40,8 @@ what='the settings'
 run "$USERFAULT" run --trap=mprotect --profile=linux-5.13 -- \
 	sh -c 'echo "$USERFAULT_TRAP $USERFAULT_PROFILE ${USERFAULT_VERBOSE-quiet}"'
 expect_out 'mprotect linux-5.13 quiet'
-run "$USERFAULT" run -- sh -c 'echo "$USERFAULT_TRAP $USERFAULT_PROFILE ${USERFAULT_STATS-none}"'
-expect_out 'auto all none'
+run "$USERFAULT" run -- sh -c 'echo "$USERFAULT_TRAP $USERFAULT_PROFILE"'
+expect_out 'auto all'
 
 what='--verbose'
 run "$USERFAULT" run --verbose -- true

@@ -565,7 +565,7 @@ static void user_mode_only(void)
 	struct toucher t;
 	uint64_t value;
 
-	CHECK_EQ(uffd_create(mm_space_self, UF_USER_MODE_ONLY, &u.ref, &u.fd), 0);
+	CHECK_EQ(uffd_create(mm_space_self, UF_USER_MODE_ONLY, 1, &u.ref, &u.fd), 0);
 	CHECK_EQ(front_ioctl(&u, UF_IO_API, &api), 0);
 	front_publish(&u);
 	sim_mmap(PAGE(8), PAGES(4), RW);

@@ -90,7 +90,7 @@ void front_make(struct front_uffd *u, uint64_t features)
 	int err;
 
 	/* Where memory is short, it may come back. */
-	while ((err = uffd_create(mm_space_self, 0, &u->ref, &u->fd)) == -ENOMEM && memory_is_short)
+	while ((err = uffd_create(mm_space_self, 0, 1, &u->ref, &u->fd)) == -ENOMEM && memory_is_short)
 		mach_relax();
 	CHECK_EQ(err, 0);
 	atomic_store(&u->closed, false);

@@ -79,7 +79,7 @@ int main(void)
 	if (host_init(&config, &why) != 0 || mm_space_init(NULL) != 0)
 		return 1;
 	uffd_init(NULL);
-	if (uffd_create(mm_space_self, O_CLOEXEC, &ctx, &fd) != 0 ||
+	if (uffd_create(mm_space_self, O_CLOEXEC, 1ull << 48, &ctx, &fd) != 0 ||
 	    uffd_set_callback(ctx, release, NULL) != 0 || host_arm() != 0)
 		return 1;
 	word = mmap(NULL, PAGES * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -84,7 +84,7 @@ static int scenario(void)
 	if (host_init(&config, &why) != 0 || mm_space_init(NULL) != 0)
 		return 1;
 	uffd_init(NULL);
-	if (uffd_create(mm_space_self, O_CLOEXEC, &ctx, &fd) != 0 ||
+	if (uffd_create(mm_space_self, O_CLOEXEC, 1ull << 48, &ctx, &fd) != 0 ||
 	    uffd_set_callback(ctx, fill, contents) != 0)
 		return 2;
 	at = sys_mmap(0, PAGES * UF_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,

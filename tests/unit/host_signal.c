@@ -583,18 +583,19 @@ static short events(int fd)
 	return p.revents;
 }
 
+#define NOTIFY_ID 0x7b00000000000123ull
+
 static void levels(int flags)
 {
-	struct mach_notify n;
-	uint64_t count;
-	int fd;
+	struct mach_notify n, other;
+	int fd, source, second;
 
-	CHECK(mach_notify_create(&n, flags, &fd) == 0);
+	CHECK(mach_notify_create(&n, flags, NOTIFY_ID, &fd) == 0);
 	CHECK(host_owns_fd(n.fd) && !host_owns_fd(fd) && n.fd >= 3);
 	CHECK(fcntl(n.fd, F_GETFD) & FD_CLOEXEC);
 	CHECK(!(fcntl(fd, F_GETFD) & FD_CLOEXEC) == !(flags & O_CLOEXEC));
 	CHECK(!(fcntl(fd, F_GETFL) & O_NONBLOCK) == !(flags & O_NONBLOCK));
-	CHECK(!(events(fd) & POLLIN));
+	CHECK(events(fd) == 0);
 	mach_notify_set(&n, false);
 	for (int i = 0; i < 3; i++) {
 		mach_notify_set(&n, true);
@@ -602,23 +603,27 @@ static void levels(int flags)
 		CHECK(events(fd) == POLLIN);
 		mach_notify_set(&n, false);
 		mach_notify_set(&n, false);
-		CHECK(!(events(fd) & POLLIN));
+		CHECK(events(fd) == 0);
 	}
-	/* The program reads and writes behind our back, and closes its own. */
-	mach_notify_set(&n, true);
-	CHECK(read(fd, &count, 8) == 8);
-	mach_notify_set(&n, false);
-	count = 7;
-	CHECK(write(fd, &count, 8) == 8);
-	mach_notify_set(&n, true);
-	CHECK(events(fd) == POLLIN);
+	/* Two descriptors never have one id. */
+	CHECK(mach_notify_create(&other, flags, NOTIFY_ID, &second) == -EEXIST);
+	/* The last one of them is what counts, wherever it is. */
+	second = dup(fd);
+	CHECK(mach_notify_held(&n) == 1);
 	close(fd);
-	mach_notify_set(&n, false);
-	mach_notify_set(&n, true);
-	CHECK(events(n.fd) == POLLIN);
-	fd = n.fd;
+	CHECK(mach_notify_held(&n) == 1);
+	pid_t child = fork();
+	if (child == 0) {
+		pause();
+		_exit(0);
+	}
+	close(second);
+	CHECK(mach_notify_held(&n) == 1);
+	CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+	CHECK(mach_notify_held(&n) == 0);
+	source = n.fd;
 	mach_notify_destroy(&n);
-	CHECK(n.fd == -1 && !host_owns_fd(fd) && fcntl(fd, F_GETFD) == -1);
+	CHECK(n.fd == -1 && !host_owns_fd(source) && fcntl(source, F_GETFD) == -1);
 }
 
 static void notify_is_a_level(void)
@@ -637,7 +642,7 @@ static void notify_wakes_epoll_edges(void)
 	int fd, ep;
 
 	test_start();
-	CHECK(mach_notify_create(&n, 0, &fd) == 0);
+	CHECK(mach_notify_create(&n, 0, NOTIFY_ID, &fd) == 0);
 	ep = epoll_create1(0);
 	CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) == 0);
 	CHECK(epoll_wait(ep, &ev, 1, 0) == 0);
@@ -659,14 +664,14 @@ static void descriptors_run_out(void)
 	lim = (struct rlimit){40, had.rlim_max};
 	CHECK(setrlimit(RLIMIT_NOFILE, &lim) == 0);
 	for (i = 0; i < 64 && err == 0; i++)
-		err = mach_notify_create(&n[i], 0, &fd[i]);
+		err = mach_notify_create(&n[i], 0, NOTIFY_ID + i, &fd[i]);
 	CHECK(err == -EMFILE && i > 10);
 	/* A failure leaves nothing behind. */
 	for (int k = 0; k < 100; k++)
-		CHECK(mach_notify_create(&n[63], 0, &fd[63]) == -EMFILE);
+		CHECK(mach_notify_create(&n[63], 0, NOTIFY_ID + 63, &fd[63]) == -EMFILE);
 	mach_notify_destroy(&n[0]);
 	close(fd[0]);
-	CHECK(mach_notify_create(&n[0], 0, &fd[0]) == 0);
+	CHECK(mach_notify_create(&n[0], 0, NOTIFY_ID, &fd[0]) == 0);
 	CHECK(setrlimit(RLIMIT_NOFILE, &had) == 0);
 }
 

@@ -43,6 +43,12 @@ size_t cpu_copy_fault(void *dst, const void *src, size_t len);
  */
 long cpu_suspend_for(void (*fn)(void *), void *arg);
 
+/*
+ * A thread of this process that runs fn(arg), which does not return, below `stack`, with `tls` as
+ * its thread-local storage and the caller's signal mask. Its id, or a negative errno.
+ */
+long cpu_start_thread(void (*fn)(void *), void *arg, void *stack, void *tls);
+
 enum cpu_copy_kind {
 	CPU_COPY_NONE,
 	CPU_COPY_NOFAULT,

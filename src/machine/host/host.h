@@ -72,6 +72,24 @@ void host_altstack_leave(void);
 void host_expect_siblings(void);
 
 /*
+ * What threads do for others while they wait for a handler; all of it with no locks held, in the
+ * trap handler. Who spins calls serve when *posted is not 0, and is counted in *looking meanwhile;
+ * who sleeps calls look about every 100 ms. asleep and awake are told of each sleep: the address, or
+ * that it is over an event; what asleep returns is given to awake. A queued SIGSEGV with this cookie
+ * calls asked. NULL: nothing any more.
+ */
+struct host_waiting {
+	_Atomic uint32_t *posted, *looking;
+	void (*serve)(void);
+	void (*look)(void);
+	unsigned (*asleep)(uint64_t addr, bool event);
+	void (*awake)(unsigned place);
+	void *cookie;
+	void (*asked)(void);
+};
+void host_set_waiting(const struct host_waiting *w);
+
+/*
  * For who spins: is spinning in somebody's way at present? So that this is known, tell of the time
  * between two looks at the clock (given: the CPU was given away between them), and of success.
  */
@@ -90,6 +108,8 @@ int host_hide_fd(int fd);
 /* As host_hide_fd with a duplicate; the original stays. */
 int host_hide_dup(int fd);
 void host_close_hidden(int fd);
+/* A forked child keeps it; it closes the others. */
+void host_keep_hidden(int fd);
 
 /*
  * Hints about files that the program maps, by the device and inode that fstat tells. Huge: the

@@ -71,8 +71,7 @@ long host_map_private(uint64_t len, int prot);
 
 /* ---- fd.c ---- */
 
-/* Forked children keep a hidden descriptor that is marked so; the others are closed there. */
-void host_keep_hidden(int fd);
+/* In a forked child: all hidden descriptors but those that are kept. */
 void host_close_unkept(void);
 /* The whole of a small file, zero-terminated: its length, or a negative errno. */
 long host_read_file(const char *path, char *buf, size_t size);
@@ -111,7 +110,7 @@ struct host_map {
 	_Atomic uint32_t prot;	   /* of the span of such a map that was named last */
 	bool in_place;
 	_Atomic uint32_t share; /* enum map_share */
-	uint32_t file;		/* whose extent: 0: this process's; or see frames_inherited */
+	uint32_t file;		/* whose extent: 0: this process's; or of a parent, see frames.c */
 	uint32_t since;		/* the first fork since which it is shared */
 	_Atomic bool marked;	/* pages may have TLB_FORKED, or TLB_RESTORE */
 	/*
@@ -490,6 +489,8 @@ struct mach_trap {
 #define SIG_RAISED (SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS))
 
 /* Is this the siginfo of a wake-up by mach_wake? */
+/* A signal that asks this process for what host_set_waiting has for it: then it is done. */
+bool wait_is_asked(const siginfo_t *info);
 bool wait_is_wakeup(const siginfo_t *info);
 void wait_init(void);
 void wait_after_fork(void);

@@ -1,56 +1,79 @@
 /*
- * notify.c - the descriptor a reader polls: an eventfd used as a level.
+ * notify.c - the descriptor a reader polls: an epoll instance over an eventfd used as a level.
  *
- * Up is the highest count, so that it is readable and not writable, as a userfaultfd is. A count is
- * never added to another: it is taken down first. Both the program (which may read the descriptor
- * natively) and we may have taken it down before; neither minds. What the program set on the
- * descriptor (blocking or not) makes no difference to us.
+ * The eventfd is ours alone: up is the highest count, down is none. The program's descriptor is the
+ * epoll instance, which is readable while the level is up, wherever it goes, and never writable, as
+ * a userfaultfd is. A count is never added to another: it is taken down first. A reader that slept
+ * on the eventfd may have taken it down before; neither minds.
+ *
+ * When the last descriptor is closed, in whatever process, nobody tells us. But its open file
+ * description holds a lock on one byte (number: its id) of the inode that all files of this sort
+ * share, and the host lets that go with it: asking through the eventfd finds out.
  */
 #include "machine/host/internal.h"
 
 #define LEVEL_UP 0xfffffffffffffffeull
 
-static uint32_t eventfd_id(int fd)
-{
-	static const char key[] = "eventfd-id:";
-	char path[40] = "/proc/self/fdinfo/", buf[256 + sizeof(key)];
-	size_t at = 18;
-	const char *p;
+/* From here on ids that two descriptors must not have at a time cannot be told from others. */
+#define NO_LOCKS(err) ((err) == -EINVAL || (err) == -ENOSYS || (err) == -EOPNOTSUPP)
 
-	host_put_number(path, &at, (uint64_t)fd);
-	path[at] = 0;
-	if (host_read_file(path, buf, 256) <= 0)
-		return 0;
-	for (p = buf; *p; p++) {
-		if (memcmp(p, key, sizeof(key) - 1) == 0) {
-			p += sizeof(key) - 1;
-			while (*p == ' ')
-				p++;
-			return (uint32_t)host_parse_number(&p);
-		}
-		while (*p && *p != '\n')
-			p++;
-		if (!*p)
-			break;
-	}
-	return 0;
+static int lock_byte(int fd, int cmd, uint64_t id, short type)
+{
+	struct flock lock = {.l_type = type, .l_start = (off_t)id, .l_len = 1};
+	int err = sys_fcntl(fd, cmd, (long)&lock);
+
+	return err < 0 || cmd != F_OFD_GETLK ? err : lock.l_type;
 }
 
-int mach_notify_create(struct mach_notify *n, int flags, int *fd)
+static int make_public(int source, int flags, uint64_t id)
 {
-	int pub = sys_eventfd(0, flags & (O_CLOEXEC | O_NONBLOCK)), hidden;
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = id};
+	int pub = sys_epoll_create(flags & O_CLOEXEC ? EPOLL_CLOEXEC : 0), err;
 
 	if (pub < 0)
 		return pub;
-	hidden = host_hide_dup(pub);
-	if (hidden < 0) {
+	err = sys_epoll_add(pub, source, &event);
+	if (err == 0 && (flags & O_NONBLOCK))
+		err = sys_fcntl(pub, F_SETFL, O_RDWR | O_NONBLOCK);
+	if (err < 0) {
 		sys_close(pub);
-		return hidden;
+		return err;
 	}
-	n->fd = hidden;
-	n->id = eventfd_id(hidden);
+	return pub;
+}
+
+int mach_notify_create(struct mach_notify *n, int flags, uint64_t id, int *fd)
+{
+	int source = host_hide_fd(sys_eventfd(0, EFD_CLOEXEC)), pub, err;
+
+	if (source < 0)
+		return source;
+	pub = make_public(source, flags, id);
+	if (pub < 0) {
+		host_close_hidden(source);
+		return pub;
+	}
+	err = lock_byte(pub, F_OFD_SETLK, id, F_WRLCK);
+	if (err < 0 && !NO_LOCKS(err)) {
+		sys_close(pub);
+		host_close_hidden(source);
+		return err == -EAGAIN || err == -EACCES ? -EEXIST : -ENOMEM;
+	}
+	n->fd = source;
+	n->told = err == 0 && lock_byte(source, F_OFD_GETLK, id, F_WRLCK) == F_WRLCK;
+	n->id = id;
 	*fd = pub;
 	return 0;
+}
+
+int mach_notify_held(const struct mach_notify *n)
+{
+	int type;
+
+	if (n->fd < 0 || !n->told)
+		return -EOPNOTSUPP;
+	type = lock_byte(n->fd, F_OFD_GETLK, n->id, F_WRLCK);
+	return type < 0 ? -EOPNOTSUPP : type != F_UNLCK;
 }
 
 static void down(int fd)

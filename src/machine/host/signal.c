@@ -238,7 +238,7 @@ static void trap(int sig, siginfo_t *info, void *context)
 	struct cpu_fault fault;
 
 	(void)sig;
-	if (wait_is_wakeup(info))
+	if (wait_is_wakeup(info) || wait_is_asked(info))
 		return;
 	if (!cpu_page_fault(t.uc, info, &fault)) {
 		to_program(info, t.uc);

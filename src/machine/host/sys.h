@@ -7,6 +7,7 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -226,6 +227,16 @@ static inline int sys_poll(struct pollfd *fds, unsigned n, int timeout)
 static inline int sys_eventfd(unsigned count, int flags)
 {
 	return (int)sys3(SYS_eventfd2, count, flags, 0);
+}
+
+static inline int sys_epoll_create(int flags)
+{
+	return (int)sys1(SYS_epoll_create1, flags);
+}
+
+static inline int sys_epoll_add(int epoll, int fd, const struct epoll_event *event)
+{
+	return (int)sys4(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, fd, (long)event);
 }
 
 /* At the file's own position (for what has none). */

@@ -25,6 +25,8 @@ enum {
 #define PAUSES	   16
 #define YIELD_NS   6000
 #define PREEMPT_NS 15000
+/* Who sleeps looks so often whether anybody is left who could wake it. */
+#define LOOK_NS 100000000
 
 /* ---- Time ---- */
 
@@ -174,6 +176,25 @@ void wait_after_fork(void)
 	peers.own = sys_getpid();
 }
 
+/* ---- For others meanwhile ---- */
+
+static _Atomic(const struct host_waiting *) waiting;
+
+void host_set_waiting(const struct host_waiting *w)
+{
+	atomic_store(&waiting, w);
+}
+
+bool wait_is_asked(const siginfo_t *info)
+{
+	const struct host_waiting *also = atomic_load(&waiting);
+
+	if (!also || info->si_code != SI_QUEUE || info->si_value.sival_ptr != also->cookie)
+		return false;
+	also->asked();
+	return true;
+}
+
 /* ---- Spinning ---- */
 
 /*
@@ -246,22 +267,19 @@ void host_note_spun(void)
 		atomic_fetch_sub_explicit(&calm.taken, 1, memory_order_relaxed);
 }
 
-static bool spin(struct mach_waiter *w, uint32_t ns)
+/* Until woken: true; or for so long, or somebody needs the CPU. What others ask is done meanwhile. */
+static bool spin_for(struct mach_waiter *w, uint32_t ns, const struct host_waiting *also)
 {
-	uint64_t begin, last, yielded, end;
+	uint64_t last = mach_now(), yielded = last, end = last + ns, now;
 
-	if (ns == 0 || host.cpus < 2 || host_crowded())
-		return false;
-	begin = last = yielded = mach_now();
-	end = begin + (uint64_t)ns * atomic_load_explicit(&patience, memory_order_relaxed) / 16;
 	for (;;) {
-		uint64_t now;
-
 		for (int i = 0; i < PAUSES; i++) {
-			if (atomic_load_explicit(&w->state, memory_order_acquire) == WOKEN) {
-				spin_result(true);
-				host_note_spun();
+			if (atomic_load_explicit(&w->state, memory_order_acquire) == WOKEN)
 				return true;
+			if (also && atomic_load_explicit(also->posted, memory_order_relaxed)) {
+				also->serve();
+				last = yielded = mach_now();
+				end = last + ns;
 			}
 			cpu_pause();
 		}
@@ -269,7 +287,7 @@ static bool spin(struct mach_waiter *w, uint32_t ns)
 		host_note_gap(now - last, false);
 		/* Somebody else needs this CPU, perhaps just who would wake us. */
 		if (now >= end || now - last > PREEMPT_NS)
-			break;
+			return false;
 		last = now;
 		if (now - yielded > YIELD_NS) {
 			sys_yield();
@@ -277,8 +295,24 @@ static bool spin(struct mach_waiter *w, uint32_t ns)
 			host_note_gap(last - now, true);
 		}
 	}
-	spin_result(false);
-	return false;
+}
+
+static bool spin(struct mach_waiter *w, uint32_t ns)
+{
+	const struct host_waiting *also = atomic_load_explicit(&waiting, memory_order_acquire);
+	bool met;
+
+	if (ns == 0 || host.cpus < 2 || host_crowded())
+		return false;
+	if (also)
+		atomic_fetch_add(also->looking, 1);
+	met = spin_for(w, ns * atomic_load_explicit(&patience, memory_order_relaxed) / 16, also);
+	if (also)
+		atomic_fetch_sub(also->looking, 1);
+	spin_result(met);
+	if (met)
+		host_note_spun();
+	return met;
 }
 
 /* ---- Waiting ---- */
@@ -369,8 +403,14 @@ static void consume_wakeup(void)
 /* One signal of `set` other than a wake-up; 0 when woken. */
 static int sleep_once(struct mach_waiter *w, const uint64_t *set, siginfo_t *info)
 {
+	static const struct timespec period = {0, LOOK_NS};
+
 	for (;;) {
-		int sig = sys_sigtimedwait(set, info, NULL);
+		const struct host_waiting *also = atomic_load(&waiting);
+		int sig = sys_sigtimedwait(set, info, also ? &period : NULL);
+
+		if (sig == -EAGAIN && also)
+			also->look();
 
 		if (sig == SIGSEGV && atomic_load(&w->state) == WOKEN) {
 			if (!is_our_wakeup(info))
@@ -433,20 +473,36 @@ static void sleep_to_the_end(void *arg)
 	}
 }
 
+/* Is seen asleep by others, over what the trap is about. */
+static unsigned show_asleep(const struct host_waiting *also, const struct mach_trap *trap)
+{
+	return also ? also->asleep(trap ? (uint64_t)trap->info->si_addr : 0, !trap) : 0;
+}
+
+static void show_awake(const struct host_waiting *also, unsigned place)
+{
+	if (also)
+		also->awake(place);
+}
+
 int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
 {
+	const struct host_waiting *also = atomic_load(&waiting);
 	struct deep_sleep d = {.w = w};
 	uint64_t raised = SIG_RAISED, old;
+	unsigned place;
 	int err = 0;
 
 	if (spin(w, spin_ns))
 		return 0;
 	/* From the moment others can see ASLEEP, the wake-up must find its signal blocked. */
 	sys_sigprocmask(SIG_BLOCK, &raised, &old);
+	place = show_asleep(also, trap);
 	if (!trap)
 		sleep_to_the_end(&d);
 	else if (fall_asleep(w))
 		err = sleep_interruptible(w, ~*(uint64_t *)&trap->uc->uc_sigmask);
+	show_awake(also, place);
 	if (d.keep)
 		give_back(&d.kept);
 	/* The end of a trap puts the mask back by itself. */
@@ -461,14 +517,18 @@ int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
  */
 void mach_wait_blocked(struct mach_waiter *w, uint32_t spin_ns)
 {
+	const struct host_waiting *also = atomic_load(&waiting);
 	struct deep_sleep d = {.w = w};
 	uint64_t all = ~0ull, old;
+	unsigned place;
 
 	if (spin(w, spin_ns))
 		return;
 	sys_sigprocmask(SIG_SETMASK, &all, &old);
+	place = show_asleep(also, NULL);
 	if (cpu_suspend_for(sleep_to_the_end, &d) < 0)
 		sleep_to_the_end(&d);
+	show_awake(also, place);
 	if (d.keep)
 		give_back(&d.kept);
 	sys_sigprocmask(SIG_SETMASK, &old, NULL);

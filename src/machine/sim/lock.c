@@ -333,7 +333,7 @@ unsigned sim_notify_left(void)
 	return n;
 }
 
-int mach_notify_create(struct mach_notify *n, int flags, int *fd)
+int mach_notify_create(struct mach_notify *n, int flags, uint64_t id, int *fd)
 {
 	(void)flags;
 	sim_point();
@@ -347,10 +347,16 @@ int mach_notify_create(struct mach_notify *n, int flags, int *fd)
 		atomic_store(&levels[i], false);
 		*fd = FIRST_FD + i;
 		n->fd = *fd;
-		n->id = (uint32_t)i + 1;
+		n->id = id;
 		return 0;
 	}
 	return -EMFILE;
+}
+
+int mach_notify_held(const struct mach_notify *n)
+{
+	(void)n;
+	return -EOPNOTSUPP;
 }
 
 static unsigned notify_index(int fd)

@@ -1,0 +1,252 @@
+/*
+ * door.c - requests of other processes, done by this one.
+ *
+ * Everything in a cell may be garbage: what is used is copied first, and checked. What a request
+ * names is a context of this address space by its name, never an address.
+ */
+#include "front/door.h"
+
+#include "front/ledger.h"
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <userfault/abi.h>
+
+/* How long the service thread looks for the next request before it sleeps. */
+#define SPIN_NS	   60000u
+#define SPIN_LOOKS 32
+
+/* The service thread's memory: a stack, and what stands in for thread-local storage. */
+#define STACK_BYTES (128u << 10)
+#define TLS_BYTES   (64u << 10)
+
+/* ---- one request -------------------------------------------------------------------------------
+ */
+
+static struct file *context_of(uint32_t name)
+{
+	struct file *f = file_by_name(name);
+
+	if (f && f->kind == FILE_UFFD && !atomic_load(&f->foreign) && f->ctx)
+		return f;
+	if (f)
+		file_put(f);
+	return NULL;
+}
+
+static int64_t do_read(struct file *f, struct session_cell *cell, uint64_t len)
+{
+	if (len > SESSION_DATA)
+		len = SESSION_DATA;
+	return uffd_read(f->ctx, (uintptr_t)cell->data, len);
+}
+
+/*
+ * The source's address is the requester's; its contents are in the data. Without any, they could
+ * not be read: 0 is where nothing is, either. But an address that can never be one is told as such.
+ */
+static int prepare_copy(struct uf_copy *copy, const struct session_cell *cell, uint64_t len)
+{
+	uint64_t top = mach_task_size();
+
+	if (len) {
+		if (copy->len != len || len > SESSION_DATA)
+			return -EINVAL;
+		copy->src = (uintptr_t)cell->data;
+	} else if (copy->src < top && copy->len <= top - copy->src) {
+		copy->src = 0;
+	}
+	return 0;
+}
+
+static int64_t do_ioctl(struct file *f, struct session_cell *cell, uint32_t cmd, uint64_t len)
+{
+	uint64_t args[8];
+	int err = 0;
+
+	memcpy(args, cell->args, sizeof(args));
+	if (cmd == UF_IO_MOVE)
+		return -EINVAL;
+	if (cmd == UF_IO_COPY)
+		err = prepare_copy((struct uf_copy *)args, cell, len);
+	if (!err)
+		err = ufd_ioctl_here(f, cmd, (uintptr_t)args);
+	memcpy(cell->args, args, sizeof(args));
+	return err;
+}
+
+static int64_t run(struct session_cell *cell)
+{
+	uint32_t op = cell->op, cmd = cell->cmd;
+	uint64_t len = cell->len;
+	struct file *f = context_of(cell->context);
+	int64_t ret = -EINVAL;
+
+	if (!f)
+		return -ESRCH;
+	switch (op) {
+	case OP_READ:
+		ret = do_read(f, cell, len);
+		break;
+	case OP_IOCTL:
+		ret = do_ioctl(f, cell, cmd, len);
+		break;
+	case OP_WATCH:
+		ufd_watch(f);
+		ret = 0;
+		break;
+	case OP_FDINFO:
+		ret = (int64_t)uffd_fdinfo(f->ctx, (char *)cell->data, 4096);
+		break;
+	}
+	file_put(f);
+	return ret;
+}
+
+static void serve_cell(struct session_slot *s, struct session_cell *cell)
+{
+	uint32_t word = atomic_load(&cell->word);
+
+	if ((word & CELL_STATE) != CELL_POSTED ||
+	    !atomic_compare_exchange_strong(&cell->word, &word,
+					    (word & ~CELL_STATE) | CELL_RUNNING))
+		return;
+	cell->result = run(cell);
+	atomic_store(&cell->word, (word & ~CELL_STATE) | CELL_DONE);
+	atomic_fetch_add_explicit(&s->requests, 1, memory_order_relaxed);
+	if (atomic_exchange(&cell->sleeping, 0))
+		SYS(SYS_futex, &cell->word, FUTEX_WAKE, 1);
+}
+
+void door_serve(void)
+{
+	uint32_t number, i;
+	struct session_slot *s = ledger_own(&number);
+	struct session_door *door = s ? ledger_door(number) : NULL;
+
+	while (door && atomic_exchange(&s->posted, 0))
+		for (i = 0; i < SESSION_CELLS; i++)
+			serve_cell(s, &door->cell[i]);
+}
+
+/* ---- the service thread ------------------------------------------------------------------------
+ */
+
+/* True: something was asked. */
+static bool spin(struct session_slot *s)
+{
+	uint64_t end = mach_now() + SPIN_NS;
+	bool asked = false;
+	int i;
+
+	if (!front_many_cpus() || host_crowded())
+		return false;
+	atomic_fetch_add(&s->looking, 1);
+	do {
+		for (i = 0; i < SPIN_LOOKS && !asked; i++) {
+			asked = atomic_load(&s->posted);
+			mach_relax();
+		}
+	} while (!asked && mach_now() < end);
+	atomic_fetch_sub(&s->looking, 1);
+	return asked;
+}
+
+/* A requester posts and then looks at `service`; this thread does it the other way round. */
+static void sleep_at_door(struct session_slot *s)
+{
+	const struct timespec look = {.tv_nsec = 100000000};
+	uint32_t heard = atomic_load(&s->kick);
+
+	atomic_store(&s->service, SERVICE_ASLEEP);
+	if (!atomic_load(&s->posted))
+		SYS(SYS_futex, &s->kick, FUTEX_WAIT, heard, files_any_loose() ? &look : NULL);
+	atomic_store(&s->service, SERVICE_AWAKE);
+}
+
+static void serve_for_ever(void *arg)
+{
+	struct session_slot *s = arg;
+	uint64_t raised = 1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1);
+
+	host_altstack_enter();
+	SYS(SYS_rt_sigprocmask, SIG_UNBLOCK, &raised, NULL, 8);
+	SYS(SYS_prctl, 15 /* PR_SET_NAME */, "userfault-door");
+	atomic_store(&s->service_tid, (uint32_t)SYS(SYS_gettid));
+	for (;;) {
+		door_serve();
+		if (spin(s))
+			continue;
+		sleep_at_door(s);
+		files_settle();
+	}
+}
+
+static int start_thread(struct session_slot *s)
+{
+	const uint64_t size = STACK_BYTES + TLS_BYTES + UF_PAGE_SIZE;
+	uint64_t all = ~0ull, old, *tls;
+	long map, tid;
+
+	map = SYS(SYS_mmap, 0, size, PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map < 0 && map >= -4095)
+		return (int)map;
+	SYS(SYS_madvise, map, size, MADV_DONTFORK);
+	SYS(SYS_madvise, map, size, MADV_DONTDUMP);
+	/* What code of libc's would find, should some be called: a place of its own, all zero. */
+	tls = (uint64_t *)(map + STACK_BYTES + TLS_BYTES);
+	tls[0] = tls[2] = (uintptr_t)tls;
+	SYS(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
+	tid = cpu_start_thread(serve_for_ever, s, (void *)(map + STACK_BYTES), tls);
+	SYS(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
+	if (tid < 0) {
+		SYS(SYS_munmap, map, size);
+		return (int)tid;
+	}
+	return 0;
+}
+
+/* Not in the child of a vfork, whose threads are not the process's. */
+void door_open(void)
+{
+	struct session_slot *s = ledger_own(NULL);
+	uint32_t none = SERVICE_NONE;
+
+	if (!s || atomic_load(&s->pid) != (uint32_t)SYS(SYS_getpid) ||
+	    !atomic_compare_exchange_strong(&s->service, &none, SERVICE_STARTING))
+		return;
+	if (start_thread(s) < 0)
+		atomic_store(&s->service, SERVICE_NONE);
+}
+
+/* ---- what threads do while they wait -----------------------------------------------------------
+ */
+
+static struct host_waiting waiting = {
+	.serve = door_serve,
+	.look = files_look,
+	.asleep = ledger_asleep,
+	.awake = ledger_awake,
+	.cookie = SESSION_COOKIE,
+	.asked = door_open,
+};
+
+void door_begin(void)
+{
+	struct session_slot *s = ledger_own(NULL);
+
+	if (!s)
+		return;
+	waiting.posted = &s->posted;
+	waiting.looking = &s->looking;
+	host_set_waiting(&waiting);
+}
+
+void door_child(void)
+{
+	host_set_waiting(NULL);
+}

@@ -1,0 +1,201 @@
+/*
+ * fork.c - fork: before it, in the parent, in the child.
+ *
+ * Between begin and the end the forking thread holds the address space and takes no signals. Where
+ * contexts are told of forks (EVENT_FORK) the child makes their counterparts and sends descriptors of
+ * them to the parent, over a pair of sockets made for that. It then waits until the parent says that
+ * all events have been read. A parent that is killed before has not forked: the child ends, too.
+ */
+#include "front/door.h"
+#include "front/front.h"
+#include "front/huge.h"
+#include "front/ledger.h"
+#include "front/types.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static struct {
+	struct mach_entry entry;
+	int parent, child; /* ends of the pair; -1: nobody is told */
+} fork_state = {.parent = -1, .child = -1};
+
+/* This thread, or what became of it in the child. */
+static __thread bool forking;
+
+static void make_pair(void)
+{
+	int pair[2];
+
+	if (!uffd_fork_list() ||
+	    SYS(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return;
+	fork_state.parent = host_hide_fd(pair[0]);
+	fork_state.child = host_hide_fd(pair[1]);
+	host_keep_hidden(fork_state.child);
+}
+
+static void close_end(int *fd)
+{
+	host_close_hidden(*fd);
+	*fd = -1;
+}
+
+void front_fork_begin(void)
+{
+	struct mach_entry entry;
+
+	if (likely(!atomic_load_explicit(&front_live, memory_order_acquire)) || forking)
+		return;
+	mach_enter(&entry);
+	mm_fork_begin(mm_space_self);
+	fork_state.entry = entry;
+	forking = true;
+	make_pair();
+}
+
+/* ---- Descriptors from the child to the parent ---- */
+
+#define FD_ROOM CMSG_SPACE(sizeof(int))
+
+/* One byte, and a descriptor if fd is one. */
+static void send_fd(int sock, int fd)
+{
+	char byte = 0, room[FD_ROOM] __attribute__((aligned(16))) = {0};
+	struct iovec iov = {&byte, 1};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct cmsghdr *c;
+
+	if (fd >= 0) {
+		msg.msg_control = room;
+		msg.msg_controllen = sizeof(room);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
+	while (SYS(SYS_sendmsg, sock, &msg, MSG_NOSIGNAL) == -EINTR)
+		;
+}
+
+/* -1: the message had none, or there is nobody to send one. */
+static int receive_fd(int sock)
+{
+	char byte, room[FD_ROOM] __attribute__((aligned(16)));
+	struct iovec iov = {&byte, 1};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = room,
+			     .msg_controllen = sizeof(room)};
+	struct cmsghdr *c;
+	int fd = -1;
+	long n;
+
+	if (sock < 0)
+		return -1;
+	do
+		n = SYS(SYS_recvmsg, sock, &msg, MSG_CMSG_CLOEXEC);
+	while (n == -EINTR);
+	c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+/* ---- The parent ---- */
+
+/* A reader of this process gets its own of `hidden`, which stands in the message. */
+int front_fork_install(int hidden, int flags)
+{
+	return (int)SYS(SYS_fcntl, hidden, flags & O_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+}
+
+/* One event after the other, in the order of the child's messages. */
+static void tell(uf_ref list, int sock)
+{
+	uf_ref ctx, next;
+	int fd;
+
+	for (ctx = list; ctx; ctx = next) {
+		next = uffd_fork_next(ctx);
+		fd = host_hide_fd(receive_fd(sock));
+		uffd_fork_event(ctx, fd);
+		host_close_hidden(fd);
+	}
+	if (sock >= 0)
+		send_fd(sock, -1);
+}
+
+void front_fork_parent(void)
+{
+	struct mach_entry entry = fork_state.entry;
+	int sock = fork_state.parent;
+	uf_ref list;
+
+	if (likely(!forking))
+		return;
+	forking = false;
+	close_end(&fork_state.child);
+	list = uffd_fork_done();
+	fork_state.parent = -1;
+	mm_fork_parent(mm_space_self);
+	tell(list, sock);
+	host_close_hidden(sock);
+	mach_leave(&entry);
+}
+
+/* ---- The child ---- */
+
+static void send_children(void)
+{
+	uf_ref ctx, child;
+
+	for (ctx = uffd_fork_list(); ctx; ctx = uffd_fork_next(ctx)) {
+		int fd = -1;
+
+		child = uffd_fork_child(ctx);
+		if (child)
+			fd = ufd_child(child);
+		send_fd(fork_state.child, fd);
+		if (fd >= 0)
+			SYS(SYS_close, fd);
+	}
+}
+
+/* Memory stays managed. What is not told of forks is asked no more. */
+void front_fork_child(void)
+{
+	struct mach_entry entry = fork_state.entry;
+	char byte;
+	long n;
+
+	if (!forking) {
+		front_started_child(false);
+		files_child();
+		huge_child();
+		return;
+	}
+	forking = false;
+	types_child();
+	door_child();
+	ledger_child();
+	mm_fork_child(mm_space_self, NULL);
+	front_started_child(true);
+	files_child();
+	huge_child();
+	fork_state.parent = -1;
+	if (uffd_fork_list() && fork_state.child >= 0 && front_start() == 0) {
+		send_children();
+		door_open();
+		do
+			n = SYS(SYS_read, fork_state.child, &byte, 1);
+		while (n == -EINTR);
+		if (n <= 0)
+			SYS(SYS_exit_group, 0);
+	}
+	close_end(&fork_state.child);
+	uffd_fork_done();
+	mach_leave(&entry);
+}
