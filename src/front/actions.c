@@ -5,6 +5,7 @@
  * SIGSEGV itself, is called through one of ours, so that it sees the mask it asked for and that a
  * SIGSEGV sent while the program blocks it waits, as it would.
  */
+#include "front/dispatch.h"
 #include "front/gate.h"
 #include "front/preload.h"
 
@@ -23,12 +24,23 @@ struct action {
 	uint64_t mask;
 };
 
+/* The kernel's layout. */
+struct raw_sigaction {
+	void *handler;
+	uint64_t flags;
+	void *restorer;
+	uint64_t mask;
+};
+
 /* What the program asked for, where `through` stands in its place. */
 static struct {
 	_Atomic(void *) handler;
 	_Atomic uint64_t flags;
 	_Atomic bool with_segv; /* in the mask */
 } asked[SIGNALS];
+
+/* Signals whose action has SIGSYS in its mask, where it must not be in truth. */
+static _Atomic uint64_t masks_sys;
 
 static bool is_function(const void *handler)
 {
@@ -76,15 +88,36 @@ static void show(int sig, struct action *installed, const struct action *before,
 	}
 	if (with && sig != SIGSEGV)
 		installed->mask |= SEGV_BIT;
+	installed->mask |= before->mask;
+}
+
+/* Whether SIGSYS is in the mask of sig: what was asked for until now. */
+static uint64_t exchange_sys(int sig, struct action *a)
+{
+	uint64_t one = 1ull << (sig - 1), was;
+
+	if (likely(!atomic_load(&dispatch_on)))
+		return 0;
+	if (!a)
+		was = atomic_load(&masks_sys);
+	else if (a->mask & DISPATCH_SYS)
+		was = atomic_fetch_or(&masks_sys, one);
+	else
+		was = atomic_fetch_and(&masks_sys, ~one);
+	if (a)
+		a->mask &= ~DISPATCH_SYS;
+	return was & one ? DISPATCH_SYS : 0;
 }
 
 /* Prepare an action to be installed; *before and *with say what was asked for until now. */
 static void prepare(int sig, struct action *a, struct action *before, bool *with)
 {
-	bool segv;
+	bool segv, sys;
 
 	before->handler = atomic_load(&asked[sig].handler);
 	before->flags = atomic_load(&asked[sig].flags);
+	sys = a && (a->mask & DISPATCH_SYS) && atomic_load(&dispatch_on);
+	before->mask = exchange_sys(sig, a);
 	*with = atomic_load(&asked[sig].with_segv);
 	if (!a)
 		return;
@@ -92,7 +125,7 @@ static void prepare(int sig, struct action *a, struct action *before, bool *with
 	if (sig != SIGSEGV)
 		a->mask &= ~SEGV_BIT;
 	atomic_store(&asked[sig].with_segv, segv);
-	if (!is_function(a->handler) || (sig != SIGSEGV && !segv))
+	if (!is_function(a->handler) || (sig != SIGSEGV && !segv && !sys))
 		return;
 	atomic_store(&asked[sig].handler, a->handler);
 	atomic_store(&asked[sig].flags, a->flags);
@@ -150,6 +183,41 @@ static bool keep_segv(int sig, const void *handler)
 	return sig == SIGSEGV && handler != (void *)SIG_IGN;
 }
 
+/* SIGSYS, once it is ours. */
+static bool sys_swap(int sig, const struct action *set, struct action *old)
+{
+	struct host_sigaction now, was;
+
+	if (set)
+		now = (struct host_sigaction){set->handler, set->flags, set->mask};
+	if (sig != SIGSYS || !dispatch_swap(set ? &now : NULL, &was))
+		return false;
+	*old = (struct action){was.handler, was.flags, was.mask};
+	return true;
+}
+
+void actions_free_sys(void)
+{
+	struct host_sigaction segv;
+	struct raw_sigaction act;
+
+	for (int sig = 1; sig < SIGNALS; sig++) {
+		if (!ordinary(sig) || sig == SIGSEGV ||
+		    SYS(SYS_rt_sigaction, sig, NULL, &act, sizeof(act.mask)) < 0 ||
+		    !(act.mask & DISPATCH_SYS))
+			continue;
+		atomic_fetch_or(&masks_sys, 1ull << (sig - 1));
+		act.mask &= ~DISPATCH_SYS;
+		SYS(SYS_rt_sigaction, sig, &act, NULL, sizeof(act.mask));
+	}
+	host_program_sigsegv(NULL, &segv);
+	if (segv.mask & DISPATCH_SYS) {
+		atomic_fetch_or(&masks_sys, 1ull << (SIGSEGV - 1));
+		segv.mask &= ~DISPATCH_SYS;
+		host_program_sigsegv(&segv, NULL);
+	}
+}
+
 EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
 	struct action set, before, was;
@@ -175,6 +243,14 @@ EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction *old
 		set = of_libc(act);
 	}
 	prepare(sig, act ? &set : NULL, &before, &with);
+	if (sys_swap(sig, act ? &set : NULL, &was)) {
+		show(sig, &was, &before, with);
+		if (old) {
+			memset(old, 0, sizeof(*old));
+			to_libc(old, &was);
+		}
+		return 0;
+	}
 	if (act)
 		to_libc(&copy, &set);
 	ret = sig == SIGSEGV && sigsegv_swap(act ? &copy : NULL, old)
@@ -285,13 +361,6 @@ EXPORT int siginterrupt(int sig, int interrupt)
 /* ---- with the kernel's structure ---------------------------------------------------------------
  */
 
-struct raw_sigaction {
-	void *handler;
-	uint64_t flags;
-	void *restorer;
-	uint64_t mask;
-};
-
 static long raw_segv(const struct raw_sigaction *act, struct raw_sigaction *old)
 {
 	struct host_sigaction set, was;
@@ -332,6 +401,12 @@ static long raw_action(int sig, struct raw_sigaction *act, struct raw_sigaction 
 	if (act)
 		set = (struct action){act->handler, act->flags, act->mask};
 	prepare(sig, act ? &set : NULL, &before, &with);
+	if (sys_swap(sig, act ? &set : NULL, &was)) {
+		show(sig, &was, &before, with);
+		*out = (struct raw_sigaction){
+			.handler = was.handler, .flags = was.flags, .mask = was.mask};
+		return 0;
+	}
 	if (act) {
 		act->handler = set.handler;
 		act->flags = set.flags;

@@ -26,6 +26,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "front/dispatch.h"
 #include "front/gate.h"
 #include "front/gate_quick.h"
 #include "front/preload.h"
@@ -474,6 +475,7 @@ const char *front_started(void)
 
 	if (said[0])
 		return said;
+	dispatch_start();
 	look_at_cpu();
 	gate_quick_start(host_fd_floor());
 	find_texts();

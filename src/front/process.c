@@ -3,6 +3,7 @@
  *
  * Children run under Userfault too: an environment without us gets us back at exec.
  */
+#include "front/dispatch.h"
 #include "front/hosted.h"
 #include "front/gate.h"
 #include "front/huge.h"
@@ -28,10 +29,9 @@ static char own_path[PATH_MAX];
 
 void process_forked_child(void)
 {
-	front_started_child();
-	files_child();
-	huge_child();
+	front_fork_child();
 	epoll_child();
+	dispatch_child();
 }
 
 static bool begins(const char *s, const char *prefix)

@@ -3,8 +3,9 @@
  *
  * SIGSEGV is never really blocked, from the start of the program on: a fault while it is kills. So
  * it is taken out of every mask that the program sets, and put back into every mask that it asks
- * for.
+ * for. The same goes for SIGSYS once it tells of system calls (dispatch.h).
  */
+#include "front/dispatch.h"
 #include "front/gate.h"
 #include "front/preload.h"
 
@@ -22,21 +23,27 @@ static __thread bool segv_in_handler __attribute__((tls_model("initial-exec")));
 static __thread bool segv_pending __attribute__((tls_model("initial-exec")));
 static __thread siginfo_t segv_sent __attribute__((tls_model("initial-exec")));
 
+/* The same of SIGSYS. */
+static __thread bool sys_blocked __attribute__((tls_model("initial-exec")));
+static __thread bool sys_pending __attribute__((tls_model("initial-exec")));
+static __thread siginfo_t sys_sent __attribute__((tls_model("initial-exec")));
+
 /* The thread's alternate stack is ours; the program has set one of its own over it. */
 static __thread bool altstack_ours __attribute__((tls_model("initial-exec")));
 static __thread bool altstack_own __attribute__((tls_model("initial-exec")));
 
-static bool has_segv(const sigset_t *set)
+/* The signals that are never blocked. */
+static uint64_t ours(void)
 {
-	return set && (set->__val[0] & SEGV_BIT);
+	return SEGV_BIT | (unlikely(atomic_load(&dispatch_on)) ? DISPATCH_SYS : 0);
 }
 
 const sigset_t *mask_strip(const sigset_t *mask, sigset_t *copy)
 {
-	if (likely(!has_segv(mask)))
+	if (likely(!mask || !(mask->__val[0] & ours())))
 		return mask;
 	memset(copy, 0, sizeof(*copy));
-	copy->__val[0] = mask->__val[0] & ~SEGV_BIT;
+	copy->__val[0] = mask->__val[0] & ~ours();
 	return copy;
 }
 
@@ -95,19 +102,50 @@ static void note_mask(int how, bool with_segv)
 	}
 }
 
+static void note_sys(int how, bool with)
+{
+	if (how != SIG_SETMASK && !with)
+		return;
+	sys_blocked = with && how != SIG_UNBLOCK;
+	if (!sys_blocked && sys_pending) {
+		sys_pending = false;
+		SYS(SYS_rt_tgsigqueueinfo, SYS(SYS_getpid), SYS(SYS_gettid), SIGSYS, &sys_sent);
+	}
+}
+
+bool mask_keep_sys(const siginfo_t *info)
+{
+	if (!sys_blocked)
+		return false;
+	sys_sent = *info;
+	sys_pending = true;
+	return true;
+}
+
+void mask_free_sys(void)
+{
+	uint64_t mask = DISPATCH_SYS, old = 0;
+
+	SYS(SYS_rt_sigprocmask, SIG_UNBLOCK, &mask, &old, sizeof(old));
+	sys_blocked = sys_blocked || (old & mask);
+}
+
 /* Both in memory that can be accessed; set, if it is given, is changed. */
 static long change_mask(int how, uint64_t *set, uint64_t *old)
 {
-	bool was = shown(), with = set && (*set & SEGV_BIT);
+	bool was = shown(), was_sys = sys_blocked, dispatched = atomic_load(&dispatch_on);
+	uint64_t asked = set ? *set : 0;
 	long ret;
 
-	if (with)
-		*set &= ~SEGV_BIT;
+	if (set)
+		*set &= ~ours();
 	ret = SYS(SYS_rt_sigprocmask, how, set, old, sizeof(*set));
 	if (ret == 0 && set)
-		note_mask(how, with);
-	if (ret == 0 && old && was)
-		*old |= SEGV_BIT;
+		note_mask(how, asked & SEGV_BIT);
+	if (ret == 0 && set && dispatched)
+		note_sys(how, asked & DISPATCH_SYS);
+	if (ret == 0 && old)
+		*old |= (was ? SEGV_BIT : 0) | (was_sys ? DISPATCH_SYS : 0);
 	return ret;
 }
 
@@ -222,8 +260,7 @@ long signals_raw_pending(uint64_t *set, size_t size)
 	if (size > sizeof(pending))
 		return -EINVAL;
 	ret = SYS(SYS_rt_sigpending, &pending, sizeof(pending));
-	if (segv_pending)
-		pending |= SEGV_BIT;
+	pending |= (segv_pending ? SEGV_BIT : 0) | (sys_pending ? DISPATCH_SYS : 0);
 	return ret ? ret : gate_give(set, &pending, size);
 }
 
@@ -235,7 +272,7 @@ long signals_raw_suspend(const uint64_t *mask, size_t size)
 		return -EINVAL;
 	if (gate_fetch(&copy, mask, size) < 0)
 		return -EFAULT;
-	copy &= ~SEGV_BIT;
+	copy &= ~ours();
 	return GATE_RAW(SYS_rt_sigsuspend, &copy, size);
 }
 

@@ -4,6 +4,7 @@
  *
  * Threads that were there before the first userfaultfd get theirs when they first use one.
  */
+#include "front/dispatch.h"
 #include "front/preload.h"
 
 #include <sched.h>
@@ -40,6 +41,7 @@ void thread_enter(void)
 		return;
 	entered = true;
 	thread_altstack();
+	dispatch_thread();
 	pthread_once(&once, prepare);
 	if (key_made)
 		pthread_setspecific(key, &key);
@@ -121,6 +123,7 @@ static int begin_clone(void *arg)
 	if (b.flags & CLONE_FILES)
 		files_share(true);
 	host_altstack_enter();
+	dispatch_clone_child();
 	ret = b.fn(b.arg);
 	host_altstack_leave();
 	if (b.flags & CLONE_FILES)

@@ -49,6 +49,16 @@ static void serve(struct service *s, const struct uffd_msg *m)
 		s->missing--;
 }
 
+/* All messages are served, also those of faults that others have had on the same page. */
+static void settle(struct service *s)
+{
+	struct pollfd p = {.fd = s->fd, .events = POLLIN};
+
+	do
+		wait_asleep(&s->thread);
+	while (poll(&p, 1, 0) != 0);
+}
+
 static void *service(void *arg)
 {
 	struct service *s = arg;
@@ -97,6 +107,7 @@ static void all_touched(struct service *s)
 	}
 	for (int i = 0; i < TOUCHERS; i++)
 		join(&t[i].thread);
+	settle(s);
 	EQ(s->missing, PAGES);
 }
 
@@ -108,8 +119,7 @@ static void read_into(struct service *s, bool by_libc)
 
 	memset(text, 'r', sizeof(text));
 	EQ(write(file, text, sizeof(text)), sizeof(text));
-	/* Faults that others have had on the same pages are done with. */
-	wait_asleep(&s->thread);
+	settle(s);
 	EQ(madvise(s->base, PAGES * PG, MADV_DONTNEED), 0);
 	s->missing = 0;
 	EQ(by_libc ? pread(file, s->base + 100, PG + 500, 0)
@@ -117,6 +127,7 @@ static void read_into(struct service *s, bool by_libc)
 	   PG + 500);
 	CHECK(all(s->base + 100, PG + 500, 'r'));
 	EQ(s->base[0], contents(0));
+	settle(s);
 	EQ(s->missing, 2);
 	close(file);
 }
@@ -127,6 +138,7 @@ static void protected_pages(struct service *s)
 	s->protected = 0;
 	for (size_t n = 0; n < 2; n++)
 		s->base[n * PG] = 99;
+	settle(s);
 	EQ(s->protected, 2);
 }
 
@@ -142,6 +154,7 @@ static void mapped_over(struct service *s)
 	s->missing = 0;
 	EQ(*at_address((uintptr_t)middle), 0);
 	EQ(*at_address((uintptr_t)middle + 2 * PG), contents(12));
+	settle(s);
 	EQ(s->missing, 1);
 }
 
