@@ -29,7 +29,7 @@ int main(void)
 	pid_t pid = clone(child_main, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL);
 	CHECK(pid > 0);
 	FAULT(fd, p, 0);
-	EQ(state_of(pid), 'S');
+	wait_state(pid, 'S');
 	DONE(copy(fd, p, page_of(5), PG, 0), PG);
 	FAULT(fd, p + PG, UFFD_PAGEFAULT_FLAG_WRITE);
 	DONE(zeropage(fd, p + PG, PG, 0), PG);

@@ -28,7 +28,7 @@ static void check(struct memory *m)
 	DONE(copy(fd, m->p, source(m, 1, 1), u, 0), u);
 	int child = fork_with_event(fd, &f, child_main, m);
 	FAULT(child, m->p + u, 0);
-	EQ(state_of(f.peer.pid), 'S');
+	wait_state(f.peer.pid, 'S');
 	CHECK(quiet(fd));
 	DONE(copy(child, m->p + u, source(m, 1, 2), u, 0), u);
 	FAULT(child, m->p + 2 * u, UFFD_PAGEFAULT_FLAG_WRITE);

@@ -10,7 +10,7 @@ static int handler_main(int sock, void *arg)
 
 	tell(sock, 0);
 	FAULT(fd, m->p, 0);
-	EQ(state_of(getppid()), 'S');
+	wait_state(getppid(), 'S');
 	DONE(copy(fd, m->p, source(m, 1, 1), u, 0), u);
 	FAULT(fd, m->p + u, UFFD_PAGEFAULT_FLAG_WRITE);
 	DONE(copy(fd, m->p + u, source(m, 1, 2), u, 0), u);

@@ -8,7 +8,7 @@ static int handler_main(int sock, void *arg)
 	int fd = recv_fd(sock);
 
 	FAULT(fd, p, 0);
-	EQ(state_of(getppid()), 'S');
+	wait_state(getppid(), 'S');
 	DONE(copy(fd, p, page_of(1), PG, 0), PG);
 	FAULT(fd, p + PG, UFFD_PAGEFAULT_FLAG_WRITE);
 	DONE(copy(fd, p + PG, page_of(2), PG, 0), PG);
