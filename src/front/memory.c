@@ -15,6 +15,9 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 #ifndef MLOCK_ONFAULT
 #define MLOCK_ONFAULT 1
 #endif
@@ -523,9 +526,17 @@ int mem_brk_down(uint64_t from, uint64_t to)
 	uint64_t end = (from + UF_PAGE_SIZE - 1) & UF_PAGE_MASK;
 	uint64_t start = (to + UF_PAGE_SIZE - 1) & UF_PAGE_MASK;
 
+	long ret;
+
 	if (start >= end || !front_managing() || !managed(start, end - start))
 		return 0;
-	return mem_munmap(start, end - start);
+	ret = mem_munmap(start, end - start);
+	if (ret)
+		return (int)ret;
+	/* The kernel takes the break down only over something that it can unmap. */
+	ret = SYS(SYS_mmap, start, UF_PAGE_SIZE, PROT_NONE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	return (unsigned long)ret >= -4095ul ? (int)ret : 0;
 }
 
 bool mem_near_managed(const void *buf, size_t n)

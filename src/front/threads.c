@@ -47,11 +47,38 @@ void thread_enter(void)
 		pthread_setspecific(key, &key);
 }
 
+/*
+ * Not from the heap, as long as there is room here: what the program finds there is laid out as if
+ * we were not.
+ */
+#define BEGINNINGS 64u
+static struct beginning beginnings[BEGINNINGS];
+static _Atomic bool taken[BEGINNINGS];
+
+static struct beginning *beginning_new(void)
+{
+	unsigned i;
+
+	for (i = 0; i < BEGINNINGS; i++)
+		if (!atomic_load_explicit(&taken[i], memory_order_relaxed) &&
+		    !atomic_exchange(&taken[i], true))
+			return &beginnings[i];
+	return malloc(sizeof(struct beginning));
+}
+
+static void beginning_free(struct beginning *b)
+{
+	if (b >= beginnings && b < beginnings + BEGINNINGS)
+		atomic_store(&taken[b - beginnings], false);
+	else
+		free(b);
+}
+
 static void *begin(void *arg)
 {
 	struct beginning b = *(struct beginning *)arg;
 
-	free(arg);
+	beginning_free(arg);
 	mask_inherit(b.segv_blocked);
 	thread_enter();
 	return b.fn(b.arg);
@@ -92,14 +119,14 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 
 	if (likely(!atomic_load_explicit(&front_live, memory_order_relaxed)) && !mask_inherited())
 		return REAL(pthread_create)(thread, attr, fn, arg);
-	b = malloc(sizeof(*b));
+	b = beginning_new();
 	if (!b)
 		return EAGAIN;
 	*b = (struct beginning){.fn = fn, .arg = arg, .segv_blocked = mask_inherited()};
 	open_top(attr);
 	err = REAL(pthread_create)(thread, attr, begin, b);
 	if (err)
-		free(b);
+		beginning_free(b);
 	return err;
 }
 
