@@ -7,11 +7,14 @@
 #include "front/door.h"
 
 #include "front/ledger.h"
+#include "front/pass.h"
 
 #include <linux/futex.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include <userfault/abi.h>
 
@@ -37,11 +40,103 @@ static struct file *context_of(uint32_t name)
 	return NULL;
 }
 
+/*
+ * Descriptors that stand in FORK messages which another process has read: it fetches each, and says
+ * so; when it dies instead, it is closed here.
+ */
+#define FETCHED_MAX 64u
+
+static struct {
+	_Atomic int fd; /* 0: free */
+	_Atomic uint32_t reader; /* its cell's word */
+} fetched[FETCHED_MAX];
+static _Atomic uint32_t fetching;
+
+static int keep_for_reader(int hidden, int flags)
+{
+	int fd = host_hide_dup(hidden), none;
+	unsigned i;
+
+	(void)flags;
+	for (i = 0; i < FETCHED_MAX && fd > 0; i++) {
+		none = 0;
+		if (!atomic_compare_exchange_strong(&fetched[i].fd, &none, fd))
+			continue;
+		atomic_store(&fetched[i].reader, 0);
+		atomic_fetch_add(&fetching, 1);
+		return fd;
+	}
+	if (fd > 0)
+		host_close_hidden(fd);
+	return fd > 0 ? -EMFILE : fd;
+}
+
+static unsigned find_fetched(uint64_t fd)
+{
+	unsigned i;
+
+	for (i = 0; i < FETCHED_MAX; i++)
+		if (fd && (uint64_t)atomic_load(&fetched[i].fd) == fd)
+			return i;
+	return FETCHED_MAX;
+}
+
+static int64_t drop_fetched(uint64_t fd)
+{
+	unsigned i = find_fetched(fd);
+	int had = i < FETCHED_MAX ? atomic_exchange(&fetched[i].fd, 0) : 0;
+
+	if (!had)
+		return -EBADF;
+	host_close_hidden(had);
+	atomic_fetch_sub(&fetching, 1);
+	return 0;
+}
+
+/* Those whose reader is dead. */
+static void look_at_fetched(void)
+{
+	uint32_t reader;
+	unsigned i;
+	int fd;
+
+	for (i = 0; i < FETCHED_MAX && atomic_load(&fetching); i++) {
+		fd = atomic_load(&fetched[i].fd);
+		reader = atomic_load(&fetched[i].reader);
+		if (fd && reader &&
+		    !ledger_alive(session_cell_slot(reader), session_cell_generation(reader)))
+			drop_fetched((uint64_t)fd);
+	}
+}
+
 static int64_t do_read(struct file *f, struct session_cell *cell, uint64_t len)
 {
+	uint32_t i, word = atomic_load(&cell->word);
+	int64_t n;
+
 	if (len > SESSION_DATA)
 		len = SESSION_DATA;
-	return uffd_read(f->ctx, (uintptr_t)cell->data, len);
+	n = uffd_read_here(f->ctx, (uintptr_t)cell->data, len, keep_for_reader);
+	cell->arg = (uint64_t)uffd_flags(f->ctx);
+	for (i = 0; n > 0 && atomic_load(&fetching) && i < (uint64_t)n / sizeof(struct uf_msg); i++) {
+		const struct uf_msg *msg = (const struct uf_msg *)cell->data + i;
+		unsigned at = msg->event == UF_EVENT_FORK ? find_fetched(msg->arg.fork.ufd)
+							  : FETCHED_MAX;
+
+		if (at < FETCHED_MAX)
+			atomic_store(&fetched[at].reader, word);
+	}
+	return n;
+}
+
+static int64_t do_send(const struct session_cell *cell, uint64_t fd, uint64_t len)
+{
+	struct sockaddr_un name;
+
+	if (find_fetched(fd) == FETCHED_MAX || len > sizeof(name))
+		return -EBADF;
+	memcpy(&name, cell->data, len);
+	return pass_send(&name, (uint32_t)len, (int)fd);
 }
 
 /*
@@ -81,7 +176,7 @@ static int64_t do_ioctl(struct file *f, struct session_cell *cell, uint32_t cmd,
 static int64_t run(struct session_cell *cell)
 {
 	uint32_t op = cell->op, cmd = cell->cmd;
-	uint64_t len = cell->len;
+	uint64_t len = cell->len, arg = cell->arg;
 	struct file *f = context_of(cell->context);
 	int64_t ret = -EINVAL;
 
@@ -97,6 +192,12 @@ static int64_t run(struct session_cell *cell)
 	case OP_WATCH:
 		ufd_watch(f);
 		ret = 0;
+		break;
+	case OP_SEND_FD:
+		ret = do_send(cell, arg, len);
+		break;
+	case OP_DROP_FD:
+		ret = drop_fetched(arg);
 		break;
 	case OP_FDINFO:
 		ret = (int64_t)uffd_fdinfo(f->ctx, (char *)cell->data, 4096);
@@ -163,7 +264,8 @@ static void sleep_at_door(struct session_slot *s)
 
 	atomic_store(&s->service, SERVICE_ASLEEP);
 	if (!atomic_load(&s->posted))
-		SYS(SYS_futex, &s->kick, FUTEX_WAIT, heard, files_any_loose() ? &look : NULL);
+		SYS(SYS_futex, &s->kick, FUTEX_WAIT, heard,
+		    files_any_loose() || atomic_load(&fetching) ? &look : NULL);
 	atomic_store(&s->service, SERVICE_AWAKE);
 }
 
@@ -182,6 +284,7 @@ static void serve_for_ever(void *arg)
 			continue;
 		sleep_at_door(s);
 		files_settle();
+		look_at_fetched();
 	}
 }
 
@@ -248,5 +351,10 @@ void door_begin(void)
 
 void door_child(void)
 {
+	unsigned i;
+
+	for (i = 0; i < FETCHED_MAX; i++)
+		atomic_store(&fetched[i].fd, 0);
+	atomic_store(&fetching, 0);
 	host_set_waiting(NULL);
 }

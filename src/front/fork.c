@@ -48,6 +48,8 @@ void front_fork_begin(void)
 
 	if (likely(!atomic_load_explicit(&front_live, memory_order_acquire)) || forking)
 		return;
+	/* The child will have them all. */
+	ufd_leave_all();
 	mach_enter(&entry);
 	mm_fork_begin(mm_space_self);
 	fork_state.entry = entry;

@@ -8,11 +8,14 @@
 #include "front/remote.h"
 
 #include "front/ledger.h"
+#include "front/pass.h"
 
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include <userfault/abi.h>
 
@@ -172,6 +175,17 @@ int remote_open(uint64_t id, int fd, struct file **out)
 /* ---- requests ----------------------------------------------------------------------------------
  */
 
+/* Whoever asks has a place in the session; a forked child gets one now. */
+static bool has_place(void)
+{
+	if (likely(ledger_own(NULL) != NULL))
+		return true;
+	if (front_start() < 0 || !ledger_own(NULL))
+		return false;
+	ledger_role(SLOT_HANDLER);
+	return true;
+}
+
 static bool owner_alive(struct file *f)
 {
 	if (atomic_load(&f->dead))
@@ -212,11 +226,12 @@ static struct session_cell *cell_get(struct file *f)
 	const struct timespec wait = {.tv_nsec = CELL_WAIT_NS};
 	struct session_door *door = ledger_door(session_fd_slot(f->id));
 	uint32_t number, i, mine, word;
-	struct session_slot *own = ledger_own(&number);
+	struct session_slot *own;
 	unsigned tries;
 
-	if (!door || !own)
+	if (!door || !has_place())
 		return NULL;
+	own = ledger_own(&number);
 	mine = session_cell_word(CELL_CLAIMED, number, atomic_load(&own->generation));
 	for (tries = 0;; tries++) {
 		if (!owner_alive(f))
@@ -329,6 +344,75 @@ static bool initialised(const struct file *f)
 	return f->shown && (atomic_load(&f->shown->flags) & CONTEXT_INITIALISED);
 }
 
+/* What comes by itself on a socket with a name that nobody else can guess, or from nobody else. */
+static int take_fd_by_message(struct file *f, struct session_cell *cell, uint32_t theirs,
+			      bool cloexec)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	socklen_t len = sizeof(name);
+	long sock = SYS(SYS_socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), fd = -EPERM;
+
+	if (sock < 0)
+		return (int)sock;
+	/* The host finds the name. */
+	if (SYS(SYS_bind, sock, &name, sizeof(sa_family_t)) == 0 &&
+	    SYS(SYS_getsockname, sock, &name, &len) == 0 && len <= sizeof(name)) {
+		memcpy(cell->data, &name, len);
+		cell->len = len;
+		cell->arg = theirs;
+		if (call(f, cell, OP_SEND_FD) == 0)
+			fd = pass_receive((int)sock, cloexec);
+	}
+	SYS(SYS_close, sock);
+	return (int)fd;
+}
+
+/*
+ * A descriptor of the owner's, which stands in a FORK message, becomes one of this process's. The
+ * host's own way needs the right to trace the owner; where that is missing it comes by a message.
+ */
+static int take_fd(struct file *f, struct session_cell *cell, uint32_t theirs, bool cloexec)
+{
+	struct session_slot *s = ledger_slot(session_fd_slot(f->id));
+	long pidfd = SYS(SYS_pidfd_open, atomic_load(&s->pid), 0), fd;
+
+	fd = pidfd < 0 ? pidfd : SYS(SYS_pidfd_getfd, pidfd, theirs, 0);
+	if (pidfd >= 0)
+		SYS(SYS_close, pidfd);
+	if (fd >= 0 && !cloexec)
+		SYS(SYS_fcntl, fd, F_SETFD, 0);
+	if (fd < 0 && fd != -EMFILE)
+		fd = take_fd_by_message(f, cell, theirs, cloexec);
+	cell->arg = theirs;
+	call(f, cell, OP_DROP_FD);
+	return (int)fd;
+}
+
+/* The messages of a read, which stand in the data; out of there, as the cell is used again. */
+static long take_messages(struct file *f, struct session_cell *cell, uint64_t buf, long n)
+{
+	uint32_t flags = (uint32_t)cell->arg;
+	struct uf_msg msgs[16];
+	long done, part, i;
+	int fd;
+
+	for (done = 0; done < n; done += part) {
+		part = n - done < (long)sizeof(msgs) ? n - done : (long)sizeof(msgs);
+		memcpy(msgs, cell->data + done, (size_t)part);
+		for (i = 0; i < part / (long)sizeof(*msgs); i++) {
+			if (msgs[i].event != UF_EVENT_FORK)
+				continue;
+			fd = take_fd(f, cell, msgs[i].arg.fork.ufd, flags & O_CLOEXEC);
+			if (fd < 0)
+				return done ? done : fd;
+			msgs[i].arg.fork.ufd = (uint32_t)fd;
+		}
+		if (mach_copy_out(buf + (uint64_t)done, msgs, (size_t)part) < 0)
+			return -EFAULT;
+	}
+	return n;
+}
+
 /* A dead address space has nothing more to say. */
 long remote_read(struct file *f, void *buf, size_t count)
 {
@@ -350,8 +434,8 @@ long remote_read(struct file *f, void *buf, size_t count)
 		n = call(f, cell, OP_READ);
 		if (n > (long)cell->len)
 			n = -EINVAL;
-		if (n > 0 && mach_copy_out((uintptr_t)buf, cell->data, (size_t)n) < 0)
-			n = -EFAULT;
+		if (n > 0)
+			n = take_messages(f, cell, (uintptr_t)buf, n);
 		cell_put(cell);
 	}
 	mach_leave(&entry);

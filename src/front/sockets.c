@@ -2,6 +2,7 @@
  * sockets.c - recv, send and their kin, for the sake of buffers in managed memory.
  */
 #include "front/calls.h"
+#include "front/pass.h"
 #include "front/preload.h"
 
 EXPORT ssize_t recv(int fd, void *buf, size_t n, int flags)
@@ -34,8 +35,12 @@ EXPORT ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t size, int flag
 
 EXPORT ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
-	return likely(!front_managing()) ? REAL(recvmsg)(fd, msg, flags)
-					 : CALLS_POINT(SYS_recvmsg, fd, msg, flags);
+	ssize_t n = likely(!front_managing()) ? REAL(recvmsg)(fd, msg, flags)
+					      : CALLS_POINT(SYS_recvmsg, fd, msg, flags);
+
+	if (n >= 0 && pass_concerns())
+		pass_received((uintptr_t)msg);
+	return n;
 }
 
 EXPORT ssize_t send(int fd, const void *buf, size_t n, int flags)
@@ -53,6 +58,8 @@ EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct
 
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
+	if (unlikely(atomic_load_explicit(&front_live, memory_order_relaxed)))
+		pass_sent((uintptr_t)msg);
 	return likely(!front_managing()) ? REAL(sendmsg)(fd, msg, flags)
 					 : CALLS_POINT(SYS_sendmsg, fd, msg, flags);
 }
