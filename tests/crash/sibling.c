@@ -22,6 +22,7 @@ struct crew *crew; /* there is none */
 #define PAGES	 96 /* of which the last third is the parent's alone */
 #define OWN	 64
 #define SPIN_NS	 2000000
+#define LONG_NS	 40000000 /* enough to find that another has died with a lock */
 #define PATIENCE 30000000000ull
 
 static struct {
@@ -82,18 +83,6 @@ static void one_turn(uint64_t *random)
 	}
 }
 
-/* It runs on its parent's thread-local storage: nothing of libc's that needs more than errno. */
-static int child_main(void *argument)
-{
-	uint64_t random = *(uint64_t *)argument;
-
-	for (;;) {
-		one_turn(&random);
-		atomic_fetch_add_explicit(&all.children, 1, memory_order_relaxed);
-	}
-	return 0;
-}
-
 /* Pages that no child touches: nothing that is written to them may be lost. */
 static void own_turn(uint64_t *random)
 {
@@ -124,29 +113,47 @@ static void *parent_thread(void *argument)
 	return argument;
 }
 
-/* Answers all faults; what it writes to is not managed. */
+/* Answers one fault, if there is one. */
+static void serve_one(void)
+{
+	struct uffd_msg msg;
+	uint64_t page;
+
+	if (read(all.fd, &msg, sizeof(msg)) != sizeof(msg))
+		return;
+	page = (msg.pagefault.address - address(0)) / PAGE;
+	if (msg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP)
+		MUST(uffd_protect(all.fd, address(page), PAGE, false) == 0);
+	else
+		fill(page);
+	/* It may be there for long: then whoever asked looks again. */
+	MUST(uffd_wake(all.fd, address(page), PAGE) == 0);
+}
+
 static void *serve(void *argument)
 {
 	struct pollfd poll_fd = {.fd = all.fd, .events = POLLIN};
-	struct uffd_msg msg;
 
 	while (!atomic_load(&all.stop)) {
-		uint64_t page;
-
-		if (poll(&poll_fd, 1, 20) != 1 || read(all.fd, &msg, sizeof(msg)) != sizeof(msg))
-			continue;
-		page = (msg.pagefault.address - address(0)) / PAGE;
-		if (msg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP)
-			MUST(uffd_protect(all.fd, address(page), PAGE, false) == 0);
-		else
-			fill(page);
-		/* It may be there for long: then whoever asked looks again. */
-		MUST(uffd_wake(all.fd, address(page), PAGE) == 0);
+		if (poll(&poll_fd, 1, 20) == 1)
+			serve_one();
 	}
 	return argument;
 }
 
-/* Nobody reads a message and dies with it here, but a waiter may have been missed otherwise. */
+/* It runs on its parent's thread-local storage: nothing of libc's that needs more than errno. */
+static int child_main(void *argument)
+{
+	uint64_t random = *(uint64_t *)argument;
+
+	for (;;) {
+		one_turn(&random);
+		serve_one();
+		atomic_fetch_add_explicit(&all.children, 1, memory_order_relaxed);
+	}
+	return 0;
+}
+
 static void goes_on(unsigned long kills)
 {
 	uint64_t begin = now_ns(), turns = atomic_load(&all.turns);
@@ -170,13 +177,15 @@ static void kill_one(uint64_t *random)
 	int status;
 
 	MUST(pid > 0);
-	end = now_ns() + below(random, SPIN_NS);
+	end = now_ns() + below(random, below(random, 16) ? SPIN_NS : LONG_NS);
 	while (now_ns() < end)
 		;
 	MUST(kill(pid, SIGKILL) == 0);
 	MUST(waitpid(pid, &status, 0) == pid);
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
 		broken("a child ended by itself", status, 0);
+	/* It may have read a message, and died with it. */
+	MUST(uffd_wake(all.fd, address(0), PAGES * PAGE) == 0);
 }
 
 static unsigned long number(const char *text)

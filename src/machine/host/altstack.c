@@ -6,6 +6,7 @@
  * and stays so; the page below it is never accessible.
  */
 #include "machine/host/internal.h"
+#include "machine/host/siblings.h"
 
 #define STACK_SIZE    (64u << 10)
 #define STACK_STEP    (STACK_SIZE + (uint32_t)UF_PAGE_SIZE)
@@ -17,6 +18,8 @@ static uint64_t regions[REGIONS_MAX];
 static uint32_t region_count;
 static uint64_t used[REGIONS_MAX][REGION_STACKS / 64];
 static uint64_t ready[REGIONS_MAX][REGION_STACKS / 64];
+/* Whose they are, where siblings are expected; a thread ends by giving its own back. */
+static uint32_t owner[REGIONS_MAX * REGION_STACKS];
 
 /* The stack that addr lies in; -1: none. */
 static int stack_at(uint64_t addr)
@@ -62,11 +65,26 @@ static uint64_t *word(uint64_t (*bits)[REGION_STACKS / 64], int i, uint64_t *bit
 	return &bits[n / REGION_STACKS][n % REGION_STACKS / 64];
 }
 
+/* Siblings that were killed have given nothing back. */
+static void free_dead(void)
+{
+	for (uint32_t i = 0; i < region_count * REGION_STACKS; i++) {
+		uint64_t bit, *bits = word(used, (int)i, &bit);
+
+		if ((*bits & bit) && owner[i] != 0 && siblings_gone(owner[i]))
+			*bits &= ~bit;
+	}
+}
+
 static int take(uint64_t *base)
 {
 	uint64_t bit;
 	int i = find_free(), err = 0;
 
+	if (i < 0 && siblings_expected()) {
+		free_dead();
+		i = find_free();
+	}
 	if (i < 0) {
 		err = add_region();
 		i = find_free();
@@ -81,6 +99,7 @@ static int take(uint64_t *base)
 			return err;
 		*word(ready, i, &bit) |= bit;
 	}
+	owner[i] = siblings_expected() ? sys_gettid() : 0;
 	*word(used, i, &bit) |= bit;
 	return 0;
 }

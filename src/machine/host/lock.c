@@ -37,7 +37,7 @@ static void free_dead(struct mach_lock *l)
 
 	if ((w & ~WAITED) == 0 || !siblings_gone(w & ~WAITED))
 		return;
-	atomic_store(&siblings.torn, true);
+	siblings_note_death();
 	if (atomic_compare_exchange_strong(&l->word, &w, 0))
 		sys_futex(&l->word, FUTEX_WAKE, 1);
 }
@@ -99,7 +99,7 @@ static void rw_free_dead(struct mach_rwlock *l)
 	}
 	if (!siblings_gone(name))
 		return;
-	atomic_store(&siblings.torn, true);
+	siblings_note_death();
 	if (atomic_compare_exchange_strong(&l->word, &w, 0))
 		wake_all(&l->word);
 }

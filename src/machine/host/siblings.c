@@ -136,7 +136,7 @@ bool readers_any(const struct mach_rwlock *l, bool clean)
 		if (tid == 0)
 			continue;
 		if (clean && siblings_gone(tid)) {
-			atomic_store(&siblings.torn, true);
+			siblings_note_death();
 			forget(r);
 		} else if (of == l) {
 			any = true;

@@ -15,15 +15,16 @@
 #include "machine/machine.h"
 
 /* Waiters look after so long whether who they wait for is alive. */
-#define HOLDER_NS 100000000
+#define HOLDER_NS 10000000
 
 /* A holder that is not named: a thread of the process that all of this began in. */
 #define UNNAMED 1u
 
 struct siblings {
-	_Atomic bool expected;	/* never again false in this process */
-	_Atomic bool torn;	/* a dead one may have left the TLB half changed */
-	_Atomic uint32_t first; /* the process that all of this began in */
+	_Atomic bool expected;	 /* never again false in this process */
+	_Atomic bool torn;	 /* a dead one may have left the TLB half changed */
+	_Atomic uint32_t first;	 /* the process that all of this began in */
+	_Atomic uint32_t deaths; /* how often one was found to have died with a lock */
 };
 extern struct siblings siblings;
 
@@ -40,6 +41,13 @@ static inline uint32_t siblings_name(void)
 
 /* Is the thread with this name gone, for good? Slow. */
 bool siblings_gone(uint32_t name);
+
+/* One has. To be said before its lock is free. */
+static inline void siblings_note_death(void)
+{
+	atomic_store(&siblings.torn, true);
+	atomic_fetch_add(&siblings.deaths, 1);
+}
 
 void siblings_after_fork(void);
 

@@ -267,7 +267,8 @@ void host_note_spun(void)
 		atomic_fetch_sub_explicit(&calm.taken, 1, memory_order_relaxed);
 }
 
-/* Until woken: true; or for so long, or somebody needs the CPU. What others ask is done meanwhile. */
+/* Until woken: true; or for so long, or somebody needs the CPU. What others ask is done meanwhile.
+ */
 static bool spin_for(struct mach_waiter *w, uint32_t ns, const struct host_waiting *also)
 {
 	uint64_t last = mach_now(), yielded = last, end = last + ns, now;
@@ -400,18 +401,23 @@ static void consume_wakeup(void)
 		give_back(&info);
 }
 
-/* One signal of `set` other than a wake-up; 0 when woken. */
-static int sleep_once(struct mach_waiter *w, const uint64_t *set, siginfo_t *info)
+/*
+ * One signal of `set` other than a wake-up; 0 when woken; -EAGAIN when one has died that may have
+ * taken the message with it that this is about.
+ */
+static int sleep_once(struct mach_waiter *w, const uint64_t *set, siginfo_t *info, uint32_t deaths)
 {
 	static const struct timespec period = {0, LOOK_NS};
 
 	for (;;) {
 		const struct host_waiting *also = atomic_load(&waiting);
-		int sig = sys_sigtimedwait(set, info, also ? &period : NULL);
+		bool looks = also || siblings_expected();
+		int sig = sys_sigtimedwait(set, info, looks ? &period : NULL);
 
 		if (sig == -EAGAIN && also)
 			also->look();
-
+		if (sig == -EAGAIN && atomic_load(&siblings.deaths) != deaths)
+			return sig;
 		if (sig == SIGSEGV && atomic_load(&w->state) == WOKEN) {
 			if (!is_our_wakeup(info))
 				give_back(info);
@@ -422,21 +428,23 @@ static int sleep_once(struct mach_waiter *w, const uint64_t *set, siginfo_t *inf
 	}
 }
 
-static int sleep_interruptible(struct mach_waiter *w, uint64_t set)
+static int sleep_interruptible(struct mach_waiter *w, uint64_t set, uint32_t deaths)
 {
 	uint32_t asleep = ASLEEP;
 	siginfo_t info;
+	int sig, err = 0;
 
 	set |= SIG_BIT(SIGSEGV);
-	if (sleep_once(w, &set, &info) == 0)
+	sig = sleep_once(w, &set, &info, deaths);
+	if (sig == 0)
 		return 0;
-	if (atomic_compare_exchange_strong(&w->state, &asleep, GONE)) {
+	if (atomic_compare_exchange_strong(&w->state, &asleep, GONE))
+		err = -EINTR;
+	else
+		consume_wakeup();
+	if (sig > 0)
 		give_back(&info);
-		return -EINTR;
-	}
-	consume_wakeup();
-	give_back(&info);
-	return 0;
+	return err;
 }
 
 static bool fall_asleep(struct mach_waiter *w)
@@ -467,9 +475,15 @@ static void sleep_to_the_end(void *arg)
 
 	if (!fall_asleep(d->w))
 		return;
-	while (sleep_once(d->w, &set, &info) != 0) {
-		d->kept = info;
-		d->keep = true;
+	for (;;) {
+		int sig = sleep_once(d->w, &set, &info, atomic_load(&siblings.deaths));
+
+		if (sig == 0)
+			return;
+		if (sig > 0) {
+			d->kept = info;
+			d->keep = true;
+		}
 	}
 }
 
@@ -489,6 +503,7 @@ int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
 {
 	const struct host_waiting *also = atomic_load(&waiting);
 	struct deep_sleep d = {.w = w};
+	uint32_t deaths = atomic_load(&siblings.deaths);
 	uint64_t raised = SIG_RAISED, old;
 	unsigned place;
 	int err = 0;
@@ -501,7 +516,7 @@ int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
 	if (!trap)
 		sleep_to_the_end(&d);
 	else if (fall_asleep(w))
-		err = sleep_interruptible(w, ~*(uint64_t *)&trap->uc->uc_sigmask);
+		err = sleep_interruptible(w, ~*(uint64_t *)&trap->uc->uc_sigmask, deaths);
 	show_awake(also, place);
 	if (d.keep)
 		give_back(&d.kept);
