@@ -4,34 +4,11 @@
 #include "front/calls.h"
 
 #include <limits.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #define CHUNK (64 * UF_PAGE_SIZE) /* looked at together */
 #define SMALL 768		  /* of answers on the stack */
-
-int calls_copy_in(void *dst, uint64_t src, size_t len)
-{
-	struct mach_entry entry;
-	int err;
-
-	mach_enter(&entry);
-	err = mach_copy_in(dst, src, len);
-	mach_leave(&entry);
-	return err;
-}
-
-int calls_copy_out(uint64_t dst, const void *src, size_t len)
-{
-	struct mach_entry entry;
-	int err;
-
-	mach_enter(&entry);
-	err = mach_copy_out(dst, src, len);
-	mach_leave(&entry);
-	return err;
-}
 
 bool calls_managed(uint64_t addr, uint64_t len)
 {
@@ -50,11 +27,9 @@ bool calls_managed(uint64_t addr, uint64_t len)
  * Between mach_enter and mach_leave.
  */
 
-static enum calls_found ask(uint64_t addr, bool write)
+static enum calls_found ask(const struct mach_entry *entry, uint64_t addr, bool write)
 {
-	struct mm_access access = {.addr = addr, .write = write, .kernel = true};
-
-	switch (mm_fault(mm_space_self, &access)) {
+	switch ((enum mm_outcome)host_access(entry, addr, write)) {
 	case MM_RETRY:
 	case MM_INTERRUPTED:
 		return CALLS_MADE;
@@ -67,7 +42,8 @@ static enum calls_found ask(uint64_t addr, bool write)
 	return CALLS_BAD;
 }
 
-static enum calls_found make_managed(uint64_t start, uint64_t end, bool write)
+static enum calls_found make_managed(const struct mach_entry *entry, uint64_t start, uint64_t end,
+				     bool write)
 {
 	enum calls_found found = CALLS_READY;
 	uint64_t at, stop, page;
@@ -80,7 +56,7 @@ static enum calls_found make_managed(uint64_t start, uint64_t end, bool write)
 		for (page = at; page < stop && found == CALLS_READY;
 		     page = (page & UF_PAGE_MASK) + UF_PAGE_SIZE)
 			if (!mm_make_ready(mm_space_self, page, 1, write))
-				found = ask(page, write);
+				found = ask(entry, page, write);
 		if (found != CALLS_READY)
 			return found;
 	}
@@ -94,25 +70,71 @@ static bool readable(uint64_t addr)
 	return cpu_copy_nofault(&byte, (const void *)addr, 1) == 0;
 }
 
-enum calls_found calls_make(uint64_t addr, uint64_t len, bool write)
+static enum calls_found make(const struct mach_entry *entry, uint64_t addr, uint64_t len,
+			     bool write)
 {
 	enum calls_found found = CALLS_READY;
 	uint64_t at = addr, end = addr + len, next;
-	struct mach_entry entry;
 
-	if (len == 0)
-		return CALLS_READY;
-	if (addr >= mach_task_size() || len > mach_task_size() - addr)
-		return CALLS_BAD;
-	mach_enter(&entry);
 	for (; at < end && found == CALLS_READY; at = next) {
 		if (mm_piece(mm_space_self, at, end, &next))
-			found = make_managed(at, next, write);
+			found = make_managed(entry, at, next, write);
 		else if (!readable(at) || !readable(next - 1))
 			found = CALLS_BAD;
 	}
+	return found;
+}
+
+static bool in_bounds(uint64_t addr, uint64_t len)
+{
+	return addr < mach_task_size() && len <= mach_task_size() - addr;
+}
+
+enum calls_found calls_make(uint64_t addr, uint64_t len, bool write)
+{
+	struct mach_entry entry;
+	enum calls_found found;
+
+	if (len == 0)
+		return CALLS_READY;
+	if (!in_bounds(addr, len))
+		return CALLS_BAD;
+	mach_enter(&entry);
+	found = make(&entry, addr, len, write);
 	mach_leave(&entry);
 	return found;
+}
+
+/* Waits are over when the copy begins, but for what happens in between. */
+static int copy(uint64_t addr, void *ours, size_t len, bool write)
+{
+	enum calls_found found;
+	struct mach_entry entry;
+	int err = 0;
+
+	if (len == 0)
+		return 0;
+	if (!in_bounds(addr, len))
+		return -EFAULT;
+	do {
+		mach_enter(&entry);
+		found = make(&entry, addr, len, write);
+		if (found == CALLS_READY)
+			err = write ? mach_copy_out(addr, ours, len)
+				    : mach_copy_in(ours, addr, len);
+		mach_leave(&entry);
+	} while (found == CALLS_MADE);
+	return found == CALLS_BAD ? -EFAULT : err;
+}
+
+int calls_copy_in(void *dst, uint64_t src, size_t len)
+{
+	return copy(src, dst, len, false);
+}
+
+int calls_copy_out(uint64_t dst, const void *src, size_t len)
+{
+	return copy(dst, (void *)src, len, true);
 }
 
 enum calls_found calls_make_iov(const struct iovec *iov, size_t n, bool write)
@@ -414,11 +436,5 @@ long calls_do(long nr, const long a[6])
 
 long calls_point(long nr, const long a[6])
 {
-	int type;
-	long ret;
-
-	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-	ret = gate_site(nr, a);
-	pthread_setcanceltype(type, NULL);
-	return sys_errno(ret);
+	return sys_errno(gate_with_points(gate_call, nr, a));
 }

@@ -105,7 +105,7 @@ enum calls_found calls_make_row(const struct calls_row *row, const long a[6]);
 
 /* Is any of it managed now? */
 bool calls_managed(uint64_t addr, uint64_t len);
-/* mach_copy_in and _out, entered. */
+/* As the kernel copies inside a system call: 0 or -EFAULT. */
 int calls_copy_in(void *dst, uint64_t src, size_t len);
 int calls_copy_out(uint64_t dst, const void *src, size_t len);
 

@@ -79,11 +79,15 @@ static int copy_unarmed(void *to, const void *from, size_t n)
 
 int gate_fetch(void *to, const void *from, size_t n)
 {
+	if (unlikely(calls_concern(from, n)))
+		return calls_copy_in(to, (uintptr_t)from, n);
 	return host_armed() ? mach_copy_in(to, (uintptr_t)from, n) : copy_unarmed(to, from, n);
 }
 
 int gate_give(void *to, const void *from, size_t n)
 {
+	if (unlikely(calls_concern(to, n)))
+		return calls_copy_out((uintptr_t)to, from, n);
 	return host_armed() ? mach_copy_out((uintptr_t)to, from, n) : copy_unarmed(to, from, n);
 }
 

@@ -33,6 +33,13 @@ int host_init(const struct host_config *config, const char **why);
 int host_arm(void);
 bool host_armed(void);
 
+/*
+ * An access for the program as inside a system call: mm_fault and its outcome. Entered by `entry`,
+ * no locks held. While it waits for a handler no signal of the program is taken but one that ends
+ * the process: then the outcome is MM_INTERRUPTED, and the process ends when this has left.
+ */
+int host_access(const struct mach_entry *entry, uint64_t addr, bool write);
+
 /* "guard" or "mprotect": the trap in use. */
 const char *host_trap_name(void);
 
@@ -74,9 +81,9 @@ void host_expect_siblings(void);
 /*
  * What threads do for others while they wait for a handler; all of it with no locks held, in the
  * trap handler. Who spins calls serve when *posted is not 0, and is counted in *looking meanwhile;
- * who sleeps calls look about every 100 ms. asleep and awake are told of each sleep: the address, or
- * that it is over an event; what asleep returns is given to awake. A queued SIGSEGV with this cookie
- * calls asked. NULL: nothing any more.
+ * who sleeps calls look about every 100 ms. asleep and awake are told of each sleep: the address,
+ * or that it is over an event; what asleep returns is given to awake. A queued SIGSEGV with this
+ * cookie calls asked. NULL: nothing any more.
  */
 struct host_waiting {
 	_Atomic uint32_t *posted, *looking;

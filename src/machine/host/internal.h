@@ -481,7 +481,8 @@ bool map_managed(uint64_t addr, uint64_t len);
 
 struct mach_trap {
 	siginfo_t *info;
-	ucontext_t *uc;
+	ucontext_t *uc;	      /* NULL: not a trap, but inside a system call of the program's */
+	uint64_t deliverable; /* then: the signals that the program does not block */
 };
 
 #define SIG_BIT(sig) (1ull << ((sig)-1))

@@ -233,7 +233,7 @@ static void serve_copy(enum cpu_copy_kind kind, const struct cpu_fault *fault, s
 
 static void trap(int sig, siginfo_t *info, void *context)
 {
-	struct mach_trap t = {info, context};
+	struct mach_trap t = {.info = info, .uc = context};
 	enum cpu_copy_kind kind;
 	struct cpu_fault fault;
 
@@ -342,6 +342,17 @@ void mach_leave(const struct mach_entry *e)
 {
 	if (!e->saved[1])
 		sys_sigprocmask(SIG_SETMASK, &e->saved[0], NULL);
+}
+
+/* ---- Inside of system calls ---- */
+
+int host_access(const struct mach_entry *entry, uint64_t addr, bool write)
+{
+	siginfo_t info = {.si_addr = (void *)addr};
+	struct mach_trap t = {.info = &info, .deliverable = entry->saved[1] ? 0 : ~entry->saved[0]};
+	struct mm_access access = {.addr = addr, .write = write, .kernel = true, .trap = &t};
+
+	return mm_fault(mm_space_self, &access);
 }
 
 /* ---- Copies ---- */

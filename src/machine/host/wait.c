@@ -428,23 +428,38 @@ static int sleep_once(struct mach_waiter *w, const uint64_t *set, siginfo_t *inf
 	}
 }
 
-static int sleep_interruptible(struct mach_waiter *w, uint64_t set, uint32_t deaths)
+/* A signal, or a death (then info is NULL), ends the wait, unless it has ended already. */
+static int wake_up_early(struct mach_waiter *w, siginfo_t *info)
 {
 	uint32_t asleep = ASLEEP;
-	siginfo_t info;
-	int sig, err = 0;
+	int err = 0;
 
-	set |= SIG_BIT(SIGSEGV);
-	sig = sleep_once(w, &set, &info, deaths);
-	if (sig == 0)
-		return 0;
 	if (atomic_compare_exchange_strong(&w->state, &asleep, GONE))
 		err = -EINTR;
 	else
 		consume_wakeup();
-	if (sig > 0)
-		give_back(&info);
+	if (info)
+		give_back(info);
 	return err;
+}
+
+static int sleep_interruptible(struct mach_waiter *w, uint64_t set, uint32_t deaths)
+{
+	siginfo_t info;
+	int sig;
+
+	set |= SIG_BIT(SIGSEGV);
+	sig = sleep_once(w, &set, &info, deaths);
+	return sig == 0 ? 0 : wake_up_early(w, sig > 0 ? &info : NULL);
+}
+
+/* Does the process end with this signal, which is not ignored? */
+static bool ends_process(int sig)
+{
+	struct sys_sigaction act;
+
+	return sig != SIGSEGV && sig != SIGTSTP && sig != SIGTTIN && sig != SIGTTOU &&
+	       sys_sigaction(sig, NULL, &act) == 0 && act.handler == (void *)SIG_DFL;
 }
 
 static bool fall_asleep(struct mach_waiter *w)
@@ -499,6 +514,27 @@ static void show_awake(const struct host_waiting *also, unsigned place)
 		also->awake(place);
 }
 
+/* As inside the kernel: other signals stay where they are until the end. */
+static int sleep_killable(struct deep_sleep *d, uint64_t set, uint32_t deaths)
+{
+	siginfo_t info;
+	int sig;
+
+	set |= SIG_BIT(SIGSEGV);
+	while ((sig = sleep_once(d->w, &set, &info, deaths)) != 0) {
+		if (sig < 0 || ends_process(sig))
+			return wake_up_early(d->w, sig > 0 ? &info : NULL);
+		if (sig == SIGSEGV) {
+			d->kept = info;
+			d->keep = true;
+		} else {
+			give_back(&info);
+			set &= ~SIG_BIT(sig);
+		}
+	}
+	return 0;
+}
+
 int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
 {
 	const struct host_waiting *also = atomic_load(&waiting);
@@ -516,12 +552,13 @@ int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
 	if (!trap)
 		sleep_to_the_end(&d);
 	else if (fall_asleep(w))
-		err = sleep_interruptible(w, ~*(uint64_t *)&trap->uc->uc_sigmask, deaths);
+		err = trap->uc ? sleep_interruptible(w, ~*(uint64_t *)&trap->uc->uc_sigmask, deaths)
+			       : sleep_killable(&d, trap->deliverable, deaths);
 	show_awake(also, place);
 	if (d.keep)
 		give_back(&d.kept);
 	/* The end of a trap puts the mask back by itself. */
-	if (!trap)
+	if (!trap || !trap->uc)
 		sys_sigprocmask(SIG_SETMASK, &old, NULL);
 	return err;
 }
