@@ -47,7 +47,7 @@ static struct file *context_of(uint32_t name)
 #define FETCHED_MAX 64u
 
 static struct {
-	_Atomic int fd; /* 0: free */
+	_Atomic int fd;		 /* 0: free */
 	_Atomic uint32_t reader; /* its cell's word */
 } fetched[FETCHED_MAX];
 static _Atomic uint32_t fetching;
@@ -118,10 +118,11 @@ static int64_t do_read(struct file *f, struct session_cell *cell, uint64_t len)
 		len = SESSION_DATA;
 	n = uffd_read_here(f->ctx, (uintptr_t)cell->data, len, keep_for_reader);
 	cell->arg = (uint64_t)uffd_flags(f->ctx);
-	for (i = 0; n > 0 && atomic_load(&fetching) && i < (uint64_t)n / sizeof(struct uf_msg); i++) {
+	for (i = 0; n > 0 && atomic_load(&fetching) && i < (uint64_t)n / sizeof(struct uf_msg);
+	     i++) {
 		const struct uf_msg *msg = (const struct uf_msg *)cell->data + i;
-		unsigned at = msg->event == UF_EVENT_FORK ? find_fetched(msg->arg.fork.ufd)
-							  : FETCHED_MAX;
+		unsigned at =
+			msg->event == UF_EVENT_FORK ? find_fetched(msg->arg.fork.ufd) : FETCHED_MAX;
 
 		if (at < FETCHED_MAX)
 			atomic_store(&fetched[at].reader, word);
@@ -157,19 +158,70 @@ static int prepare_copy(struct uf_copy *copy, const struct session_cell *cell, u
 	return 0;
 }
 
+/*
+ * Where an ioctl that ends with a wake-up has the bit that leaves it out, and its result; 0: it is
+ * none of these.
+ */
+static uint64_t dontwake_of(uint32_t cmd, const uint64_t *args, uint64_t **mode)
+{
+	switch (cmd) {
+	case UF_IO_COPY:
+		*mode = (uint64_t *)&args[3];
+		return UF_COPY_MODE_DONTWAKE;
+	case UF_IO_ZEROPAGE:
+	case UF_IO_CONTINUE:
+	case UF_IO_POISON:
+		*mode = (uint64_t *)&args[2];
+		return UF_ZEROPAGE_MODE_DONTWAKE;
+	default:
+		*mode = NULL;
+		return 0;
+	}
+}
+
+static void decide(struct session_cell *cell, const uint64_t *args, int64_t result)
+{
+	memcpy(cell->args, args, sizeof(cell->args));
+	cell->result = result;
+	atomic_store(&cell->decided, 1);
+}
+
+/*
+ * A thread that is woken may end this process at once: who asked is told before, as far as that is
+ * possible, that its page is there.
+ */
+static int64_t fill_and_wake(struct file *f, struct session_cell *cell, uint32_t cmd,
+			     uint64_t *args, uint64_t *mode, uint64_t dontwake)
+{
+	struct uf_range range = {.start = args[0]};
+	int64_t err;
+
+	*mode |= dontwake;
+	err = ufd_ioctl_here(f, cmd, (uintptr_t)args);
+	decide(cell, args, err);
+	range.len = mode[1];
+	if (range.len != SESSION_UNWRITTEN && (int64_t)range.len > 0)
+		ufd_ioctl_here(f, UF_IO_WAKE, (uintptr_t)&range);
+	return err;
+}
+
 static int64_t do_ioctl(struct file *f, struct session_cell *cell, uint32_t cmd, uint64_t len)
 {
-	uint64_t args[8];
-	int err = 0;
+	uint64_t args[8], dontwake, *mode;
+	int64_t err = 0;
 
 	memcpy(args, cell->args, sizeof(args));
 	if (cmd == UF_IO_MOVE)
 		return -EINVAL;
 	if (cmd == UF_IO_COPY)
 		err = prepare_copy((struct uf_copy *)args, cell, len);
-	if (!err)
-		err = ufd_ioctl_here(f, cmd, (uintptr_t)args);
-	memcpy(cell->args, args, sizeof(args));
+	if (err)
+		return err;
+	dontwake = dontwake_of(cmd, args, &mode);
+	if (mode && !(*mode & dontwake) && mode[1] == SESSION_UNWRITTEN)
+		return fill_and_wake(f, cell, cmd, args, mode, dontwake);
+	err = ufd_ioctl_here(f, cmd, (uintptr_t)args);
+	decide(cell, args, err);
 	return err;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/vfs.h>
 
 #include "front/huge_fd.h"
+#include "front/pass.h"
 #include "front/resize.h"
 
 /* ---- files of ours -----------------------------------------------------------------------------
@@ -125,6 +126,11 @@ bool gate_files(long nr, const long a[6], long *ret)
 		*ret = (int)a[0] == (int)a[1]
 			       ? -EINVAL
 			       : call_dup_over((int)a[0], (int)a[1], (int)a[2], a);
+		return true;
+	case SYS_pidfd_getfd:
+		*ret = SYS(SYS_pidfd_getfd, a[0], a[1], a[2]);
+		if (*ret >= 0 && pass_concerns())
+			pass_arrived((int)*ret);
 		return true;
 	case SYS_read:
 	case SYS_readv:

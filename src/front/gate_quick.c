@@ -124,6 +124,7 @@ static const struct look looks[] = {
 	[SYS_sigaltstack] = {ALWAYS},
 	[SYS_execve] = {ALWAYS},
 	[SYS_execveat] = {ALWAYS},
+	[SYS_pidfd_getfd] = {ALWAYS},
 
 	/* Of memory: those that do no harm if it comes under management at this very moment. */
 	BUFFER(SYS_mprotect, 0, 0, 1),

@@ -77,7 +77,7 @@ static void leaves(int fd)
 }
 
 /* A number that the table has something else for was closed without a word. */
-static void arrived(int fd)
+void pass_arrived(int fd)
 {
 	struct file *f;
 
@@ -98,9 +98,9 @@ void pass_received(uint64_t msg)
 	const struct msghdr *m = (const struct msghdr *)msg;
 
 	if (atomic_load(&front_live))
-		each_fd_of(msg, arrived);
+		each_fd_of(msg, pass_arrived);
 	else if (m->msg_control)
-		each_fd(m->msg_control, m->msg_controllen, arrived);
+		each_fd(m->msg_control, m->msg_controllen, pass_arrived);
 }
 
 int pass_send(const struct sockaddr_un *name, uint32_t len, int fd)

@@ -15,6 +15,8 @@ bool pass_concerns(void);
  */
 void pass_sent(uint64_t msg);
 void pass_received(uint64_t msg);
+/* The same for one descriptor that has come in another way. */
+void pass_arrived(int fd);
 
 /* One of ours: fd to the datagram socket of that name. 0 or a negative errno. */
 struct sockaddr_un;

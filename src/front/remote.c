@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -24,9 +25,6 @@
 #define PATIENCE_NS   20000000u /* asleep, between two looks whether the owner lives */
 #define CELL_WAIT_NS  200000u
 #define MESSAGES_MOST 512u
-
-/* No real result: tells an output field that the owner left alone. */
-#define UNWRITTEN 0x6e6f7477726974ull
 
 /* ---- recognising -------------------------------------------------------------------------------
  */
@@ -49,7 +47,7 @@ static uint64_t number(const char *p, unsigned base)
 	for (; *p == ' ' || *p == '\t'; p++)
 		;
 	for (;; p++) {
-		digit = *p >= '0' && *p <= '9' ? (unsigned)(*p - '0')
+		digit = *p >= '0' && *p <= '9'	 ? (unsigned)(*p - '0')
 			: *p >= 'a' && *p <= 'f' ? (unsigned)(*p - 'a') + 10
 						 : 16;
 		if (digit >= base)
@@ -65,7 +63,7 @@ static uint64_t locked_byte(const char *text)
 	uint64_t start;
 	int fields;
 
-	for (line = text; (line = find(line, "lock:")); ) {
+	for (line = text; (line = find(line, "lock:"));) {
 		p = find(line, "OFDLCK");
 		if (!p)
 			return 0;
@@ -164,8 +162,7 @@ int remote_open(uint64_t id, int fd, struct file **out)
 		return -ENFILE;
 	f->id = id;
 	f->shown = context_of(id);
-	atomic_store(&f->by_write,
-		     f->shown && (atomic_load(&f->shown->flags) & CONTEXT_BY_WRITE));
+	atomic_store(&f->by_write, f->shown && (atomic_load(&f->shown->flags) & CONTEXT_BY_WRITE));
 	atomic_store(&f->foreign, true);
 	watch(f);
 	*out = f;
@@ -300,7 +297,7 @@ static int await(struct file *f, struct session_slot *s, struct session_cell *ce
 		if (SYS(SYS_futex, &cell->word, FUTEX_WAIT, word, &patience) != -ETIMEDOUT)
 			continue;
 		if (!owner_alive(f))
-			return -ESRCH;
+			return done(cell) || atomic_load(&cell->decided) ? 0 : -ESRCH;
 		if ((atomic_load(&cell->word) & CELL_STATE) == CELL_POSTED) {
 			atomic_store(&s->posted, 1);
 			kick(s);
@@ -317,6 +314,7 @@ static long call(struct file *f, struct session_cell *cell, enum session_op op)
 	cell->op = op;
 	cell->context = session_fd_context(f->id);
 	cell->result = -ESRCH;
+	atomic_store(&cell->decided, 0);
 	atomic_store(&cell->word, (word & ~CELL_STATE) | CELL_POSTED);
 	atomic_store(&s->posted, 1);
 	if (atomic_load(&s->looking) == 0)
@@ -344,7 +342,7 @@ static bool initialised(const struct file *f)
 	return f->shown && (atomic_load(&f->shown->flags) & CONTEXT_INITIALISED);
 }
 
-/* What comes by itself on a socket with a name that nobody else can guess, or from nobody else. */
+/* On a socket of its own; whatever else may come there is no userfaultfd of this session. */
 static int take_fd_by_message(struct file *f, struct session_cell *cell, uint32_t theirs,
 			      bool cloexec)
 {
@@ -362,6 +360,11 @@ static int take_fd_by_message(struct file *f, struct session_cell *cell, uint32_
 		cell->arg = theirs;
 		if (call(f, cell, OP_SEND_FD) == 0)
 			fd = pass_receive((int)sock, cloexec);
+		if (fd >= 0 &&
+		    session_fd_tag(remote_fd_id((int)fd)) != session_tag(ledger_header()->id)) {
+			SYS(SYS_close, fd);
+			fd = -EPERM;
+		}
 	}
 	SYS(SYS_close, sock);
 	return (int)fd;
@@ -442,11 +445,50 @@ long remote_read(struct file *f, void *buf, size_t count)
 	return n == -ESRCH ? -EAGAIN : n;
 }
 
+/* The host restarts this one behind a handler, or not, as the program has it with SA_RESTART. */
+static __attribute__((noinline)) int sleep_on_bell(_Atomic uint32_t *bell, uint32_t heard)
+{
+	return (int)SYS(SYS_futex, bell, FUTEX_WAIT, heard, NULL);
+}
+
+struct bell_sleep {
+	struct session_context *shown;
+	int cancel;
+};
+
+static void bell_sleep_end(struct bell_sleep *s)
+{
+	atomic_fetch_sub(&s->shown->sleepers, 1);
+}
+
+int remote_sleep(struct file *f, int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	uint32_t heard;
+	int err = 0;
+
+	if (!f->shown)
+		return front_poll(&p, 1, -1) < 0 ? -errno : 0;
+	atomic_fetch_add(&f->shown->sleepers, 1);
+	{
+		struct bell_sleep s __attribute__((cleanup(bell_sleep_end))) = {.shown = f->shown};
+
+		heard = atomic_load(&f->shown->bell);
+		if (!remote_ready(f)) {
+			pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &s.cancel);
+			err = sleep_on_bell(&f->shown->bell, heard);
+			pthread_setcanceltype(s.cancel, NULL);
+		}
+	}
+	return err == -EINTR ? err : 0;
+}
+
+/* What a dead owner has not taken back means nothing. */
 unsigned remote_poll(struct file *f, bool nonblock)
 {
 	if (!initialised(f) || !nonblock)
 		return POLLERR;
-	return remote_ready(f) ? POLLIN : 0;
+	return remote_ready(f) && owner_alive(f) ? POLLIN : 0;
 }
 
 size_t remote_fdinfo(struct file *f, char *buf, size_t size)
@@ -539,11 +581,11 @@ static long copy_in_parts(struct file *f, struct session_cell *cell, struct uf_c
 			part.len = have;
 		part.dst = c->dst + done;
 		part.src = c->src + done;
-		part.copy = (int64_t)UNWRITTEN;
+		part.copy = (int64_t)SESSION_UNWRITTEN;
 		*sent = part;
 		err = ask(f, cell, UF_IO_COPY, have);
 		part.copy = sent->copy;
-		if (part.copy == (int64_t)UNWRITTEN || part.copy <= 0)
+		if (part.copy == (int64_t)SESSION_UNWRITTEN || part.copy <= 0)
 			break;
 		done += (uint64_t)part.copy;
 	}
@@ -556,7 +598,7 @@ static int answer(const struct shape *shape, uint64_t arg, const uint64_t *args,
 {
 	if (shape->cmd == UF_IO_API && (err == 0 || err == -EINVAL || err == -EPERM))
 		return mach_copy_out(arg, args, sizeof(struct uf_api));
-	if (shape->out && args[shape->out / 8] != UNWRITTEN)
+	if (shape->out && args[shape->out / 8] != SESSION_UNWRITTEN)
 		return mach_copy_out(arg + shape->out, &args[shape->out / 8], 8);
 	return 0;
 }
@@ -586,7 +628,7 @@ static int ioctl_entered(struct file *f, const struct shape *shape, uint64_t arg
 	if (mach_copy_in(args, arg, shape->in) < 0)
 		return -EFAULT;
 	if (shape->out)
-		args[shape->out / 8] = UNWRITTEN;
+		args[shape->out / 8] = SESSION_UNWRITTEN;
 	cell = cell_get(f);
 	if (!cell)
 		return without_owner(f, shape->cmd);

@@ -18,6 +18,8 @@ int remote_open(uint64_t id, int fd, struct file **f);
 /* One look, which does not wait for a message. */
 long remote_read(struct file *f, void *buf, size_t count);
 int remote_ioctl(struct file *f, unsigned long cmd, uint64_t arg);
+/* Until there may be something to read, or a signal's handler has run (-EINTR). Cancellable. */
+int remote_sleep(struct file *f, int fd);
 bool remote_ready(struct file *f);
 unsigned remote_poll(struct file *f, bool nonblock);
 size_t remote_fdinfo(struct file *f, char *buf, size_t size);

@@ -36,7 +36,7 @@
 #define SESSION_ENV	  "USERFAULT_SESSION"
 
 #define SESSION_MAGIC	0x6e6f697373657366ull
-#define SESSION_VERSION 1u
+#define SESSION_VERSION 2u
 #define SESSION_SLOTS	4096u
 
 struct session_header {
@@ -131,10 +131,12 @@ enum session_context_flag {
 
 /* What others may see of a context without asking. `name` is 24 bits of its descriptor's id. */
 struct session_context {
-	_Atomic uint32_t name; /* 0: none */
-	_Atomic uint32_t flags;
-	_Atomic uint32_t pending;  /* unread messages */
-	_Atomic uint32_t spinners; /* others' threads that look at `pending` right now */
+	_Atomic uint32_t name;	  /* 0: none */
+	_Atomic uint32_t flags;	  /* enum session_context_flag */
+	_Atomic uint32_t pending; /* unread messages */
+	_Atomic uint32_t bell;	  /* one more when there are some; readers elsewhere sleep on it */
+	_Atomic uint32_t sleepers;
+	uint32_t pad[3];
 };
 
 enum session_op {
@@ -162,6 +164,7 @@ enum session_cell_state {
 struct session_cell {
 	_Atomic uint32_t word;	   /* session_cell_word; the requester sleeps on it */
 	_Atomic uint32_t sleeping; /* it does */
+	_Atomic uint32_t decided;  /* what the answer is, though not all of it has been done */
 	uint32_t tid;		   /* its thread, in its own pid namespace */
 	uint32_t op;
 	uint32_t context; /* struct session_context's name */
@@ -170,11 +173,14 @@ struct session_cell {
 	uint64_t arg;
 	int64_t result;
 	uint64_t args[8]; /* an ioctl's struct, in and out */
-	uint8_t pad[4096 - 6 * 4 - 3 * 8 - 8 * 8];
+	uint8_t pad2[4096 - 8 * 4 - 3 * 8 - 8 * 8];
 	uint8_t data[SESSION_DATA];
 };
 
 #define CELL_STATE 7u
+
+/* No real result: in the output field of an ioctl's struct until the owner writes one. */
+#define SESSION_UNWRITTEN 0x6e6f7477726974ull
 
 static inline uint32_t session_cell_word(enum session_cell_state state, uint32_t slot,
 					 uint32_t generation)

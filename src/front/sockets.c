@@ -56,6 +56,17 @@ EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct
 					 : CALLS_POINT(SYS_sendto, fd, buf, n, flags, addr, len);
 }
 
+/* libc of 2.36 and later has it. */
+int pidfd_getfd(int pidfd, int theirs, unsigned flags);
+EXPORT int pidfd_getfd(int pidfd, int theirs, unsigned flags)
+{
+	long fd = SYS(SYS_pidfd_getfd, pidfd, theirs, flags);
+
+	if (fd >= 0 && pass_concerns())
+		pass_arrived((int)fd);
+	return (int)sys_errno(fd);
+}
+
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	if (unlikely(atomic_load_explicit(&front_live, memory_order_relaxed)))

@@ -63,7 +63,9 @@ static void show(struct file *f, uint32_t flags)
 	f->shown = &door->context[name % SESSION_CONTEXTS];
 	atomic_store(&f->shown->flags, flags);
 	atomic_store(&f->shown->name, name);
-	uffd_show(f->ctx, &f->shown->pending);
+	uffd_show(f->ctx, &(struct uffd_shown){.pending = &f->shown->pending,
+					       .bell = &f->shown->bell,
+					       .sleepers = &f->shown->sleepers});
 }
 
 void ufd_gone(struct file *f)
@@ -395,11 +397,10 @@ static void sleep_end_cleanup(struct sleep *s)
 static int sleep_on(struct file *f, int fd)
 {
 	struct sleep sleep __attribute__((cleanup(sleep_end_cleanup))) = {.file = f};
-	struct pollfd p = {.fd = fd, .events = POLLIN};
 	uint64_t level;
 
 	if (atomic_load(&f->foreign))
-		return front_poll(&p, 1, -1) < 0 ? -errno : 0;
+		return remote_sleep(f, fd);
 	sleep.taken = front_read(f->hidden, &level, sizeof(level)) > 0;
 	return sleep.taken ? 0 : -errno;
 }
@@ -414,6 +415,8 @@ long ufd_read(struct file *f, int fd, void *buf, size_t count)
 	for (;;) {
 		n = foreign ? remote_read(f, buf, count)
 			    : uffd_read_here(f->ctx, (uintptr_t)buf, count, front_fork_install);
+		if (!foreign)
+			front_fork_installed();
 		if (n != -EAGAIN)
 			return n;
 		/* Others, who have it too, may have changed it. */

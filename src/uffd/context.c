@@ -91,16 +91,17 @@ int uffd_held(uf_ref ref)
 	return mach_notify_held(&uffd_at(ref)->notify);
 }
 
-void uffd_show(uf_ref ref, _Atomic uint32_t *word)
+void uffd_show(uf_ref ref, const struct uffd_shown *words)
 {
+	static const struct uffd_shown none;
 	struct uffd_ctx *ctx = uffd_at(ref);
 	struct mach_entry entry;
 
 	mach_enter(&entry);
 	mach_lock(&ctx->lock);
-	ctx->shown = word;
-	if (word)
-		atomic_store(word, atomic_load(&ctx->pending));
+	ctx->shown = words ? *words : none;
+	if (words)
+		atomic_store(words->pending, atomic_load(&ctx->pending));
 	mach_unlock(&ctx->lock);
 	mach_leave(&entry);
 }

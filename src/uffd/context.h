@@ -53,7 +53,7 @@ struct uffd_ctx {
 	_Atomic uint32_t fault_cpu;	  /* where the last fault came from */
 	_Atomic uint32_t reader_cpu;	  /* and where a reader last looked; UINT32_MAX: unknown */
 	struct mach_notify notify;
-	_Atomic uint32_t *shown; /* follows pending, or NULL; under the lock */
+	struct uffd_shown shown; /* or NULL all of them; under the lock */
 	struct uffd_queue queue[UFFD_QUEUES];
 	uf_ref space;
 	int flags; /* that userfaultfd(2) was called with */

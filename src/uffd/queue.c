@@ -13,8 +13,8 @@ static void count_pending(struct uffd_ctx *ctx, int n)
 {
 	uint32_t pending = atomic_fetch_add(&ctx->pending, (uint32_t)n) + (uint32_t)n;
 
-	if (ctx->shown)
-		atomic_store(ctx->shown, pending);
+	if (ctx->shown.pending)
+		atomic_store(ctx->shown.pending, pending);
 }
 
 void uffd_enqueue(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter *w)
@@ -91,8 +91,13 @@ void uffd_unlock(struct uffd_ctx *ctx)
 	bool tell = update_level(ctx);
 	bool ring = atomic_load(&ctx->pending) && atomic_load(&ctx->listeners) &&
 		    !atomic_load(&ctx->spinners);
+	struct uffd_shown shown = ctx->shown;
 
+	if (!shown.pending || !atomic_load(&ctx->pending) || !atomic_load(shown.sleepers))
+		shown.bell = NULL;
 	mach_unlock(&ctx->lock);
+	if (shown.bell)
+		mach_bell_ring(shown.bell);
 	if (ring)
 		mach_bell_ring(&ctx->bell);
 	if (tell)

@@ -105,10 +105,13 @@ int uffd_hidden_fd(uf_ref ctx);
 int uffd_held(uf_ref ctx);
 
 /*
- * A word that follows how many messages are unread, for who cannot look into this space. NULL: none
- * any more.
+ * Words for who cannot look into this space: how many messages are unread, and a bell (mach_bell_ring)
+ * for those whom *sleepers counts. NULL: nobody can see any any more.
  */
-void uffd_show(uf_ref ctx, _Atomic uint32_t *word);
+struct uffd_shown {
+	_Atomic uint32_t *pending, *bell, *sleepers;
+};
+void uffd_show(uf_ref ctx, const struct uffd_shown *words);
 
 /*
  * Forks, for contexts that are told of them (EVENT_FORK). Between mm_fork_begin and the end there is
