@@ -3,13 +3,14 @@
  *
  * libc calls itself past the wrappers: malloc gives memory back, a thread's stack goes, stdio reads
  * into a buffer of the program's. So, with the first userfaultfd of a process, those places become
- * jumps. There are two ways, both of which leave the `syscall` instruction, or another, to be gone
- * back to:
+ * jumps. A thread may be anywhere meanwhile, asleep in a system call, too: no more than one
+ * instruction is replaced, and what the kernel returns to stays. There are two ways:
  *
- *   mov $NR,%eax  ...  syscall           the mov, of 5 bytes, is the jump. What stood between the
- *                                        two is done in the slot. Who jumps behind the mov still
- *                                        finds everything there.
- *   syscall  cmp $-4096,%rax             the jump is over both. Only if nothing jumps between.
+ *   mov $NR,%eax  ...  syscall    the mov, of 5 bytes, is the jump. What stood between the two is
+ *                                 done in the slot. Who is behind the mov already, or jumps there,
+ *                                 finds everything as it was.
+ *   syscall  cmp $-4096,%rax      where the number comes from elsewhere, the syscall, of 2 bytes,
+ * is a short jump into the padding between functions, and the long one is there.
  *
  * A slot of gate_entry.S does what was displaced and goes on to gate_entry. The text is replaced as
  * a whole: a private mapping of the same file is changed, made executable, and moved over the old
@@ -19,6 +20,7 @@
 
 #include <cpuid.h>
 #include <dlfcn.h>
+#include <elf.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,6 +49,7 @@ uint32_t gate_vectors[2] __attribute__((visibility("hidden")));
 /* A mapping of code with system calls in it. */
 struct text {
 	uint64_t start, end, offset;
+	uint64_t base; /* where the beginning of the file is mapped, 0: nowhere */
 	uint64_t dev, ino;
 	char path[256];
 	unsigned first, sites; /* in the list of sites */
@@ -55,7 +58,7 @@ struct text {
 struct site {
 	uint64_t at;   /* where the jump is to be */
 	uint64_t call; /* the system call */
-	uint8_t tail;  /* instead: bytes of the instruction behind it, which the jump is over */
+	uint64_t hop;  /* instead: where there is room for the jump, near enough */
 };
 
 /* Used once, by the thread that starts this process. */
@@ -67,7 +70,7 @@ static unsigned ntexts, nsites, skipped;
  */
 
 struct anchor {
-	uint64_t addr, dev, ino;
+	uint64_t addr, dev, ino, base;
 };
 
 /* A line of /proc/self/maps; false: none of code. */
@@ -134,14 +137,20 @@ static void find_anchor(const struct text *t, bool code, void *arg)
 
 static void add_text(const struct text *t, bool code, void *arg)
 {
-	const struct anchor *a = arg;
+	struct anchor *a = arg;
 	unsigned i;
 
-	for (i = 0; code && i < ANCHORS; i++)
-		if (a[i].ino && a[i].ino == t->ino && a[i].dev == t->dev && ntexts < MAX_TEXTS) {
-			texts[ntexts++] = *t;
+	for (i = 0; i < ANCHORS; i++) {
+		if (!a[i].ino || a[i].ino != t->ino || a[i].dev != t->dev)
+			continue;
+		if (t->offset == 0)
+			a[i].base = t->start;
+		if (code && ntexts < MAX_TEXTS) {
+			texts[ntexts] = *t;
+			texts[ntexts++].base = a[i].base;
 			return;
 		}
+	}
 }
 
 /* libc, what it was in pieces once, and the dynamic linker: by what is known to be in them. */
@@ -180,15 +189,12 @@ static bool near_enough(int64_t distance)
 	return distance == (int32_t)distance;
 }
 
-/* Are its bytes, from p on, a call whose result is looked at in the usual way? The latter's size.
- */
-static unsigned usual_tail(const uint8_t *p, const uint8_t *end)
+/* Is what stands at p surely a call: is its result looked at in the usual way? */
+static bool usual_tail(const uint8_t *p, const uint8_t *end)
 {
 	if (end - p >= 8 && p[2] == 0x48 && p[3] == 0x3d && get32(p + 4) == -4096)
-		return 6;
-	if (end - p >= 7 && p[2] == 0x3d && get32(p + 3) == -4096)
-		return 5;
-	return 0;
+		return true;
+	return end - p >= 7 && p[2] == 0x3d && get32(p + 3) == -4096;
 }
 
 /* The `mov $NR,%eax` in front of the call, with nothing between them but what a slot can do. */
@@ -211,78 +217,143 @@ static const uint8_t *find_mov(const uint8_t *start, const uint8_t *call)
 	return NULL;
 }
 
-static bool add_site(uint64_t at, uint64_t call, unsigned tail)
+static bool add_site(uint64_t at, uint64_t call, uint64_t hop)
 {
 	if (nsites == MAX_SITES)
 		return false;
-	sites[nsites++] = (struct site){at, call, (uint8_t)tail};
+	sites[nsites++] = (struct site){at, call, hop};
 	return true;
+}
+
+/*
+ * Between two functions there is padding that nobody executes. Where functions begin and end is
+ * what unwinders go by: the table of .eh_frame_hdr.
+ */
+struct functions {
+	uint64_t header;      /* where distances count from */
+	const int32_t *table; /* pairs: a function, and its entry in .eh_frame */
+	uint32_t n;
+};
+
+#define EH_VERSION  1
+#define EH_PCREL_S4 0x1b
+#define EH_UDATA4   0x03
+#define EH_TABLE_S4 0x3b
+
+static bool find_functions(const struct text *t, struct functions *f)
+{
+	const Elf64_Ehdr *elf = (const Elf64_Ehdr *)t->base;
+	const Elf64_Phdr *ph;
+	const uint8_t *h;
+	unsigned i;
+
+	if (!elf || memcmp(elf->e_ident, ELFMAG, SELFMAG) != 0)
+		return false;
+	ph = (const Elf64_Phdr *)(t->base + elf->e_phoff);
+	for (i = 0; i < elf->e_phnum && ph[i].p_type != PT_GNU_EH_FRAME; i++)
+		;
+	if (i == elf->e_phnum)
+		return false;
+	h = (const uint8_t *)(t->base + ph[i].p_vaddr);
+	if (h[0] != EH_VERSION || h[1] != EH_PCREL_S4 || h[2] != EH_UDATA4 || h[3] != EH_TABLE_S4)
+		return false;
+	f->header = (uintptr_t)h;
+	f->n = (uint32_t)get32(h + 8);
+	f->table = (const int32_t *)(h + 12);
+	return true;
+}
+
+static uint64_t function_start(const struct functions *f, uint32_t i)
+{
+	return f->header + (uint64_t)(int64_t)f->table[2 * i];
+}
+
+/* 0: its entry is of a kind that is not known here. */
+static uint64_t function_end(const struct functions *f, uint32_t i)
+{
+	const uint8_t *entry =
+		(const uint8_t *)(f->header + (uint64_t)(int64_t)f->table[2 * i + 1]);
+	uint64_t start = (uintptr_t)(entry + 8) + (uint64_t)(int64_t)get32(entry + 8);
+
+	return start == function_start(f, i) ? start + (uint32_t)get32(entry + 12) : 0;
+}
+
+/* Nothing but what assemblers fill up with. */
+static bool is_padding(const uint8_t *p, unsigned n)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		if (!memchr("\x90\x66\x2e\x0f\x1f\x84\x80\x44\x40\xcc", p[i], 10) && p[i])
+			return false;
+	return true;
+}
+
+static bool is_taken(uint64_t at)
+{
+	unsigned i;
+
+	for (i = 0; i < nsites; i++)
+		if (sites[i].hop && at < sites[i].hop + JUMP_BYTES &&
+		    sites[i].hop < at + JUMP_BYTES)
+			return true;
+	return false;
+}
+
+static uint64_t room_between(uint64_t from, uint64_t to, uint64_t call)
+{
+	uint64_t at, behind = call + CALL_BYTES;
+
+	for (at = from; at + JUMP_BYTES <= to; at++)
+		if (at + 128 >= behind && at < behind + 128 &&
+		    is_padding((const uint8_t *)at, JUMP_BYTES) && !is_taken(at))
+			return at;
+	return 0;
+}
+
+/* Where a long jump can stand that a short one, in place of the call, can reach. */
+static uint64_t find_hop(const struct functions *f, uint64_t call)
+{
+	uint32_t low = 0, high = f->n, mid;
+	uint64_t end, hop;
+
+	while (low < high) {
+		mid = (low + high) / 2;
+		if (function_start(f, mid) + 512 < call)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (low = low ? low - 1 : 0; low + 1 < f->n && function_start(f, low) < call + 256;
+	     low++) {
+		end = function_end(f, low);
+		hop = end ? room_between(end, function_start(f, low + 1), call) : 0;
+		if (hop)
+			return hop;
+	}
+	return 0;
 }
 
 static void find_sites(struct text *t)
 {
 	const uint8_t *start = (const uint8_t *)t->start, *end = (const uint8_t *)t->end;
+	struct functions functions = {0};
 	const uint8_t *p, *mov;
-	unsigned tail;
+	uint64_t hop;
 
+	find_functions(t, &functions);
 	t->first = nsites;
-	for (p = start; (p = memmem(p, (size_t)(end - p), "\x0f\x05", 2)); p += CALL_BYTES) {
+	for (p = start; (p = memchr(p, 0x0f, (size_t)(end - 1 - p))); p++) {
+		if (p[1] != 0x05)
+			continue;
 		mov = find_mov(start, p);
-		tail = usual_tail(p, end);
 		if (mov && gate_never(get32(mov + 1)))
 			continue;
-		if (mov ? !add_site((uintptr_t)mov, (uintptr_t)p, 0)
-			: !tail || !add_site((uintptr_t)p, (uintptr_t)p, tail))
+		hop = !mov && usual_tail(p, end) ? find_hop(&functions, (uintptr_t)p) : 0;
+		if ((!mov && !hop) || !add_site((uintptr_t)(mov ? mov : p), (uintptr_t)p, hop))
 			skipped++;
 	}
 	t->sites = nsites - t->first;
-}
-
-/*
- * Take out those which something jumps to the middle of. Any byte may be taken for a jump: what is
- * taken for one wrongly costs a place.
- */
-static void spare(struct text *t, uint64_t target)
-{
-	struct site *s;
-	unsigned i;
-
-	for (i = 0; i < t->sites; i++) {
-		s = &sites[t->first + i];
-		if (!s->tail || s->at + CALL_BYTES != target)
-			continue;
-		*s = sites[--nsites];
-		t->sites--;
-		skipped++;
-		return;
-	}
-}
-
-static void spare_targets(struct text *t)
-{
-	const uint8_t *p, *end = (const uint8_t *)t->end - 6;
-	static uint8_t maybe[8192]; /* a bit for each low part of an address */
-	uint64_t target;
-	unsigned i;
-
-	memset(maybe, 0, sizeof(maybe));
-	for (i = t->first; i < t->first + t->sites; i++)
-		if (sites[i].tail) {
-			target = sites[i].at + CALL_BYTES;
-			maybe[target / 8 % sizeof(maybe)] |= (uint8_t)(1u << target % 8);
-		}
-	for (p = (const uint8_t *)t->start; p < end; p++) {
-		if ((*p & 0xf0) == 0x70 || *p == 0xeb)
-			target = (uintptr_t)p + 2 + (uint64_t)(int8_t)p[1];
-		else if (*p == 0xe9)
-			target = (uintptr_t)p + 5 + (uint64_t)get32(p + 1);
-		else if (*p == 0x0f && (p[1] & 0xf0) == 0x80)
-			target = (uintptr_t)p + 6 + (uint64_t)get32(p + 2);
-		else
-			continue;
-		if (maybe[target / 8 % sizeof(maybe)] & (1u << target % 8))
-			spare(t, target);
-	}
 }
 
 /* ---- what is put there -------------------------------------------------------------------------
@@ -341,15 +412,15 @@ static bool fill_before(struct slot *s, const struct site *site)
 }
 
 /* The call that is gone back to is in the slot, too. */
-static bool fill_over(struct slot *s, const struct site *site)
+static bool fill_instead(struct slot *s, const struct site *site)
 {
 	uint64_t end = (uintptr_t)s->at + 7 + JUMP_BYTES + CALL_BYTES;
 	bool ok;
 
 	ok = emit_to(s, LOAD_RCX, end);
 	ok = emit_to(s, JUMP, (uintptr_t)gate_entry) && ok;
-	emit(s, (const uint8_t *)site->call, CALL_BYTES + site->tail);
-	return emit_to(s, JUMP, site->call + CALL_BYTES + site->tail) && ok;
+	emit(s, (const uint8_t *)site->call, CALL_BYTES);
+	return emit_to(s, JUMP, site->call + CALL_BYTES) && ok;
 }
 
 static uint8_t *slot_of(unsigned site)
@@ -369,7 +440,7 @@ static bool fill_slots(void)
 	for (i = 0; i < nsites; i++) {
 		struct slot s = {.at = slot_of(i)};
 
-		if (!(sites[i].tail ? fill_over(&s, &sites[i]) : fill_before(&s, &sites[i])) ||
+		if (!(sites[i].hop ? fill_instead(&s, &sites[i]) : fill_before(&s, &sites[i])) ||
 		    !near_enough((int64_t)((uintptr_t)s.at - sites[i].at))) {
 			sites[i].at = 0;
 			continue;
@@ -411,12 +482,17 @@ static unsigned put_jumps(const struct text *t, uint8_t *copy)
 	unsigned i, done = 0;
 
 	for (i = t->first; i < t->first + t->sites; i++) {
-		uint8_t *p = copy + (sites[i].at - t->start);
+		uint64_t at = sites[i].hop ? sites[i].hop : sites[i].at;
+		uint8_t *p = copy + (at - t->start), *call = copy + (sites[i].call - t->start);
 
 		if (!sites[i].at)
 			continue;
 		p[0] = 0xe9;
-		put32(p + 1, (int64_t)((uintptr_t)slot_of(i) - (sites[i].at + JUMP_BYTES)));
+		put32(p + 1, (int64_t)((uintptr_t)slot_of(i) - (at + JUMP_BYTES)));
+		if (sites[i].hop) {
+			call[0] = 0xeb;
+			call[1] = (uint8_t)(at - (sites[i].call + CALL_BYTES));
+		}
 		done++;
 	}
 	return done;
@@ -479,10 +555,8 @@ const char *front_started(void)
 	look_at_cpu();
 	gate_quick_start(host_fd_floor());
 	find_texts();
-	for (i = 0; i < ntexts; i++) {
+	for (i = 0; i < ntexts; i++)
 		find_sites(&texts[i]);
-		spare_targets(&texts[i]);
-	}
 	found = nsites + skipped;
 	if (fill_slots())
 		for (i = 0; i < ntexts; i++)
