@@ -414,8 +414,11 @@ static int sleep_once(struct mach_waiter *w, const uint64_t *set, siginfo_t *inf
 		bool looks = also || siblings_expected();
 		int sig = sys_sigtimedwait(set, info, looks ? &period : NULL);
 
+		/* Where a wake-up that comes meanwhile finds its signal free, and is not kept. */
 		if (sig == -EAGAIN && also)
 			also->look();
+		if (sig == -EAGAIN && atomic_load(&w->state) == WOKEN)
+			return 0;
 		if (sig == -EAGAIN && atomic_load(&siblings.deaths) != deaths)
 			return sig;
 		if (sig == SIGSEGV && atomic_load(&w->state) == WOKEN) {
