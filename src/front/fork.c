@@ -2,9 +2,10 @@
  * fork.c - fork: before it, in the parent, in the child.
  *
  * Between begin and the end the forking thread holds the address space and takes no signals. Where
- * contexts are told of forks (EVENT_FORK) the child makes their counterparts and sends descriptors of
- * them to the parent, over a pair of sockets made for that. It then waits until the parent says that
- * all events have been read. A parent that is killed before has not forked: the child ends, too.
+ * contexts are told of forks (EVENT_FORK) the child makes their counterparts and sends descriptors
+ * of them to the parent, over a pair of sockets made for that. It then waits until the parent says
+ * that all events have been read. A parent that is killed before has not forked: the child ends,
+ * too.
  */
 #include "front/door.h"
 #include "front/front.h"
@@ -108,10 +109,28 @@ static int receive_fd(int sock)
 
 /* ---- The parent ---- */
 
+/* What this thread's read has put in the table; as many as a read gives at most at a time. */
+#define INSTALLED_MAX 16
+static __thread int installed[INSTALLED_MAX];
+static __thread unsigned ninstalled;
+
 /* A reader of this process gets its own of `hidden`, which stands in the message. */
 int front_fork_install(int hidden, int flags)
 {
-	return (int)SYS(SYS_fcntl, hidden, flags & O_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+	int fd = (int)SYS(SYS_fcntl, hidden, flags & O_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+
+	if (fd >= 0 && ninstalled < INSTALLED_MAX)
+		installed[ninstalled++] = fd;
+	return fd == -EINVAL ? -EMFILE : fd;
+}
+
+void front_fork_installed(void)
+{
+	struct file *f;
+
+	while (ninstalled)
+		if (ufd_recognise(installed[--ninstalled], &f) == 0 && f)
+			file_put(f);
 }
 
 /* One event after the other, in the order of the child's messages. */

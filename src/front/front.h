@@ -53,6 +53,8 @@ void front_fork_parent(void);
 void front_fork_child(void);
 /* For uffd_read_here. */
 int front_fork_install(int hidden, int flags);
+/* Behind that read, with no locks held: know the descriptors. */
+void front_fork_installed(void);
 /* In the child: the descriptor of a context that the fork has made, for the parent; or -1. */
 int ufd_child(uf_ref ctx);
 /*
