@@ -192,9 +192,15 @@ static bool near_enough(int64_t distance)
 /* Is what stands at p surely a call: is its result looked at in the usual way? */
 static bool usual_tail(const uint8_t *p, const uint8_t *end)
 {
-	if (end - p >= 8 && p[2] == 0x48 && p[3] == 0x3d && get32(p + 4) == -4096)
-		return true;
-	return end - p >= 7 && p[2] == 0x3d && get32(p + 3) == -4096;
+	int32_t least;
+
+	if (end - p >= 8 && p[2] == 0x48 && p[3] == 0x3d)
+		least = get32(p + 4);
+	else if (end - p >= 7 && p[2] == 0x3d)
+		least = get32(p + 3);
+	else
+		return false;
+	return least == -4096 || least == -4095;
 }
 
 /* The `mov $NR,%eax` in front of the call, with nothing between them but what a slot can do. */

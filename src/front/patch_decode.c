@@ -56,13 +56,15 @@ static const struct opcode opcodes[] = {
 	{0x90, 0, 0},
 };
 
-/* After a first byte of 0f: conditional moves, moves that widen, the long no-operation. */
+/* After a first byte of 0f: what goes by a condition, moves that widen, the long no-operation. */
 static bool two_bytes(uint8_t second, struct opcode *op)
 {
 	bool move = (second & 0xf0) == 0x40 || (second & 0xf6) == 0xb6;
 
-	*op = (struct opcode){second, HAS_RM | (move ? TO_REG : 0), 0};
-	return move || second == 0x1f;
+	bool set = (second & 0xf0) == 0x90;
+
+	*op = (struct opcode){second, HAS_RM | (move ? TO_REG : 0) | (set ? TO_RM : 0), 0};
+	return move || set || second == 0x1f;
 }
 
 static bool one_byte(uint8_t byte, struct opcode *op)
