@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "front/calls.h"
+#include "front/hosted.h"
 #include "front/huge_fd.h"
 
 #ifndef SYS_userfaultfd
@@ -53,6 +54,8 @@ long gate_with_points(long (*call)(long nr, const long a[6]), long nr, const lon
 
 long gate_raw(long nr, const long a[6])
 {
+	if (unlikely(hosted_active) && hosted_sleeps(nr))
+		return hosted_gate_sleep(nr, a);
 	return likely(!cancellable) ? kernel(nr, a) : gate_point(nr, a);
 }
 

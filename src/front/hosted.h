@@ -105,6 +105,14 @@ void hosted_set_gs(const void *base);
 /* The stub, and where a thread may be found in it: before the call, after it, asking once more. */
 extern char hosted_stub[], hosted_stub_after[], hosted_stub_efault[], hosted_stub_end[];
 
+/*
+ * The system call with signals let in by `open` and kept out by `shut`. One that comes before it
+ * sleeps is taken for one that ends its sleep: from open on and up to call, on_signal sends the
+ * thread to done with -EINTR.
+ */
+long hosted_sleep(long nr, const long a[6], const uint64_t *open, const uint64_t *shut);
+extern char hosted_sleep_open[], hosted_sleep_call[], hosted_sleep_done[];
+
 /* clone and clone3; the child calls hosted_thread_begin(arg). */
 long hosted_clone(long flags, void *stack, long parent_tid, long child_tid, long tls, void *arg);
 long hosted_clone3(void *args, size_t size, long c, long d, long e, void *arg);
@@ -159,8 +167,11 @@ struct hosted_call {
 bool hosted_gate(struct hosted_call *c, long *ret);
 long hosted_gate_call(struct hosted_call *c);
 /* Is -EINTR of this call one that SA_RESTART makes disappear? */
-bool hosted_restartable(long nr);
-/* How the gate sleeps: poll with the program's signals let in, as the system call. */
+bool hosted_restartable(const struct hosted_call *c);
+/* Is this a call that can sleep? Then the gate makes it by hosted_gate_sleep. */
+bool hosted_sleeps(long nr);
+long hosted_gate_sleep(long nr, const long a[6]);
+/* How the gate sleeps for its own: poll with the program's signals let in, as the system call. */
 int hosted_poll(struct pollfd *fds, nfds_t n, int timeout);
 /* Until the descriptor is readable: 0 or -EINTR. */
 int hosted_await(int fd);

@@ -295,7 +295,7 @@ static void finish(struct hosted_call *c, long ret)
 	int sig = t->caught;
 
 	*reg(c->uc, REG_RAX) = (uint64_t)ret;
-	if (sig && ret == -EINTR && hosted_restartable(c->nr) && hosted_restarts(sig)) {
+	if (sig && ret == -EINTR && hosted_restartable(c) && hosted_restarts(sig)) {
 		*reg(c->uc, REG_RAX) = (uint64_t)c->nr;
 		*reg(c->uc, REG_RIP) -= 2;
 	}

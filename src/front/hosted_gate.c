@@ -1,9 +1,8 @@
 /*
  * hosted_gate.c - system calls of a hosted program that the gate has to see.
  *
- * In the gate all signals are blocked. A call that sleeps there does so in a poll that lets them in
- * with the program's mask, in one step with the sleep; a signal that comes is delivered when the
- * call has returned.
+ * In the gate all signals are blocked. Around a call that sleeps there they are let in with the
+ * program's mask; one that comes ends the call, and is delivered when it has returned.
  */
 #include "front/hosted.h"
 #include "front/preload.h"
@@ -179,48 +178,34 @@ static bool gate_epoll(struct hosted_call *c, long *ret)
 /* ---- calls that move data ----------------------------------------------------------------------
  */
 
-struct data {
-	bool out; /* it writes to the descriptor */
-	enum {
-		BUFFER,
-		VECTOR,
-		MESSAGE,
-	} kind;
-	int flags; /* the argument with MSG_* flags, or -1 */
+enum data {
+	BUFFER,
+	VECTOR,
+	MESSAGE,
 };
 
-static bool data_of(long nr, struct data *d)
+static bool data_of(long nr, enum data *d)
 {
 	switch (nr) {
 	case SYS_read:
 	case SYS_pread64:
-		*d = (struct data){false, BUFFER, -1};
-		return true;
 	case SYS_write:
 	case SYS_pwrite64:
-		*d = (struct data){true, BUFFER, -1};
-		return true;
 	case SYS_recvfrom:
-		*d = (struct data){false, BUFFER, 3};
-		return true;
 	case SYS_sendto:
-		*d = (struct data){true, BUFFER, 3};
+		*d = BUFFER;
 		return true;
 	case SYS_readv:
 	case SYS_preadv:
 	case SYS_preadv2:
-		*d = (struct data){false, VECTOR, -1};
-		return true;
 	case SYS_writev:
 	case SYS_pwritev:
 	case SYS_pwritev2:
-		*d = (struct data){true, VECTOR, -1};
+		*d = VECTOR;
 		return true;
 	case SYS_recvmsg:
-		*d = (struct data){false, MESSAGE, 2};
-		return true;
 	case SYS_sendmsg:
-		*d = (struct data){true, MESSAGE, 2};
+		*d = MESSAGE;
 		return true;
 	}
 	return false;
@@ -239,11 +224,11 @@ static bool vector_near(uint64_t addr, size_t n)
 	return false;
 }
 
-static bool near_managed(const struct hosted_call *c, const struct data *d)
+static bool near_managed(const struct hosted_call *c, enum data d)
 {
 	struct msghdr msg;
 
-	switch (d->kind) {
+	switch (d) {
 	case BUFFER:
 		return mem_near_managed((void *)c->a[1], (size_t)c->a[2]);
 	case VECTOR:
@@ -267,39 +252,103 @@ static bool carries_files(const struct hosted_call *c)
 	       mach_copy_in(&msg, (uint64_t)c->a[1], sizeof(msg)) == 0 && msg.msg_controllen;
 }
 
-static bool sleeps(const struct hosted_call *c, const struct data *d)
+/* Is it about a file of ours, or about managed memory? */
+static bool gate_data(struct hosted_call *c, enum data d, long *ret)
 {
-	long flags = SYS(SYS_fcntl, c->a[0], F_GETFL);
-
-	return flags >= 0 && !(flags & O_NONBLOCK) &&
-	       (d->flags < 0 || !(c->a[d->flags] & MSG_DONTWAIT));
-}
-
-/*
- * Ours if it is about a file of ours or about managed memory. Then what would make it sleep is
- * waited for first.
- */
-static bool gate_data(struct hosted_call *c, const struct data *d, long *ret)
-{
-	struct pollfd one = {.fd = (int)c->a[0], .events = d->out ? POLLOUT : POLLIN};
-
-	if (files_used && is_ours((int)c->a[0])) {
-		*ret = hosted_gate_call(c);
-		return true;
-	}
-	if (!huge_in_use() && !(front_managing() && near_managed(c, d)) && !carries_files(c))
+	if (!(files_used && is_ours((int)c->a[0])) && !huge_in_use() &&
+	    !(front_managing() && near_managed(c, d)) && !carries_files(c))
 		return false;
-	*ret = sleeps(c, d) ? hosted_poll(&one, 1, -1) : 0;
-	if (*ret != -EINTR)
-		*ret = hosted_gate_call(c);
+	*ret = hosted_gate_call(c);
 	return true;
 }
 
-bool hosted_restartable(long nr)
+bool hosted_sleeps(long nr)
 {
-	struct data d;
+	enum data d;
 
-	return nr == SYS_ioctl || data_of(nr, &d);
+	switch (nr) {
+	case SYS_recvmmsg:
+	case SYS_sendmmsg:
+	case SYS_accept:
+	case SYS_accept4:
+	case SYS_connect:
+	case SYS_wait4:
+	case SYS_waitid:
+	case SYS_futex:
+	case SYS_nanosleep:
+	case SYS_clock_nanosleep:
+	case SYS_rt_sigtimedwait:
+	case SYS_semop:
+	case SYS_semtimedop:
+	case SYS_msgsnd:
+	case SYS_msgrcv:
+	case SYS_mq_timedsend:
+	case SYS_mq_timedreceive:
+	case SYS_epoll_pwait2:
+	case SYS_open:
+	case SYS_openat:
+		return true;
+	}
+	return data_of(nr, &d);
+}
+
+/* Would a read or a small write not sleep? Then no signal ends it, waiting or not. */
+static bool is_ready(long nr, const long a[6])
+{
+	struct pollfd one = {.fd = (int)a[0], .events = POLLIN};
+
+	switch (nr) {
+	case SYS_write:
+	case SYS_sendto:
+		if (a[2] > PIPE_BUF)
+			return false;
+		one.events = POLLOUT;
+		break;
+	case SYS_read:
+	case SYS_readv:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+	case SYS_recvmmsg:
+	case SYS_accept:
+	case SYS_accept4:
+		break;
+	default:
+		return false;
+	}
+	return SYS(SYS_ppoll, &one, 1, &(struct timespec){0}, NULL, 8) > 0;
+}
+
+/* After a signal that has not been delivered yet nothing sleeps any more. */
+long hosted_gate_sleep(long nr, const long a[6])
+{
+	struct hosted_thread *t = hosted_self();
+	const uint64_t shut = ~HOSTED_SEGV;
+
+	if (is_ready(nr, a))
+		return SYS(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+	return t->caught ? -EINTR : hosted_sleep(nr, a, &t->mask, &shut);
+}
+
+bool hosted_restartable(const struct hosted_call *c)
+{
+	enum data d;
+
+	switch (c->nr) {
+	case SYS_ioctl:
+	case SYS_recvmmsg:
+	case SYS_sendmmsg:
+	case SYS_accept:
+	case SYS_accept4:
+	case SYS_connect:
+	case SYS_wait4:
+	case SYS_waitid:
+	case SYS_open:
+	case SYS_openat:
+		return true;
+	case SYS_futex:
+		return !c->a[3];
+	}
+	return data_of(c->nr, &d);
 }
 
 /* ---- which calls -------------------------------------------------------------------------------
@@ -343,10 +392,7 @@ static bool gate_always(long nr)
 	return false;
 }
 
-/*
- * It writes an answer when it is too late to fail, into managed memory. The gate sees to that, at
- * the price that no signal ends it.
- */
+/* It writes an answer when it is too late to fail, into managed memory. */
 static bool answers_in_managed(const struct hosted_call *c)
 {
 	const struct calls_row *row = front_managing() ? calls_row_of(c->nr) : NULL;
@@ -371,10 +417,10 @@ static bool answers_in_managed(const struct hosted_call *c)
 
 bool hosted_gate(struct hosted_call *c, long *ret)
 {
-	struct data d;
+	enum data d;
 
 	if (data_of(c->nr, &d))
-		return gate_data(c, &d, ret);
+		return gate_data(c, d, ret);
 	switch (c->nr) {
 	case SYS_poll:
 	case SYS_ppoll:

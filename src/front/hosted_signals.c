@@ -27,6 +27,11 @@ static bool is_function(uint64_t handler)
 	return handler > 1;
 }
 
+static uint64_t *reg(ucontext_t *uc, int which)
+{
+	return (uint64_t *)&uc->uc_mcontext.gregs[which];
+}
+
 static uint64_t bit(int sig)
 {
 	return 1ull << (sig - 1);
@@ -47,6 +52,11 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	t->caught = sig;
 	t->caught_info = *info;
 	*hosted_mask(uc) = ~HOSTED_SEGV;
+	if (*reg(uc, REG_RIP) >= (uintptr_t)hosted_sleep_open &&
+	    *reg(uc, REG_RIP) <= (uintptr_t)hosted_sleep_call) {
+		*reg(uc, REG_RIP) = (uintptr_t)hosted_sleep_done;
+		*reg(uc, REG_RAX) = (uint64_t)-EINTR;
+	}
 }
 
 /* From the trap handler, where the fault is the program's own. */
@@ -154,11 +164,6 @@ int hosted_build_frame(uint64_t top, const ucontext_t *uc, const siginfo_t *info
 	}
 	*frame = ((at - sizeof(f)) & ~15ull) - 8;
 	return mach_copy_out(*frame, &f, sizeof(f));
-}
-
-static uint64_t *reg(ucontext_t *uc, int which)
-{
-	return (uint64_t *)&uc->uc_mcontext.gregs[which];
 }
 
 /* A thread in the stub is shown where it would be: before its own call, or behind it. */
