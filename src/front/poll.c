@@ -5,6 +5,7 @@
  * kernel's with ours taken out. Before sleeping: spin, as read does. Asleep, ours stand in the set
  * by their hidden duplicates, so that a descriptor number reused meanwhile means nothing to us.
  */
+#include "front/gate.h"
 #include "front/preload.h"
 
 #include <limits.h>
@@ -157,10 +158,11 @@ static int sleep_all(struct waiting *w, uint64_t deadline, const sigset_t *mask)
 								      : w->fds[i].fd;
 		w->copy[i].events = w->file[i] ? w->fds[i].events & POLLIN : w->fds[i].events;
 	}
-	ret = REAL(ppoll)(w->copy, w->n, deadline_left(deadline, &ts), mask);
-	ret = ret < 0 ? -errno : 0;
+	/* Not by way of libc, whose own call may come back to the gate, and here. */
+	ret = (int)GATE_POINT(SYS_ppoll, w->copy, w->n, deadline_left(deadline, &ts), mask,
+			      sizeof(uint64_t));
 	wake_up(w);
-	return ret;
+	return ret < 0 ? ret : 0;
 }
 
 /* Longer than anybody waits; an end is what makes the sleep return behind a signal's handler. */

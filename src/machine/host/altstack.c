@@ -10,6 +10,7 @@
 
 #define STACK_SIZE    (64u << 10)
 #define STACK_STEP    (STACK_SIZE + (uint32_t)UF_PAGE_SIZE)
+#define FRAME_SIZE    (16u << 10) /* more than a signal's frame, with all registers */
 #define REGION_STACKS 512u
 #define REGIONS_MAX   128u
 
@@ -76,6 +77,16 @@ static void free_dead(void)
 	}
 }
 
+/*
+ * To a thread that is killed while the host writes the frame of a signal to a page that is not
+ * there yet, the host says that the frame cannot be written, and resets the handler of SIGSEGV: for
+ * all who share it.
+ */
+static void populate(uint64_t base)
+{
+	sys_madvise(base + STACK_SIZE - FRAME_SIZE, FRAME_SIZE, MADV_POPULATE_WRITE);
+}
+
 static int take(uint64_t *base)
 {
 	uint64_t bit;
@@ -100,6 +111,8 @@ static int take(uint64_t *base)
 		*word(ready, i, &bit) |= bit;
 	}
 	owner[i] = siblings_expected() ? sys_gettid() : 0;
+	if (owner[i] != 0)
+		populate(*base);
 	*word(used, i, &bit) |= bit;
 	return 0;
 }
