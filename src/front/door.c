@@ -259,6 +259,9 @@ static int64_t run(struct session_cell *cell)
 	return ret;
 }
 
+/* The service thread does not spin in the way of who asks. */
+static _Atomic uint32_t last_requester_cpu;
+
 static void serve_cell(struct session_slot *s, struct session_cell *cell)
 {
 	uint32_t word = atomic_load(&cell->word);
@@ -267,6 +270,7 @@ static void serve_cell(struct session_slot *s, struct session_cell *cell)
 	    !atomic_compare_exchange_strong(&cell->word, &word,
 					    (word & ~CELL_STATE) | CELL_RUNNING))
 		return;
+	atomic_store_explicit(&last_requester_cpu, cell->cpu, memory_order_relaxed);
 	cell->result = run(cell);
 	atomic_store(&cell->word, (word & ~CELL_STATE) | CELL_DONE);
 	atomic_fetch_add_explicit(&s->requests, 1, memory_order_relaxed);
@@ -295,7 +299,8 @@ static bool spin(struct session_slot *s)
 	bool asked = false;
 	int i;
 
-	if (!front_many_cpus() || host_crowded())
+	if (!front_many_cpus() || host_crowded() ||
+	    cpu_current() == atomic_load_explicit(&last_requester_cpu, memory_order_relaxed))
 		return false;
 	atomic_fetch_add(&s->looking, 1);
 	do {

@@ -86,6 +86,7 @@ enum file_kind {
 };
 
 /* How well spinning went of late. */
+#define SPIN_SCORE_MAX 256u
 struct spin {
 	_Atomic uint32_t score;
 	_Atomic uint32_t skipped;

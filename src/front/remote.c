@@ -21,6 +21,7 @@
 #include <userfault/abi.h>
 
 /* Spin for an answer; longer where somebody is seen to look at the door. */
+#define FIRST_NS      2000u /* before anybody is woken */
 #define SPIN_NS	      30000u
 #define PATIENCE_NS   20000000u /* asleep, between two looks whether the owner lives */
 #define CELL_WAIT_NS  200000u
@@ -161,6 +162,7 @@ int remote_open(uint64_t id, int fd, struct file **out)
 	if (!f)
 		return -ENFILE;
 	f->id = id;
+	f->spin.score = SPIN_SCORE_MAX;
 	f->shown = context_of(id);
 	atomic_store(&f->by_write, f->shown && (atomic_load(&f->shown->flags) & CONTEXT_BY_WRITE));
 	atomic_store(&f->foreign, true);
@@ -246,9 +248,14 @@ static void cell_put(struct session_cell *cell)
 	atomic_store(&cell->word, CELL_FREE);
 }
 
+static uint32_t state_of(const struct session_cell *cell)
+{
+	return atomic_load_explicit(&cell->word, memory_order_acquire) & CELL_STATE;
+}
+
 static bool done(const struct session_cell *cell)
 {
-	return (atomic_load_explicit(&cell->word, memory_order_acquire) & CELL_STATE) == CELL_DONE;
+	return state_of(cell) == CELL_DONE;
 }
 
 static bool spin_for_answer(const struct session_cell *cell, uint64_t ns)
@@ -269,6 +276,23 @@ static bool spin_for_answer(const struct session_cell *cell, uint64_t ns)
 	return done(cell);
 }
 
+/*
+ * The service thread is to run where this one gives its CPU away to wait for it: that is a switch,
+ * while one that has to be woken on another CPU, or waits there for a thread that runs, comes late.
+ */
+static void bring_here(struct session_slot *s)
+{
+	const struct session_slot *own = ledger_own(NULL);
+	uint32_t cpu = cpu_current(), tid = atomic_load(&s->service_tid);
+	unsigned long mask[16] = {0};
+
+	if (cpu >= 64 * 16 || !tid || !own || own->pid_ns != s->pid_ns ||
+	    atomic_exchange(&s->service_cpu, cpu + 1) == cpu + 1)
+		return;
+	mask[cpu / 64] = 1ul << (cpu % 64);
+	SYS(SYS_sched_setaffinity, tid, sizeof(mask), mask);
+}
+
 /* Somebody is to look at the door, though nobody does by himself. */
 static void kick(struct session_slot *s)
 {
@@ -276,6 +300,7 @@ static void kick(struct session_slot *s)
 	siginfo_t info = {.si_signo = SIGSEGV, .si_code = SI_QUEUE};
 
 	if (service == SERVICE_ASLEEP) {
+		bring_here(s);
 		atomic_fetch_add(&s->kick, 1);
 		SYS(SYS_futex, &s->kick, FUTEX_WAKE, 1);
 	} else if (service == SERVICE_NONE) {
@@ -312,15 +337,17 @@ static long call(struct file *f, struct session_cell *cell, enum session_op op)
 	uint32_t word = atomic_load(&cell->word);
 
 	cell->op = op;
+	cell->cpu = cpu_current();
 	cell->context = session_fd_context(f->id);
 	cell->result = -ESRCH;
 	atomic_store(&cell->decided, 0);
 	atomic_store(&cell->word, (word & ~CELL_STATE) | CELL_POSTED);
 	atomic_store(&s->posted, 1);
-	if (atomic_load(&s->looking) == 0)
-		kick(s);
-	if (!spin_for_answer(cell, SPIN_NS)) {
-		if ((atomic_load(&cell->word) & CELL_STATE) == CELL_POSTED)
+	/* A thread that has just posted its fault is about to look at the door. */
+	if (!spin_for_answer(cell, atomic_load(&s->looking) ? SPIN_NS : FIRST_NS)) {
+		if (state_of(cell) == CELL_POSTED && atomic_load(&s->looking))
+			spin_for_answer(cell, SPIN_NS);
+		if (state_of(cell) == CELL_POSTED)
 			kick(s);
 		if (await(f, s, cell) < 0)
 			return -ESRCH;

@@ -101,8 +101,8 @@ struct session_slot {
 	_Atomic uint32_t service; /* enum session_service */
 	_Atomic uint32_t posted;  /* requests nobody has taken on yet (a hint) */
 	_Atomic uint32_t looking; /* threads that look at `posted` right now (a hint) */
-	_Atomic uint32_t service_tid;
-	_Atomic uint32_t door_used; /* there may be memory to give back */
+	_Atomic uint32_t service_tid, service_cpu; /* cpu + 1 where it was put; 0: anywhere */
+	_Atomic uint32_t door_used;		   /* there may be memory to give back */
 
 	_Atomic uint64_t contexts; /* userfaultfds open now */
 	_Atomic uint64_t ranges;   /* areas registered now */
@@ -169,11 +169,12 @@ struct session_cell {
 	uint32_t op;
 	uint32_t context; /* struct session_context's name */
 	uint32_t cmd;
+	uint32_t cpu; /* where the requester runs */
 	uint64_t len;
 	uint64_t arg;
 	int64_t result;
 	uint64_t args[8]; /* an ioctl's struct, in and out */
-	uint8_t pad2[4096 - 8 * 4 - 3 * 8 - 8 * 8];
+	uint8_t pad[4096 - 8 * 4 - 3 * 8 - 8 * 8];
 	uint8_t data[SESSION_DATA];
 };
 

@@ -27,7 +27,6 @@
 #define CROWDED_NS     15000 /* somebody else had the CPU for so long: spinning is in their way */
 #define ASIDE_LEAST_NS 1000000ull
 #define ASIDE_MOST_NS  1000000000ull
-#define SCORE_MAX      256u
 #define SCORE_POOR     64u
 #define SKIP_WHEN_POOR 32u
 
@@ -119,7 +118,7 @@ int ufd_new(int flags)
 	atomic_store(&f->making, true);
 	ledger_role(SLOT_OWNER);
 	count_contexts(1);
-	f->spin.score = SCORE_MAX;
+	f->spin.score = SPIN_SCORE_MAX;
 	f->hidden = uffd_hidden_fd(f->ctx);
 	atomic_store(&f->nonblock, flags & O_NONBLOCK);
 	show(f, 0);
@@ -150,7 +149,7 @@ int ufd_child(uf_ref ctx)
 	f->ctx = ctx;
 	ledger_role(SLOT_OWNER);
 	count_contexts(1);
-	f->spin.score = SCORE_MAX;
+	f->spin.score = SPIN_SCORE_MAX;
 	f->hidden = uffd_hidden_fd(ctx);
 	atomic_store(&f->nonblock, uffd_flags(ctx) & O_NONBLOCK);
 	show(f, CONTEXT_INITIALISED);
@@ -292,7 +291,7 @@ static void learn(struct spin *s, bool good)
 	uint32_t score = atomic_load_explicit(&s->score, memory_order_relaxed);
 	uint64_t wait = atomic_load_explicit(&s->aside_wait, memory_order_relaxed);
 
-	score = good ? score + (SCORE_MAX - score + 3) / 4 : score - score / 4;
+	score = good ? score + (SPIN_SCORE_MAX - score + 3) / 4 : score - score / 4;
 	atomic_store_explicit(&s->score, score, memory_order_relaxed);
 	if (good && wait > ASIDE_LEAST_NS)
 		atomic_store_explicit(&s->aside_wait, wait - wait / 256, memory_order_relaxed);
