@@ -205,6 +205,19 @@ static int64_t fill_and_wake(struct file *f, struct session_cell *cell, uint32_t
 	return err;
 }
 
+/* The same for lifting a protection, which has no result. */
+static int64_t lift_and_wake(struct file *f, struct session_cell *cell, uint32_t cmd, uint64_t *args)
+{
+	int64_t err;
+
+	args[2] = UF_WRITEPROTECT_MODE_DONTWAKE;
+	err = ufd_ioctl_here(f, cmd, (uintptr_t)args);
+	decide(cell, args, err);
+	if (!err)
+		ufd_ioctl_here(f, UF_IO_WAKE, (uintptr_t)args);
+	return err;
+}
+
 static int64_t do_ioctl(struct file *f, struct session_cell *cell, uint32_t cmd, uint64_t len)
 {
 	uint64_t args[8], dontwake, *mode;
@@ -220,6 +233,8 @@ static int64_t do_ioctl(struct file *f, struct session_cell *cell, uint32_t cmd,
 	dontwake = dontwake_of(cmd, args, &mode);
 	if (mode && !(*mode & dontwake) && mode[1] == SESSION_UNWRITTEN)
 		return fill_and_wake(f, cell, cmd, args, mode, dontwake);
+	if ((cmd == UF_IO_WRITEPROTECT || cmd == UF_IO_RWPROTECT) && !args[2])
+		return lift_and_wake(f, cell, cmd, args);
 	err = ufd_ioctl_here(f, cmd, (uintptr_t)args);
 	decide(cell, args, err);
 	return err;

@@ -549,11 +549,18 @@ void ledger_awake(unsigned place)
 		atomic_store(&s->waiter[place].tid, 0);
 }
 
+/* Made with CLONE_FILES: what it closes is closed for its parent, too. */
+static bool shares_descriptors(uint32_t parent)
+{
+	return SYS(SYS_kcmp, parent, SYS(SYS_getpid), 2 /* KCMP_FILES */, 0, 0) == 0;
+}
+
 void ledger_child(void)
 {
+	const struct session_slot *parents = ledger_own(NULL);
 	int own = atomic_exchange(&ledger.own, -1);
 
-	if (own >= 0)
+	if (own >= 0 && !(parents && shares_descriptors(atomic_load(&parents->pid))))
 		SYS(SYS_close, own);
 	atomic_store(&ledger.slot, LEDGER_NO_SLOT);
 	ledger.lock = (struct mach_lock){0};
