@@ -14,11 +14,16 @@
 #include "front/types.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
+/* How often a child that waits looks whether its parent is there. */
+#define PARENT_LOOK_MS 50
+
 static struct {
 	struct mach_entry entry;
+	bool shares_files;
 	int parent, child; /* ends of the pair; -1: nobody is told */
 } fork_state = {.parent = -1, .child = -1};
 
@@ -43,7 +48,7 @@ static void close_end(int *fd)
 	*fd = -1;
 }
 
-void front_fork_begin(void)
+void front_fork_begin(bool shares_files)
 {
 	struct mach_entry entry;
 
@@ -52,8 +57,10 @@ void front_fork_begin(void)
 	/* The child will have them all. */
 	ufd_leave_all();
 	mach_enter(&entry);
+	host_fork_shares_files(shares_files);
 	mm_fork_begin(mm_space_self);
 	fork_state.entry = entry;
+	fork_state.shares_files = shares_files;
 	forking = true;
 	make_pair();
 }
@@ -133,16 +140,24 @@ void front_fork_installed(void)
 			file_put(f);
 }
 
-/* One event after the other, in the order of the child's messages. */
-static void tell(uf_ref list, int sock)
+static unsigned length(uf_ref list)
 {
-	uf_ref ctx, next;
+	unsigned n = 0;
+
+	for (; list; list = uffd_fork_next(list))
+		n++;
+	return n;
+}
+
+/* One event after the other, in the order of the child's messages. */
+static void tell(const uf_ref *ctx, unsigned n, int sock)
+{
+	unsigned i;
 	int fd;
 
-	for (ctx = list; ctx; ctx = next) {
-		next = uffd_fork_next(ctx);
+	for (i = 0; i < n; i++) {
 		fd = host_hide_fd(receive_fd(sock));
-		uffd_fork_event(ctx, fd);
+		uffd_fork_event(ctx[i], fd);
 		host_close_hidden(fd);
 	}
 	if (sock >= 0)
@@ -152,24 +167,29 @@ static void tell(uf_ref list, int sock)
 void front_fork_parent(void)
 {
 	struct mach_entry entry = fork_state.entry;
+	unsigned n = likely(!forking) ? 0 : length(uffd_fork_list()), i = 0;
 	int sock = fork_state.parent;
-	uf_ref list;
+	uf_ref list[n + 1], ctx;
 
 	if (likely(!forking))
 		return;
 	forking = false;
-	close_end(&fork_state.child);
-	list = uffd_fork_done();
-	fork_state.parent = -1;
+	if (!fork_state.shares_files)
+		close_end(&fork_state.child);
+	for (ctx = uffd_fork_done(); ctx; ctx = uffd_fork_next(ctx))
+		list[i++] = ctx;
+	fork_state.parent = fork_state.child = -1;
+	/* From here on others may fork. */
 	mm_fork_parent(mm_space_self);
-	tell(list, sock);
+	tell(list, n, sock);
 	host_close_hidden(sock);
 	mach_leave(&entry);
 }
 
 /* ---- The child ---- */
 
-static void send_children(void)
+/* What nobody can get a descriptor of is as if it had been closed. */
+static void send_children(int sock)
 {
 	uf_ref ctx, child;
 
@@ -177,20 +197,36 @@ static void send_children(void)
 		int fd = -1;
 
 		child = uffd_fork_child(ctx);
-		if (child)
+		if (child && sock >= 0)
 			fd = ufd_child(child);
-		send_fd(fork_state.child, fd);
+		if (child && fd < 0)
+			uffd_close(child);
+		if (sock >= 0)
+			send_fd(sock, fd);
 		if (fd >= 0)
 			SYS(SYS_close, fd);
 	}
+}
+
+/* Until all events have been read. Without a parent there is no fork. */
+static void wait_for_parent(int sock, uint32_t parent)
+{
+	struct pollfd p = {.fd = sock, .events = POLLIN};
+	char byte;
+	long n;
+
+	do
+		n = SYS(SYS_poll, &p, 1, PARENT_LOOK_MS);
+	while (n <= 0 && (uint32_t)SYS(SYS_getppid) == parent);
+	if (n <= 0 || SYS(SYS_read, sock, &byte, 1) <= 0)
+		SYS(SYS_exit_group, 0);
 }
 
 /* Memory stays managed. What is not told of forks is asked no more. */
 void front_fork_child(void)
 {
 	struct mach_entry entry = fork_state.entry;
-	char byte;
-	long n;
+	uint32_t parent = (uint32_t)SYS(SYS_getppid);
 
 	if (!forking) {
 		front_started_child(false);
@@ -207,14 +243,11 @@ void front_fork_child(void)
 	files_child();
 	huge_child();
 	fork_state.parent = -1;
-	if (uffd_fork_list() && fork_state.child >= 0 && front_start() == 0) {
-		send_children();
+	if (uffd_fork_list()) {
+		send_children(front_start() == 0 ? fork_state.child : -1);
 		door_open();
-		do
-			n = SYS(SYS_read, fork_state.child, &byte, 1);
-		while (n == -EINTR);
-		if (n <= 0)
-			SYS(SYS_exit_group, 0);
+		if (fork_state.child >= 0)
+			wait_for_parent(fork_state.child, parent);
 	}
 	close_end(&fork_state.child);
 	uffd_fork_done();

@@ -48,7 +48,7 @@ const struct uffd_profile *front_profile(void);
 void front_started_child(bool live);
 
 /* Around a fork: before it, in the parent (also when it failed), in the child. fork.c */
-void front_fork_begin(void);
+void front_fork_begin(bool shares_files);
 void front_fork_parent(void);
 void front_fork_child(void);
 /* For uffd_read_here. */

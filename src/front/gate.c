@@ -200,13 +200,13 @@ static bool call_memory(long nr, const long a[6], long *ret)
  */
 
 /* Only what leaves the calling thread on its stack can return here. */
-static long call_fork(long nr, const long a[6], bool shares_memory)
+static long call_fork(long nr, const long a[6], uint64_t flags)
 {
 	long ret;
 
-	if (shares_memory)
+	if (flags & CLONE_VM)
 		return kernel(nr, a);
-	front_fork_begin();
+	front_fork_begin(flags & CLONE_FILES);
 	ret = kernel(nr, a);
 	if (ret == 0)
 		process_forked_child();
@@ -223,7 +223,7 @@ static long call_vfork(void)
 {
 	const long a[6] = {CLONE_VFORK | SIGCHLD};
 
-	return call_fork(SYS_clone, a, false);
+	return call_fork(SYS_clone, a, 0);
 }
 
 static long call_clone3(const long a[6])
@@ -232,7 +232,7 @@ static long call_clone3(const long a[6])
 
 	if (gate_fetch(&flags, (void *)a[0], sizeof(flags)) < 0)
 		return kernel(SYS_clone3, a);
-	return call_fork(SYS_clone3, a, flags & CLONE_VM);
+	return call_fork(SYS_clone3, a, flags);
 }
 
 /* The strings of a list can be read, as far as their beginnings go. */
@@ -261,10 +261,10 @@ static bool call_process(long nr, const long a[6], long *ret)
 		thread_enter();
 		return true;
 	case SYS_fork:
-		*ret = call_fork(nr, a, false);
+		*ret = call_fork(nr, a, 0);
 		return true;
 	case SYS_clone:
-		*ret = call_fork(nr, a, a[0] & CLONE_VM);
+		*ret = call_fork(nr, a, (uint64_t)a[0]);
 		return true;
 	case SYS_vfork:
 		*ret = call_vfork();

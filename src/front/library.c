@@ -9,9 +9,14 @@
 
 #include "front/sigsegv.h"
 
+static void begin_fork(void)
+{
+	front_fork_begin(false);
+}
+
 __attribute__((constructor)) static void library_start(void)
 {
-	pthread_atfork(front_fork_begin, front_fork_parent, front_fork_child);
+	pthread_atfork(begin_fork, front_fork_parent, front_fork_child);
 }
 
 int front_poll(struct pollfd *fds, unsigned long n, int timeout)

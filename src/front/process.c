@@ -60,6 +60,11 @@ static void keep_environment(void)
 				kept[i] = strdup(*e);
 }
 
+static void begin_fork(void)
+{
+	front_fork_begin(false);
+}
+
 __attribute__((constructor(101))) static void preload_start(void)
 {
 	front_environment();
@@ -67,7 +72,7 @@ __attribute__((constructor(101))) static void preload_start(void)
 	find_own_path();
 	keep_environment();
 	hosted_exec_init();
-	pthread_atfork(front_fork_begin, front_fork_parent, process_forked_child);
+	pthread_atfork(begin_fork, front_fork_parent, process_forked_child);
 }
 
 /* libc's own runs no handlers of pthread_atfork. */
@@ -75,7 +80,7 @@ EXPORT pid_t _Fork(void)
 {
 	pid_t pid;
 
-	front_fork_begin();
+	front_fork_begin(false);
 	pid = REAL(_Fork)();
 	if (pid == 0)
 		process_forked_child();

@@ -177,7 +177,7 @@ EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	b = (struct clone_beginning *)((uintptr_t)stack & ~15ul) - 1;
 	*b = (struct clone_beginning){.fn = fn, .arg = arg, .flags = flags};
 	if (!(flags & CLONE_VM))
-		front_fork_begin();
+		front_fork_begin(flags & CLONE_FILES);
 	ret = REAL(clone)(begin_clone, b, flags, b, parent_tid, tls, child_tid);
 	if (!(flags & CLONE_VM))
 		front_fork_parent();

@@ -16,6 +16,7 @@ static struct {
 	uint32_t owner;		   /* the process, where the host cannot */
 	uint32_t forks;
 	bool child;
+	bool shares_files;
 	int lease; /* of the fork that is under way; or negative */
 } state = {.lease = -1};
 
@@ -106,6 +107,11 @@ static void freeze_segment(const struct host_segment *s)
 	sys_madvise(s->addr, s->npages << UF_PAGE_SHIFT, MADV_DOFORK);
 }
 
+void host_fork_shares_files(bool shares)
+{
+	state.shares_files = shares;
+}
+
 void mach_fork_begin(void)
 {
 	state.lease = open_lease(state.forks);
@@ -121,8 +127,10 @@ void mach_fork_begin(void)
 
 void mach_fork_parent(void)
 {
-	host_close_hidden(state.lease);
+	if (!state.shares_files)
+		host_close_hidden(state.lease);
 	state.lease = -1;
+	state.shares_files = false;
 }
 
 /* By the descriptor that tells the parent; without one, by another of the same file. */
@@ -148,8 +156,10 @@ void mach_fork_child(void)
 	state.child = true;
 	state.forks = 0;
 	registry_after_fork();
-	host_close_unkept();
-	frames_after_fork(fd);
+	if (!state.shares_files)
+		host_close_unkept();
+	frames_after_fork(fd, state.shares_files);
+	state.shares_files = false;
 	swap_after_fork();
 	pagemap_after_fork();
 	host_file_after_fork();

@@ -410,7 +410,7 @@ static void inherit_maps(int fd)
 }
 
 /* The parent's windows were not inherited; make a file of our own. */
-void frames_after_fork(int fd)
+void frames_after_fork(int fd, bool shares_files)
 {
 	inherit_maps(fd);
 	memset(windows, 0, sizeof(windows));
@@ -423,7 +423,8 @@ void frames_after_fork(int fd)
 	atomic_store(&idle_pages, 0);
 	atomic_store(&lock.word, 0);
 	atomic_store(&punch_lock.word, 0);
-	host_close_hidden(host.frames_fd);
+	if (!shares_files)
+		host_close_hidden(host.frames_fd);
 	make_file();
 }
 

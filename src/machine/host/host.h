@@ -117,6 +117,11 @@ int host_hide_dup(int fd);
 void host_close_hidden(int fd);
 /* A forked child keeps it; it closes the others. */
 void host_keep_hidden(int fd);
+/*
+ * Before mach_fork_begin: the child will share the table of descriptors (CLONE_FILES), so neither
+ * side closes what the other may need. Counts for one fork.
+ */
+void host_fork_shares_files(bool shares);
 
 /*
  * Hints about files that the program maps, by the device and inode that fstat tells. Huge: the

@@ -200,7 +200,7 @@ uint64_t frames_idle(void);
  */
 int frames_file(const struct host_map *hm);
 /* In the child: all maps of the process's own file are inherited, by this descriptor. */
-void frames_after_fork(int fd);
+void frames_after_fork(int fd, bool shares_files);
 /* Read what a frozen page has. */
 int frames_read_frozen(const struct mach_map *map, uint64_t page, void *buf);
 
