@@ -105,6 +105,14 @@ enum calls_found calls_make(uint64_t addr, uint64_t len, bool write)
 	return found;
 }
 
+/* Memory that is surely not managed: nobody is to be asked, and no lock is met. */
+static int copy_far(uint64_t addr, void *ours, size_t len, bool write)
+{
+	void *theirs = (void *)addr;
+
+	return cpu_copy_nofault(write ? theirs : ours, write ? ours : theirs, len) ? -EFAULT : 0;
+}
+
 /* Waits are over when the copy begins, but for what happens in between. */
 static int copy(uint64_t addr, void *ours, size_t len, bool write)
 {
@@ -116,6 +124,8 @@ static int copy(uint64_t addr, void *ours, size_t len, bool write)
 		return 0;
 	if (!in_bounds(addr, len))
 		return -EFAULT;
+	if (!mem_near_managed((void *)addr, len))
+		return copy_far(addr, ours, len, write);
 	do {
 		mach_enter(&entry);
 		found = make(&entry, addr, len, write);

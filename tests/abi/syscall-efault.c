@@ -34,6 +34,15 @@ static void refused(int fd)
 	ERR(syscall(SYS_sendmsg, pair[0], &msg, 0), EFAULT);
 	ERR(syscall(SYS_process_vm_readv, getpid(), &iov[1], 1, &iov[0], 1, 0), EFAULT);
 
+	/* Addresses that nothing is at are no different than ever. */
+	ERR(syscall(SYS_recvmsg, pair[0], 8, 0), EFAULT);
+	ERR(syscall(SYS_readv, pipes[0], 8, 1), EFAULT);
+	ERR(syscall(SYS_writev, pipes[1], map_prot(1, PROT_NONE), 1), EFAULT);
+	ERR(syscall(SYS_sendto, pair[0], 8, 5, 0, NULL, 0), EFAULT);
+	ERR(syscall(SYS_uname, 8), EFAULT);
+	ERR(syscall(SYS_poll, 8, 1, 0), EFAULT);
+	ERR(syscall(SYS_stat, "/dev/null", map_prot(1, PROT_READ)), EFAULT);
+
 	/* The part that is there goes through. */
 	int file = memfd_create("abi", MFD_CLOEXEC);
 	EQ(write(file, "0123456789abcdefghij", 20), 20);
