@@ -63,7 +63,7 @@ class Measurement:
 
     def __init__(self, name, group, command, figures, *, uffd=True, library=False,
                  one_cpu=False, parse=None, extra=(), rounds=None, timeout=120,
-                 huge_pages=0, emulate=False, limit=0, pairs=0, tentative=False):
+                 huge_pages=0, emulate=False, limit=0, pairs=0):
         self.name = name
         self.group = group
         self.command = command
@@ -79,7 +79,6 @@ class Measurement:
         self.emulate = emulate    # Userfault is to do without them; there is no kernel run
         self.limit = limit        # bytes that the program may have in memory
         self.pairs = pairs        # runs on each side, compared in pairs; 0: as many as asked for
-        self.tentative = tentative  # Userfault may not be able to yet, which is no failure
 
 
 class Failure(Exception):
@@ -369,10 +368,10 @@ def remote_measurements(sizes):
                 Figure(line, label, at_most=0.40, floor=floor),
                 Figure(f'{line}-p99', '  99th percentile'),
                 Figure(f'{line}-first', '  first pass over the range'),
-            ], tentative=True, timeout=15),
+            ], timeout=30),
             Measurement(f'{line}-two-cpus', 'remote', command + ['two'], [
                 Figure(line, '  each process on a CPU of its own', at_most=0.40, floor=floor)],
-                        tentative=True, timeout=15),
+                        timeout=30),
         ]
     return result
 
@@ -385,13 +384,13 @@ def fork_measurements(sizes):
                    at_most=1.5),
             Figure('fork-parent-copy', '  then a copied page: the parent writes', at_most=2.0),
             Figure('fork-child-copy', '  then a copied page: the child writes', at_most=2.0),
-        ], tentative=True, timeout=30),
+        ]),
         Measurement('shut', 'shut', ['shut', sizes.shut], [
             Figure('shut', 'write-protect a page of another running process', limit=25000,
                    unit='ns'),
             Figure('shut-p99', '  99th percentile'),
             Figure('shut-lift', '  and lift it'),
-        ], tentative=True, timeout=30),
+        ]),
     ]
 
 
