@@ -105,20 +105,36 @@ bool front_many_cpus(void)
 }
 
 /* One write, so that lines of several processes do not mix. */
+static void put(const char *format, va_list ap)
+{
+	char line[512];
+	int n = vsnprintf(line, sizeof(line), format, ap);
+
+	if (n > 0)
+		SYS(SYS_write, 2, line, n < (int)sizeof(line) ? n : (int)sizeof(line) - 1);
+}
+
 static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void say(const char *format, ...)
 {
-	char line[512];
 	va_list ap;
-	int n;
 
 	if (!config.verbose)
 		return;
 	va_start(ap, format);
-	n = vsnprintf(line, sizeof(line), format, ap);
+	put(format, ap);
 	va_end(ap);
-	if (n > 0)
-		SYS(SYS_write, 2, line, n < (int)sizeof(line) ? n : (int)sizeof(line) - 1);
+}
+
+/* What nobody would find out otherwise. */
+static void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void complain(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	put(format, ap);
+	va_end(ap);
 }
 
 /*
@@ -134,6 +150,9 @@ static int join_session(struct mm_stats **stats, const char **why)
 	*stats = slot ? &slot->stats : NULL;
 	if (!err)
 		door_begin();
+	else if (ledger_named())
+		complain("userfault: process %ld cannot be in its session: %s\n", SYS(SYS_getpid),
+			 *why);
 	else
 		say("userfault: no session: %s\n", *why);
 	return err && ledger_named() ? err : 0;
