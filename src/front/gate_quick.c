@@ -10,10 +10,11 @@
 #include "front/huge.h"
 
 enum {
-	LOOK = 1,   /* not if none of the arguments concerns us */
-	NEVER = 2,  /* not at all */
-	ALWAYS = 4, /* also in a process that has no userfaultfd (a child of one that has) */
-	FILE_0 = 8, /* the first argument is a descriptor */
+	LOOK = 1,    /* not if none of the arguments concerns us */
+	NEVER = 2,   /* not at all */
+	ALWAYS = 4,  /* also in a process that has no userfaultfd (a child of one that has) */
+	FILE_0 = 8,  /* the first argument is a descriptor */
+	VECTOR = 16, /* the second is an array of buffers, as many as the third says */
 };
 
 /*
@@ -24,7 +25,8 @@ struct look {
 	uint8_t flags, pointers, sized, length;
 };
 
-#define PIECE 4096u
+#define PIECE	    4096u
+#define VECTOR_MOST 8u
 
 #define POINTERS(nr, mask)	   [nr] = {.flags = LOOK, .pointers = mask}
 #define FILE_POINTERS(nr, mask)	   [nr] = {.flags = LOOK | FILE_0, .pointers = mask}
@@ -134,6 +136,12 @@ static const struct look looks[] = {
 	FILE_BUFFER(SYS_pread64, 1, 2),
 	FILE_BUFFER(SYS_pwrite64, 1, 2),
 	FILE_BUFFER(SYS_getdents64, 1, 2),
+	[SYS_readv] = {.flags = LOOK | FILE_0 | VECTOR},
+	[SYS_writev] = {.flags = LOOK | FILE_0 | VECTOR},
+	[SYS_preadv] = {.flags = LOOK | FILE_0 | VECTOR},
+	[SYS_pwritev] = {.flags = LOOK | FILE_0 | VECTOR},
+	[SYS_preadv2] = {.flags = LOOK | FILE_0 | VECTOR},
+	[SYS_pwritev2] = {.flags = LOOK | FILE_0 | VECTOR},
 	FILE_POINTERS(SYS_close, 0),
 	FILE_POINTERS(SYS_dup, 0),
 	FILE_POINTERS(SYS_ftruncate, 0),
@@ -231,10 +239,27 @@ static bool near(long p, unsigned long n)
 		start + n > atomic_load_explicit(&mem_lowest, memory_order_relaxed));
 }
 
+/* Or too many to look at, or not to be looked at at all. */
+static bool vector_near(long at, unsigned long n)
+{
+	struct iovec iov[VECTOR_MOST];
+	unsigned i;
+
+	if (n > VECTOR_MOST || near(at, n * sizeof(*iov)) ||
+	    cpu_copy_nofault(iov, (const void *)at, n * sizeof(*iov)) != 0)
+		return true;
+	for (i = 0; i < n; i++)
+		if (near((long)iov[i].iov_base, iov[i].iov_len))
+			return true;
+	return false;
+}
+
 static bool any_near(const struct look *l, const long a[6])
 {
 	unsigned left, i;
 
+	if ((l->flags & VECTOR) && vector_near(a[1], (unsigned long)a[2]))
+		return true;
 	if (l->sized && near(a[l->sized - 1], (unsigned long)a[l->length - 1]))
 		return true;
 	for (left = l->pointers; left; left &= left - 1) {

@@ -8,7 +8,7 @@
 
 /*
  * Is the call none of our business, or one that only the place which makes it can make? Touches no
- * vector register, and no memory of the program's.
+ * vector register.
  */
 bool gate_quick(long nr, const long a[6]);
 
