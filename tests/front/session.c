@@ -138,8 +138,7 @@ static void garbage(int fd, char *p)
 			/* Unregistering would be a good request. */
 			if (cell->cmd == (uint32_t)UFFDIO_UNREGISTER)
 				cell->cmd = 0;
-			cell->word = session_cell_word(CELL_POSTED, own,
-						       slot(own)->generation);
+			cell->word = session_cell_word(CELL_POSTED, own, slot(own)->generation);
 		}
 		atomic_store(&slot(own)->posted, 1);
 		atomic_fetch_add(&slot(own)->kick, 1);
