@@ -14,6 +14,7 @@
  * stay idle; beyond it a clock hand punches holes, some at a time.
  */
 #include "machine/host/internal.h"
+#include "machine/host/swap.h"
 
 #define WINDOWS_MAX 256
 /* Windows grow, so that a small program has small bitmaps and a large one few windows. */
@@ -390,7 +391,10 @@ int frames_read_frozen(const struct mach_map *map, uint64_t page, void *buf)
 		       : -EFAULT;
 }
 
-/* Without a free number the descriptor is nobody's, and the maps cannot be changed. */
+/*
+ * Without a free number the descriptor is nobody's, and the maps cannot be changed. It also tells
+ * the parent that its swap store is read here.
+ */
 static void inherit_maps(int fd)
 {
 	uint32_t i = 1;
@@ -405,7 +409,7 @@ static void inherit_maps(int fd)
 	}
 	if (inherited[i].maps > 0)
 		inherited[i].fd = fd;
-	else
+	else if (!swap_inherited())
 		host_close_hidden(fd);
 }
 

@@ -265,13 +265,18 @@ int host_swap_init(const struct host_swap_config *config, const char **why)
 
 void swap_before_fork(uint32_t fork)
 {
-	if (!store.ready || store.fd < 0)
+	if (!store.ready || store.fd < 0 || store.unmade)
 		return;
 	if (!store.holds)
 		store.held_since = fork;
 	store.holds = true;
 	for (uint32_t i = 1; i <= store.made; i++)
 		memcpy(store.slabs[i].held, store.slabs[i].used, sizeof(store.slabs[i].held));
+}
+
+bool swap_inherited(void)
+{
+	return store.holds;
 }
 
 /*

@@ -44,6 +44,8 @@ int host_swap_init(const struct host_swap_config *config, const char **why);
 /* Before the fork of this number (fork.c), and in the child. */
 void swap_before_fork(uint32_t fork);
 void swap_after_fork(void);
+/* In the child, before that: may it have to read what its parent has saved? */
+bool swap_inherited(void);
 
 /* Bytes in use, without what is kept for use. */
 uint64_t host_swap_used(void);
