@@ -301,7 +301,11 @@ static const struct calls_row table[] = {
 	BY(mincore, calls_mincore),
 	AGAIN(move_pages, NO, NO, IN_N(1, LONG), IN_N(1, INT), OUT_N(1, INT)),
 
-	/* What the C library may not know yet. */
+	/* What the C library may not know yet, or not any more. */
+#ifdef SYS_getrlimit
+	AGAIN(getrlimit, NO, OUT(2 * LONG)),
+	AGAIN(setrlimit, NO, IN(2 * LONG)),
+#endif
 #ifdef SYS_cachestat
 	AGAIN(cachestat, NO, IN(2 * LONG), OUT(5 * LONG)),
 #endif
@@ -351,8 +355,6 @@ static const struct calls_row table[] = {
 	BY(select, calls_select),
 	AFTER(epoll_wait, NO, OUT_R(2, sizeof(struct epoll_event))),
 	AGAIN(time, OUT(LONG)),
-	AGAIN(getrlimit, NO, OUT(2 * LONG)),
-	AGAIN(setrlimit, NO, IN(2 * LONG)),
 	AGAIN(modify_ldt, NO, INOUT_N(2, 1)),
 #endif
 };
