@@ -25,7 +25,7 @@ struct run {
 	enum host_trap_choice trap;
 	const char *profile; /* NULL: all */
 	struct limits limits;
-	bool file_faults, move_any;
+	bool file_faults, move_any, no_raw_calls;
 	bool stats, verbose;
 	bool hosted;	     /* PROGRAM is static */
 	char host[PATH_MAX]; /* the program that such run in, "" if it is not there */
@@ -50,6 +50,7 @@ static const char help_text[] =
 	"  --record-faults=FILE        record the faults, for 'userfault replay'\n"
 	"  --file-faults               regular files can be registered for all kinds of faults\n"
 	"  --move-any                  UFFDIO_MOVE between all types of memory that can\n"
+	"  --no-raw-calls              leave alone what a dynamic program does without libc\n"
 	"  --stats                     at the end, print statistics of all processes to stderr\n"
 	"  --verbose                   say on stderr what is going on\n"
 	"  --help                      this text\n"
@@ -57,9 +58,10 @@ static const char help_text[] =
 	"Exit status: PROGRAM's; or 2 for a wrong command line, 125 if Userfault cannot start\n"
 	"here, 126 if PROGRAM cannot be run on it, 127 if there is no such PROGRAM.\n";
 
-static const char *const long_names[] = {"trap",   "profile",	    "memory-limit", "swap",
-					 "policy", "record-faults", "file-faults",  "move-any",
-					 "stats",  "verbose",	    "help",	    NULL};
+static const char *const long_names[] = {
+	"trap",	       "profile",  "memory-limit", "swap",  "policy",  "record-faults",
+	"file-faults", "move-any", "no-raw-calls", "stats", "verbose", "help",
+	NULL};
 static const char *const trap_names[] = {
 	[HOST_TRAP_AUTO] = "auto",
 	[HOST_TRAP_GUARD] = "guard",
@@ -120,6 +122,7 @@ static int parse(int argc, char **argv, struct run *run, int *status)
 		{"record-faults", required_argument, NULL, 'r'},
 		{"file-faults", no_argument, NULL, 'f'},
 		{"move-any", no_argument, NULL, 'M'},
+		{"no-raw-calls", no_argument, NULL, 'R'},
 		{"stats", no_argument, NULL, 's'},
 		{"verbose", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},
@@ -153,6 +156,9 @@ static int parse(int argc, char **argv, struct run *run, int *status)
 			break;
 		case 'M':
 			run->move_any = true;
+			break;
+		case 'R':
+			run->no_raw_calls = true;
 			break;
 		case 's':
 			run->stats = true;
@@ -211,6 +217,8 @@ static int prepare_environment(const struct run *run, const char *preload)
 		error |= setenv("USERFAULT_FILE_FAULTS", "1", 1);
 	if (run->move_any)
 		error |= setenv("USERFAULT_MOVE_ANY", "1", 1);
+	if (run->no_raw_calls)
+		error |= setenv("USERFAULT_RAW_CALLS", "0", 1);
 	if (run->host[0])
 		error |= setenv("USERFAULT_HOST", run->host, 1);
 	if (run->verbose)
@@ -289,8 +297,8 @@ static int wait_for(pid_t child, const sigset_t *signals)
 }
 
 /*
- * PROGRAM's pipes must close when PROGRAM closes them. The session stays: processes that have closed
- * it find it here.
+ * PROGRAM's pipes must close when PROGRAM closes them. The session stays: processes that have
+ * closed it find it here.
  */
 static void let_go_of_files(int session)
 {

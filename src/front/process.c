@@ -22,7 +22,8 @@ static const char *const kept_names[] = {
 	"USERFAULT_TRAP=",     "USERFAULT_PROFILE=", "USERFAULT_SESSION=",
 	"USERFAULT_VERBOSE=",  "USERFAULT_HUGE=",    "USERFAULT_FILE_FAULTS=",
 	"USERFAULT_MOVE_ANY=", "USERFAULT_SWAP=",    "USERFAULT_MEMORY_LIMIT=",
-	"USERFAULT_POLICY=",   "USERFAULT_RECORD=",   HOSTED_HOST "="};
+	"USERFAULT_POLICY=",   "USERFAULT_RECORD=",   HOSTED_HOST "=",
+	"USERFAULT_RAW_CALLS="};
 #define KEPT (sizeof(kept_names) / sizeof(kept_names[0]))
 static char *kept[KEPT];
 static char own_path[PATH_MAX];

@@ -69,7 +69,7 @@ helps() {
 helps --help
 grep -q 'doctor' "$dir/out" || fail "$what: does not name doctor"
 helps run --help
-for word in --trap --profile --memory-limit --swap --policy --record-faults --file-faults --move-any --stats --verbose 'Exit status'; do
+for word in --trap --profile --memory-limit --swap --policy --record-faults --file-faults --move-any --no-raw-calls --stats --verbose 'Exit status'; do
 	grep -q -e "$word" "$dir/out" || fail "$what: does not name $word"
 done
 helps replay --help
