@@ -17,6 +17,8 @@
 #define SYS_userfaultfd 323
 #endif
 
+#define RSEQ_UNREGISTER 1
+
 /* The call was made where libc lets its thread be cancelled. */
 static __thread bool cancellable __attribute__((tls_model("initial-exec")));
 
@@ -253,6 +255,20 @@ static int touch_list(char *const *list)
 	return 0;
 }
 
+/*
+ * The kernel writes to this area whenever the thread was off its CPU, and kills it if it cannot. So
+ * it gets to know of none that may be closed. The area goes on to say that no CPU is known, as it
+ * does before the first write, and who looks there asks in another way; libc ends a program whose
+ * registration fails.
+ */
+static long call_rseq(const long a[6])
+{
+	if (!(a[2] & RSEQ_UNREGISTER) && front_managing() &&
+	    calls_managed((uint64_t)a[0], (uint32_t)a[1]))
+		return 0;
+	return kernel(SYS_rseq, a);
+}
+
 static bool call_process(long nr, const long a[6], long *ret)
 {
 	switch (nr) {
@@ -271,6 +287,9 @@ static bool call_process(long nr, const long a[6], long *ret)
 		return true;
 	case SYS_clone3:
 		*ret = call_clone3(a);
+		return true;
+	case SYS_rseq:
+		*ret = call_rseq(a);
 		return true;
 	case SYS_execve:
 		*ret = touch_list((char *const *)a[2]);

@@ -46,7 +46,6 @@ static const struct look looks[] = {
 	[SYS_arch_prctl] = {.flags = NEVER},
 	[SYS_set_tid_address] = {.flags = NEVER},
 	[SYS_set_robust_list] = {.flags = NEVER},
-	[SYS_rseq] = {.flags = NEVER},
 
 	/* Those that point nowhere. */
 	[SYS_lseek] = {.flags = NEVER},
@@ -158,6 +157,7 @@ static const struct look looks[] = {
 	POINTERS(SYS_setitimer, 1 << 1 | 1 << 2),
 	POINTERS(SYS_timer_settime, 1 << 2 | 1 << 3),
 	POINTERS(SYS_timer_gettime, 1 << 1),
+	POINTERS(SYS_rseq, 1 << 0),
 	POINTERS(SYS_time, 1 << 0),
 	POINTERS(SYS_times, 1 << 0),
 	POINTERS(SYS_getcpu, 1 << 0 | 1 << 1),

@@ -22,9 +22,32 @@ static pthread_key_t key;
 static bool key_made;
 static __thread bool entered __attribute__((tls_model("initial-exec")));
 
+/* Pages of a stack that are there are opened, as far as they are managed. */
+static void open_pages(uint64_t at, uint64_t end)
+{
+	struct mach_entry entry;
+	uint64_t word;
+	int err;
+
+	for (at &= UF_PAGE_MASK; at < end; at += UF_PAGE_SIZE) {
+		mach_enter(&entry);
+		err = mm_pagemap(mm_space_self, at, 1, &word);
+		mach_leave(&entry);
+		if (!err && (word >> 63))
+			atomic_fetch_or((_Atomic uint8_t *)at, 0);
+	}
+}
+
+#define LAST_BYTES (16ul << 10)
+
+/* What is left to do of the thread is done where no trap can be served. */
 static void leave(void *unused)
 {
+	uint64_t here = cpu_stack_pointer();
+
 	(void)unused;
+	if (front_managing() && mem_near_managed((void *)(here - LAST_BYTES), LAST_BYTES))
+		open_pages(here - LAST_BYTES, here);
 	host_altstack_leave();
 }
 
@@ -92,23 +115,14 @@ static void *begin(void *arg)
  */
 static void open_top(const pthread_attr_t *attr)
 {
-	uint64_t at, end, word;
-	struct mach_entry entry;
+	uint64_t end;
 	void *stack;
 	size_t size;
-	int err;
 
 	if (!attr || !front_managing() || pthread_attr_getstack(attr, &stack, &size) != 0 || !stack)
 		return;
 	end = ((uintptr_t)stack + size) & UF_PAGE_MASK;
-	for (at = size > TOP_BYTES ? end - TOP_BYTES : (uintptr_t)stack; at < end;
-	     at += UF_PAGE_SIZE) {
-		mach_enter(&entry);
-		err = mm_pagemap(mm_space_self, at & UF_PAGE_MASK, 1, &word);
-		mach_leave(&entry);
-		if (!err && (word >> 63))
-			atomic_fetch_or((_Atomic uint8_t *)(at & UF_PAGE_MASK), 0);
-	}
+	open_pages(size > TOP_BYTES ? end - TOP_BYTES : (uintptr_t)stack, end);
 }
 
 EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),

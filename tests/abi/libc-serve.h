@@ -25,7 +25,9 @@ static void serve_one(struct server *s)
 	page = (const char *)(msg.pagefault.address & -PG);
 	from = s->contents ? s->contents(page) : NULL;
 	atomic_fetch_add(&s->faults, 1);
-	if (from)
+	if (msg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP)
+		EQ(protect(s->fd, page, PG, 0), 0);
+	else if (from)
 		DONE(copy(s->fd, page, from, PG, 0), PG);
 	else
 		DONE(zeropage(s->fd, page, PG, 0), PG);
