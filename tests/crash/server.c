@@ -4,9 +4,11 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 
 #define MESSAGES 8
+#define DEATH_NS 5000000000ull
 
 bool hand_over(int to, int fd, const struct handed *about)
 {
@@ -87,6 +89,20 @@ static bool outdated(const struct handed *about)
 	return atomic_load(&m->epoch) != about->epoch || atomic_load(&m->context) != about->context;
 }
 
+/* There is nobody to serve: then the one whose memory it is has died, or is about to be found dead.
+ */
+static void must_have_died(const struct handed *about)
+{
+	uint64_t begin = now_ns();
+
+	while (!outdated(about)) {
+		if (now_ns() - begin > DEATH_NS)
+			broken("a living process is said to be gone", about->member,
+			       (long)about->context);
+		sched_yield();
+	}
+}
+
 /* Now and then the server does to the memory what its owner did not ask for. */
 static void meddle(struct server *s, int fd, const struct handed *about)
 {
@@ -159,6 +175,8 @@ static void serve(struct server *s, unsigned i)
 			broken("an event that nobody asked for", msg[k].event, 0);
 	}
 	if (err) {
+		if (!s->served[i].child)
+			must_have_died(&about);
 		for (unsigned k = 0; k < s->count; k++) {
 			if (s->served[k].fd == fd) {
 				forget(s, k);
