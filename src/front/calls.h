@@ -142,6 +142,8 @@ long calls_send(long nr, const long a[6]);
 long calls_many(long nr, const long a[6]);
 long calls_uring_setup(long nr, const long a[6]);
 long calls_uring_enter(long nr, const long a[6]);
+/* What io_uring_enter(a) hands over is made ready, for one who makes the call himself. */
+void calls_uring_ready(const long a[6]);
 long calls_uring_register(long nr, const long a[6]);
 long calls_io_submit(long nr, const long a[6]);
 

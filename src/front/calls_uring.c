@@ -292,15 +292,20 @@ static void settle_wait(const long a[6])
 	settle(arg.ts, arg.ts ? sizeof(struct timespec) : 0, false);
 }
 
+void calls_uring_ready(const long a[6])
+{
+	if (!front_managing())
+		return;
+	if (a[1] && !(a[3] & IORING_ENTER_REGISTERED_RING))
+		settle_submitted((int)a[0], (uint32_t)a[1]);
+	settle_wait(a);
+}
+
 long calls_uring_enter(long nr, const long a[6])
 {
 	struct calls_row row = {.arg[4] = {CALLS_COUNT, CALLS_IN, 5, 1}};
 
-	if (front_managing()) {
-		if (a[1] && !(a[3] & IORING_ENTER_REGISTERED_RING))
-			settle_submitted((int)a[0], (uint32_t)a[1]);
-		settle_wait(a);
-	}
+	calls_uring_ready(a);
 	return calls_again(&row, nr, a);
 }
 

@@ -387,6 +387,11 @@ static bool gate_always(long nr)
 	case SYS_shmdt:
 	case SYS_getrusage:
 	case SYS_epoll_ctl:
+	case SYS_io_uring_setup:
+	case SYS_io_uring_register:
+	case SYS_io_submit:
+	case SYS_process_vm_readv:
+	case SYS_process_vm_writev:
 		return true;
 	}
 	return false;
@@ -397,6 +402,8 @@ static bool answers_in_managed(const struct hosted_call *c)
 {
 	const struct calls_row *row = front_managing() ? calls_row_of(c->nr) : NULL;
 
+	if (row && c->nr == SYS_msgrcv)
+		return calls_managed((uint64_t)c->a[1], (uint64_t)c->a[2] + sizeof(long));
 	if (!row || row->how != CALLS_AFTER)
 		return false;
 	for (unsigned i = 0; i < 6; i++) {
@@ -431,6 +438,9 @@ bool hosted_gate(struct hosted_call *c, long *ret)
 	case SYS_epoll_wait:
 	case SYS_epoll_pwait:
 		return gate_epoll(c, ret);
+	case SYS_io_uring_enter:
+		calls_uring_ready(c->a);
+		return false;
 	case SYS_ioctl:
 	case SYS_fcntl:
 		if (!files_used || !is_ours((int)c->a[0]))
