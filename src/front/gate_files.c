@@ -123,9 +123,8 @@ bool gate_files(long nr, const long a[6], long *ret)
 		*ret = call_dup_over((int)a[0], (int)a[1], 0, a);
 		return true;
 	case SYS_dup3:
-		*ret = (int)a[0] == (int)a[1]
-			       ? -EINVAL
-			       : call_dup_over((int)a[0], (int)a[1], (int)a[2], a);
+		*ret = (int)a[0] == (int)a[1] ? -EINVAL
+					      : call_dup_over((int)a[0], (int)a[1], (int)a[2], a);
 		return true;
 	case SYS_pidfd_getfd:
 		*ret = SYS(SYS_pidfd_getfd, a[0], a[1], a[2]);
