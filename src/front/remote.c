@@ -129,7 +129,7 @@ static struct session_context *context_of(uint64_t id)
 
 static long call(struct file *f, struct session_cell *cell, enum session_op op);
 static struct session_cell *cell_get(struct file *f);
-static void cell_put(struct session_cell *cell);
+static void cell_put(const struct file *f, struct session_cell *cell);
 
 /* From now on the level of the descriptor tells the truth, for those who poll it natively. */
 static void watch(struct file *f)
@@ -139,7 +139,7 @@ static void watch(struct file *f)
 	if (!cell || call(f, cell, OP_WATCH) == -ESRCH)
 		atomic_store(&f->dead, true);
 	if (cell)
-		cell_put(cell);
+		cell_put(f, cell);
 }
 
 int remote_open(uint64_t id, int fd, struct file **out)
@@ -243,9 +243,25 @@ static struct session_cell *cell_get(struct file *f)
 	}
 }
 
-static void cell_put(struct session_cell *cell)
+/*
+ * Is it still the door that the request was put in? When the owner has died another process may
+ * have its slot, who clears the cells, and whose they are then.
+ */
+static bool same_door(const struct file *f)
 {
-	atomic_store(&cell->word, CELL_FREE);
+	const struct session_slot *s = ledger_slot(session_fd_slot(f->id));
+
+	return s && (atomic_load(&s->generation) & 0xfff) == session_fd_generation(f->id);
+}
+
+static void cell_put(const struct file *f, struct session_cell *cell)
+{
+	uint32_t number, word = atomic_load(&cell->word), mine;
+	const struct session_slot *own = ledger_own(&number);
+
+	mine = session_cell_word(CELL_FREE, number, atomic_load(&own->generation));
+	if (same_door(f) && (word & ~CELL_STATE) == mine)
+		atomic_compare_exchange_strong(&cell->word, &word, CELL_FREE);
 }
 
 static uint32_t state_of(const struct session_cell *cell)
@@ -352,7 +368,7 @@ static long call(struct file *f, struct session_cell *cell, enum session_op op)
 		if (await(f, s, cell) < 0)
 			return -ESRCH;
 	}
-	return (long)cell->result;
+	return same_door(f) ? (long)cell->result : -ESRCH;
 }
 
 /* ---- reading -----------------------------------------------------------------------------------
@@ -466,7 +482,7 @@ long remote_read(struct file *f, void *buf, size_t count)
 			n = -EINVAL;
 		if (n > 0)
 			n = take_messages(f, cell, (uintptr_t)buf, n);
-		cell_put(cell);
+		cell_put(f, cell);
 	}
 	mach_leave(&entry);
 	return n == -ESRCH ? -EAGAIN : n;
@@ -532,7 +548,7 @@ size_t remote_fdinfo(struct file *f, char *buf, size_t size)
 			memcpy(buf, cell->data, (size_t)n);
 		else
 			n = 0;
-		cell_put(cell);
+		cell_put(f, cell);
 	}
 	mach_leave(&entry);
 	return (size_t)n;
@@ -666,7 +682,7 @@ static int ioctl_entered(struct file *f, const struct shape *shape, uint64_t arg
 		err = ask(f, cell, shape->cmd, 0);
 		memcpy(args, cell->args, sizeof(args));
 	}
-	cell_put(cell);
+	cell_put(f, cell);
 	if (err == -ESRCH && !owner_alive(f))
 		return without_owner(f, shape->cmd);
 	if (answer(shape, arg, args, err) < 0)
