@@ -52,6 +52,8 @@ void front_fork_begin(bool shares_files)
 {
 	struct mach_entry entry;
 
+	if (shares_files)
+		ufd_all_leave();
 	if (likely(!atomic_load_explicit(&front_live, memory_order_acquire)) || forking)
 		return;
 	/* The child will have them all. */

@@ -216,6 +216,8 @@ size_t ufd_fdinfo(struct file *f, char *buf, size_t size);
 void ufd_leaves(struct file *f);
 /* Any of them may be: before a fork, or an exec. */
 void ufd_leave_all(void);
+/* All that are made from now on are: another process shares the table of descriptors. */
+void ufd_all_leave(void);
 /* write(2) resolves faults. */
 void ufd_by_write(struct file *f, bool on);
 /* Its last reference is gone. */

@@ -38,6 +38,9 @@ void ufd_refresh(struct file *f, int fd)
 		atomic_store(&f->nonblock, flags & O_NONBLOCK);
 }
 
+/* Another process has all descriptors that this one makes. */
+static _Atomic bool all_leave;
+
 /* ---- coming and going --------------------------------------------------------------------------
  */
 
@@ -127,6 +130,8 @@ int ufd_new(int flags)
 	if (err)
 		SYS(SYS_close, fd);
 	atomic_store(&f->making, false);
+	if (atomic_load(&all_leave))
+		ufd_leaves(f);
 	file_put(f);
 	files_settle();
 	return err ? err : fd;
@@ -220,6 +225,11 @@ static void leave_one(struct file *f, void *arg)
 	(void)arg;
 	if (atomic_load(&f->open))
 		ufd_leaves(f);
+}
+
+void ufd_all_leave(void)
+{
+	atomic_store(&all_leave, true);
 }
 
 void ufd_leave_all(void)
