@@ -90,7 +90,8 @@ void front_make(struct front_uffd *u, uint64_t features)
 	int err;
 
 	/* Where memory is short, it may come back. */
-	while ((err = uffd_create(mm_space_self, 0, 1, &u->ref, &u->fd)) == -ENOMEM && memory_is_short)
+	while ((err = uffd_create(mm_space_self, 0, 1, &u->ref, &u->fd)) == -ENOMEM &&
+	       memory_is_short)
 		mach_relax();
 	CHECK_EQ(err, 0);
 	atomic_store(&u->closed, false);
@@ -400,6 +401,39 @@ static void leave_native(uint64_t addr, uint64_t len, uint32_t advice)
 	(void)addr;
 	(void)len;
 	(void)advice;
+}
+
+/* The events would be the descriptors' to send. */
+static uf_ref fork_space(bool child)
+{
+	struct mach_entry e;
+	uf_ref first = 0;
+
+	mach_enter(&e);
+	mm_fork_begin(mm_space_self);
+	sim_point();
+	if (child)
+		mm_fork_child(mm_space_self, NULL);
+	for (uf_ref ctx = uffd_fork_done(), next; ctx; ctx = next) {
+		next = uffd_fork_next(ctx);
+		if (child && !first)
+			first = uffd_fork_child(ctx);
+		uffd_fork_event(ctx, -1);
+	}
+	if (!child)
+		mm_fork_parent(mm_space_self);
+	mach_leave(&e);
+	return first;
+}
+
+void front_fork_parent(void)
+{
+	(void)fork_space(false);
+}
+
+uf_ref front_fork_child(void)
+{
+	return fork_space(true);
 }
 
 int front_populate(uint64_t addr, uint64_t len, bool write)

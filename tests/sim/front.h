@@ -96,6 +96,14 @@ int front_populate(uint64_t addr, uint64_t len, bool write);
 int front_mremap(uint64_t from, uint64_t from_len, uint64_t to_len, int flags, uint64_t to,
 		 uint64_t *result);
 
+/*
+ * A fork as the parent has it, and one after which we are the child: then nobody else may run, and
+ * nothing is registered, but for those who are told of forks (EVENT_FORK), who have counterparts:
+ * the first of them, or 0.
+ */
+void front_fork_parent(void);
+uf_ref front_fork_child(void);
+
 /* COPY without a descriptor, of memory that need not be registered. *done bytes, as mm_fill. */
 int front_mcopy(uint64_t dst, uint64_t src, uint64_t len, uint64_t *done);
 /* MADV_PAGEOUT, and a limit on all memory together, or of what stands at addr. */

@@ -329,6 +329,13 @@ void do_zap(uint64_t page, uint64_t n)
 	shape_end(false);
 }
 
+/* The parent sees nothing of it, but that MOVE refuses what has not been written since. */
+void do_fork(void)
+{
+	front_fork_parent();
+	schedule_say("fork", 0, 0, 0);
+}
+
 /* Nobody can see where a page is. */
 void do_pageout(uint64_t page, uint64_t n)
 {

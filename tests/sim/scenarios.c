@@ -41,6 +41,7 @@ static void run_one(const struct scenario *s, uint64_t seed)
 		.swap = 12,
 		.evict = seed % 3 ? 20 : 0,
 		.signal = s->signal,
+		.may_ptrace = true,
 		.stutter = seed % 5 ? 0 : 100,
 		.max_points = 2000000,
 		.quiet = front_check,
@@ -82,6 +83,7 @@ int main(int argc, char **argv)
 	ran += run_table(map_scenarios, argc, argv);
 	ran += run_table(type_scenarios, argc, argv);
 	ran += run_table(swap_scenarios, argc, argv);
+	ran += run_table(fork_scenarios, argc, argv);
 	printf("%u scenarios\n", ran);
 	return ran ? 0 : 2;
 }

@@ -11,7 +11,8 @@ struct scenario {
 };
 
 /* Each ends with a NULL name. */
-extern const struct scenario fault_scenarios[], map_scenarios[], type_scenarios[], swap_scenarios[];
+extern const struct scenario fault_scenarios[], map_scenarios[], type_scenarios[], swap_scenarios[],
+	fork_scenarios[];
 
 #define MISSING UF_REGISTER_MODE_MISSING
 #define WP	UF_REGISTER_MODE_WP

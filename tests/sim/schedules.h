@@ -74,6 +74,7 @@ void do_move(struct slot *s, uint64_t to, uint64_t from, uint64_t n, bool holes)
 void do_register(struct slot *s, uint64_t page, uint64_t n);
 void do_unregister(struct slot *s, uint64_t page, uint64_t n);
 void do_access(uint64_t page, bool write);
+void do_fork(void);
 void do_populate(uint64_t page, uint64_t n, bool write);
 void do_zap(uint64_t page, uint64_t n);
 void do_pageout(uint64_t page, uint64_t n);

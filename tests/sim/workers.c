@@ -374,7 +374,10 @@ static void map_something(uint64_t page, uint64_t n, uint64_t other)
 			do_populate(page, n, sim_random(2));
 		break;
 	case 9:
-		do_mprotect(page, n, RW);
+		if (sim_random(4) == 0)
+			do_fork();
+		else
+			do_mprotect(page, n, RW);
 		break;
 	case 10:
 		if (n > 1) {
