@@ -401,9 +401,16 @@ void door_open(void)
 /* ---- what threads do while they wait -----------------------------------------------------------
  */
 
+/* The service thread may have ended with its process, where another one lives on in the memory. */
+static void look_around(void)
+{
+	door_serve();
+	files_look();
+}
+
 static struct host_waiting waiting = {
 	.serve = door_serve,
-	.look = files_look,
+	.look = look_around,
 	.asleep = ledger_asleep,
 	.awake = ledger_awake,
 	.cookie = SESSION_COOKIE,
