@@ -206,7 +206,8 @@ static int64_t fill_and_wake(struct file *f, struct session_cell *cell, uint32_t
 }
 
 /* The same for lifting a protection, which has no result. */
-static int64_t lift_and_wake(struct file *f, struct session_cell *cell, uint32_t cmd, uint64_t *args)
+static int64_t lift_and_wake(struct file *f, struct session_cell *cell, uint32_t cmd,
+			     uint64_t *args)
 {
 	int64_t err;
 

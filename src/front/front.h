@@ -7,8 +7,8 @@
  *   start.c    environment, first use: machine, address space, userfaultfd
  *   files.c    descriptor number → file (a userfaultfd, and what else we must recognise)
  *   uffd_fd.c  create, recognise, read with spinning and sleeping, ioctl, poll
- *   session.h  the ledger that the processes of a session share; ledger.c this process's place in it
- *   door.c     what other processes ask of this one; remote.c what this one asks of others
+ *   session.h  the ledger that the processes of a session share; ledger.c this process's place in
+ * it door.c     what other processes ask of this one; remote.c what this one asks of others
  *   memory.c   mmap and its kin on ranges that may be managed
  *
  * Inside, every function returns 0, a count or a negative errno; errno is set at the very edge.
@@ -58,8 +58,8 @@ void front_fork_installed(void);
 /* In the child: the descriptor of a context that the fork has made, for the parent; or -1. */
 int ufd_child(uf_ref ctx);
 /*
- * This process has its first userfaultfd: what the library does besides, and a sentence about it, or
- * NULL.
+ * This process has its first userfaultfd: what the library does besides, and a sentence about it,
+ * or NULL.
  */
 const char *front_started(void);
 /* May this process have more than one thread running at a time? Else spinning is in vain. */
@@ -205,7 +205,8 @@ long ufd_readv(struct file *f, int fd, const struct iovec *iov, int n);
 long ufd_write(struct file *f, const void *buf, size_t count);
 /* ioctl(2). */
 int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg);
-/* What the address space itself does of it, on memory of ours: for others, who asked at the door. */
+/* What the address space itself does of it, on memory of ours: for others, who asked at the door.
+ */
 int ufd_ioctl_here(struct file *f, unsigned long cmd, uint64_t arg);
 unsigned ufd_poll(struct file *f);
 /* Is something to be read? */

@@ -154,8 +154,8 @@ static int sleep_all(struct waiting *w, uint64_t deadline, const sigset_t *mask)
 		w->asleep++;
 	}
 	for (i = 0; i < w->n; i++) {
-		w->copy[i].fd = w->file[i] && w->file[i]->hidden >= 0 ? w->file[i]->hidden
-								      : w->fds[i].fd;
+		w->copy[i].fd =
+			w->file[i] && w->file[i]->hidden >= 0 ? w->file[i]->hidden : w->fds[i].fd;
 		w->copy[i].events = w->file[i] ? w->fds[i].events & POLLIN : w->fds[i].events;
 	}
 	/* Not by way of libc, whose own call may come back to the gate, and here. */
@@ -264,7 +264,7 @@ int poll_wait(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
 			continue;
 		err = w.n == 1 && w.nmine == 1 && !mask && !atomic_load(&w.mine[0]->foreign)
 			      ? sleep_alone(w.mine[0], deadline)
-							: sleep_all(&w, deadline, mask);
+			      : sleep_all(&w, deadline, mask);
 		if (err)
 			return err;
 	}
@@ -400,7 +400,7 @@ static int sets_of_fds(const struct pollfd *fds, nfds_t count, fd_set *r, fd_set
 }
 
 int select_wait(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout,
-		       const sigset_t *mask)
+		const sigset_t *mask)
 {
 	struct pollfd *fds;
 	nfds_t count, i;

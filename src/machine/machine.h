@@ -119,11 +119,11 @@ void mach_relax(void);
 
 /* ---- Notification ------------------------------------------------------------------------------
  * The descriptor a reader of a userfaultfd polls. `level` up makes it readable. create gives the
- * program's descriptor in *fd (flags: O_CLOEXEC, O_NONBLOCK of the host), which the program may dup,
- * send and close as it likes; the machine keeps the source of the level, and no duplicate. `id`, not
- * 0, is what others recognise the descriptor by, at most 63 bits, in use by no other one. Errors:
- * -EMFILE, -ENFILE, -ENOMEM, -EEXIST (the id is in use). set is called with the owning context's
- * lock held; up when up, or down when down, is allowed.
+ * program's descriptor in *fd (flags: O_CLOEXEC, O_NONBLOCK of the host), which the program may
+ * dup, send and close as it likes; the machine keeps the source of the level, and no duplicate.
+ * `id`, not 0, is what others recognise the descriptor by, at most 63 bits, in use by no other one.
+ * Errors: -EMFILE, -ENFILE, -ENOMEM, -EEXIST (the id is in use). set is called with the owning
+ * context's lock held; up when up, or down when down, is allowed.
  */
 struct mach_notify {
 	int32_t fd;    /* the source of the level, which is readable when it is up; or -1 */

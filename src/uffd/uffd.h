@@ -97,16 +97,16 @@ void uffd_looks_from(uf_ref ctx, uint32_t cpu);
 void uffd_watch(uf_ref ctx);
 
 /*
- * The hidden source of the descriptor's level, for sleeping on: it stays what it is when the program
- * reuses the number of its own. Until uffd_close.
+ * The hidden source of the descriptor's level, for sleeping on: it stays what it is when the
+ * program reuses the number of its own. Until uffd_close.
  */
 int uffd_hidden_fd(uf_ref ctx);
 /* As mach_notify_held. */
 int uffd_held(uf_ref ctx);
 
 /*
- * Words for who cannot look into this space: how many messages are unread, and a bell (mach_bell_ring)
- * for those whom *sleepers counts. NULL: nobody can see any any more.
+ * Words for who cannot look into this space: how many messages are unread, and a bell
+ * (mach_bell_ring) for those whom *sleepers counts. NULL: nobody can see any any more.
  */
 struct uffd_shown {
 	_Atomic uint32_t *pending, *bell, *sleepers;
@@ -114,12 +114,12 @@ struct uffd_shown {
 void uffd_show(uf_ref ctx, const struct uffd_shown *words);
 
 /*
- * Forks, for contexts that are told of them (EVENT_FORK). Between mm_fork_begin and the end there is
- * a list of those: list and next go through it. In the child, behind mm_fork_child, a context's
- * counterpart (0: without memory there is none) gets a descriptor, which the parent is to have. done
- * ends it, on both sides. Then, in the parent, event posts the event with a hidden descriptor of its
- * own of that (negative: nothing has come of it), and waits until it is read; once for each that
- * done has returned the list of.
+ * Forks, for contexts that are told of them (EVENT_FORK). Between mm_fork_begin and the end there
+ * is a list of those: list and next go through it. In the child, behind mm_fork_child, a context's
+ * counterpart (0: without memory there is none) gets a descriptor, which the parent is to have.
+ * done ends it, on both sides. Then, in the parent, event posts the event with a hidden descriptor
+ * of its own of that (negative: nothing has come of it), and waits until it is read; once for each
+ * that done has returned the list of.
  */
 uf_ref uffd_fork_list(void);
 uf_ref uffd_fork_next(uf_ref ctx);
