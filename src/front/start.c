@@ -220,18 +220,20 @@ static void go_live(void)
 }
 
 /* A forked child that has no place in the session: it gets one with a userfaultfd of its own. */
-static _Atomic bool outside;
+static _Atomic int outside;
+enum {
+	INSIDE,
+	OUTSIDE,
+	JOINING
+};
 
-static int join_as_child(void)
+static int join(void)
 {
 	struct mm_stats *stats = NULL;
 	struct mach_entry entry;
 	const char *why = NULL;
-	int err;
+	int err = join_session(&stats, &why);
 
-	if (!atomic_exchange(&outside, false))
-		return 0;
-	err = join_session(&stats, &why);
 	if (err) {
 		why_failed = why;
 		return -ENOSYS;
@@ -242,13 +244,28 @@ static int join_as_child(void)
 	return 0;
 }
 
+/* A thread that comes while another is at it waits, or it would go on without a place. */
+static int join_as_child(void)
+{
+	int was = OUTSIDE, err;
+
+	if (!atomic_compare_exchange_strong(&outside, &was, JOINING)) {
+		while (atomic_load(&outside) == JOINING)
+			sched_yield();
+		return atomic_load(&outside) == INSIDE ? 0 : -ENOSYS;
+	}
+	err = join();
+	atomic_store(&outside, err ? OUTSIDE : INSIDE);
+	return err;
+}
+
 int front_start(void)
 {
 	int expected = FRESH;
 	int err;
 
 	if (likely(atomic_load_explicit(&front_live, memory_order_acquire)))
-		return unlikely(atomic_load_explicit(&outside, memory_order_relaxed))
+		return unlikely(atomic_load_explicit(&outside, memory_order_acquire) != INSIDE)
 			       ? join_as_child()
 			       : 0;
 	front_environment();
@@ -269,7 +286,7 @@ int front_start(void)
 void front_started_child(bool live)
 {
 	if (live)
-		atomic_store(&outside, true);
+		atomic_store(&outside, OUTSIDE);
 	else if (atomic_load(&state) != FAILED)
 		atomic_store(&state, FRESH);
 }
