@@ -446,6 +446,15 @@ static unsigned hidden_between(unsigned first, unsigned last, unsigned *found, u
 	return n;
 }
 
+/* In a process that has nothing else to hide. */
+static unsigned session_between(unsigned first, unsigned last, unsigned *found)
+{
+	int fd = ledger_descriptor();
+
+	*found = (unsigned)fd;
+	return fd >= 0 && *found >= first && *found <= last;
+}
+
 long io_close_range(unsigned first, unsigned last, int flags)
 {
 	unsigned hidden[512], n, i;
@@ -455,7 +464,8 @@ long io_close_range(unsigned first, unsigned last, int flags)
 		return -EINVAL;
 	if (flags & CLOSE_RANGE_CLOEXEC)
 		return SYS(SYS_close_range, first, last, flags);
-	n = hidden_between(first, last, hidden, 512);
+	n = atomic_load(&files_used) ? hidden_between(first, last, hidden, 512)
+				     : session_between(first, last, hidden);
 	file_detach_range(first, last);
 	for (i = 0; i <= n && ret == 0; i++) {
 		unsigned end = i < n ? hidden[i] - 1 : last;

@@ -38,6 +38,11 @@ bool ledger_hides(int fd)
 			   fd == atomic_load_explicit(&ledger.own, memory_order_relaxed));
 }
 
+int ledger_descriptor(void)
+{
+	return atomic_load_explicit(&ledger.fd, memory_order_relaxed);
+}
+
 /* ---- small things of the host ------------------------------------------------------------------
  */
 

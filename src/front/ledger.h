@@ -31,6 +31,8 @@ void ledger_role(enum session_slot_role role);
 
 /* Is fd one of ours, which the program does not know? Cheap. */
 bool ledger_hides(int fd);
+/* The one that a process has from the beginning; -1: none. */
+int ledger_descriptor(void);
 
 /* NULL before ledger_attach. */
 const struct session_header *ledger_header(void);
