@@ -64,12 +64,13 @@ struct hosted_thread {
 	uint64_t ret;		    /* where the program goes on after the call in the stub */
 	uint64_t again;		    /* the instruction that made it */
 	uint64_t nr;
-	uint64_t efault; /* the call in the stub said so: it is being made again */
+	uint64_t error; /* EFAULT or EINVAL that the call in the stub got: it comes by again */
 	uint64_t args[6];
 
 	uint64_t host_fs;
 	uint64_t program_fs;
 	bool in_gate;	   /* running our code: signals are kept */
+	bool shares_files; /* a process of its own, with our descriptors */
 	bool own_actions;  /* a child in our memory, with signal actions of its own */
 	uint64_t blocked;  /* which of HOSTED_VIRTUAL the program believes to be blocked */
 	uint64_t waiting;  /* which of them were sent meanwhile */
@@ -166,6 +167,8 @@ struct hosted_call {
 /* What it answers, if it has to see the call at all. */
 bool hosted_gate(struct hosted_call *c, long *ret);
 long hosted_gate_call(struct hosted_call *c);
+/* The kernel refused to read from the descriptor. */
+long hosted_gate_read(struct hosted_call *c);
 /* Is -EINTR of this call one that SA_RESTART makes disappear? */
 bool hosted_restartable(const struct hosted_call *c);
 /* Is this a call that can sleep? Then the gate makes it by hosted_gate_sleep. */

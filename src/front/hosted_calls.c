@@ -232,6 +232,11 @@ static bool answer(struct hosted_call *c, long *ret)
 		return true;
 	case SYS_exit:
 		hosted_exit(t, a[0]);
+	case SYS_exit_group:
+		if (t->shares_files)
+			files_share(false);
+		c->pass = true;
+		return true;
 	case SYS_brk:
 		*ret = (long)hosted_brk((uint64_t)a[0]);
 		return true;
@@ -277,15 +282,22 @@ static void strip(struct hosted_call *c)
 	}
 }
 
-/* The kernel could not access an argument. Where memory is managed the gate gets it for it. */
+/*
+ * The kernel could not access an argument: where memory is managed the gate gets it for it. Or it
+ * could not read from the descriptor: that may be a userfaultfd that has come from elsewhere.
+ */
 static bool try_again(struct hosted_call *c, long *ret)
 {
-	if (!c->t->efault)
+	uint64_t error = c->t->error;
+
+	c->t->error = 0;
+	if (!error || *reg(c->uc, REG_RIP) != c->t->ret)
 		return false;
-	c->t->efault = 0;
-	if (*reg(c->uc, REG_RIP) != c->t->ret)
-		return false;
-	*ret = front_managing() ? hosted_gate_call(c) : -EFAULT;
+	*ret = -(long)error;
+	if (error == EFAULT && front_managing())
+		*ret = hosted_gate_call(c);
+	else if (error == EINVAL && (c->nr == SYS_read || c->nr == SYS_readv))
+		*ret = hosted_gate_read(c);
 	return true;
 }
 

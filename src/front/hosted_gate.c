@@ -13,6 +13,7 @@
 #include "front/calls.h"
 #include "front/gate.h"
 #include "front/huge.h"
+#include "userfault/abi.h"
 
 #ifndef SYS_userfaultfd
 #define SYS_userfaultfd 323
@@ -20,6 +21,30 @@
 
 #define FD_SETS_MOST 1024 /* bits that are looked at */
 #define PIECES_MOST  16	  /* and pieces of a message */
+
+static bool is_ours(int fd)
+{
+	struct file *f FILE_REF = file_get(fd);
+
+	return f != NULL;
+}
+
+/* It may be a userfaultfd from elsewhere, and the table is to know it. 0, or what is wrong. */
+static int recognise(int fd)
+{
+	struct file *f FILE_REF = file_get(fd);
+
+	return f ? 0 : ufd_recognise(fd, &f);
+}
+
+long hosted_gate_read(struct hosted_call *c)
+{
+	int err = recognise((int)c->a[0]);
+
+	if (err)
+		return err;
+	return is_ours((int)c->a[0]) ? hosted_gate_call(c) : -EINVAL;
+}
 
 long hosted_gate_call(struct hosted_call *c)
 {
@@ -58,13 +83,6 @@ static bool readable(uint64_t addr, size_t len)
 static bool is_kind(int fd, enum file_kind kind)
 {
 	struct file *f FILE_REF = file_get_kind(fd, kind);
-
-	return f != NULL;
-}
-
-static bool is_ours(int fd)
-{
-	struct file *f FILE_REF = file_get(fd);
 
 	return f != NULL;
 }
@@ -442,6 +460,14 @@ bool hosted_gate(struct hosted_call *c, long *ret)
 		calls_uring_ready(c->a);
 		return false;
 	case SYS_ioctl:
+		/* One of a userfaultfd, wherever that comes from. */
+		if (((c->a[1] >> 8) & 0xff) == UF_API) {
+			*ret = recognise((int)c->a[0]);
+			if (*ret)
+				return true;
+			break;
+		}
+		__attribute__((fallthrough));
 	case SYS_fcntl:
 		if (!files_used || !is_ours((int)c->a[0]))
 			return false;

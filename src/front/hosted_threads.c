@@ -205,6 +205,8 @@ void hosted_thread_begin(struct hosted_thread *t)
 	hosted_set_fs(t->host_fs);
 	if (hosted_thread_arm(t) < 0)
 		SYS(SYS_exit_group, 127);
+	if (t->shares_files)
+		files_share(true);
 	hosted_set_fs(t->program_fs);
 	hosted_sigreturn((const struct hosted_frame *)t->ret);
 }
@@ -225,6 +227,7 @@ static int prepare(struct hosted_thread *child, const struct hosted_thread *pare
 	child->program_fs = c->flags & CLONE_SETTLS ? c->tls : parent->program_fs;
 	child->blocked = parent->blocked;
 	child->own_actions = !(c->flags & CLONE_SIGHAND);
+	child->shares_files = (c->flags & CLONE_FILES) && !(c->flags & CLONE_THREAD);
 	/* Who can end without a word is asked for. */
 	child->gone = !(c->flags & CLONE_THREAD);
 	/* As the kernel has it: only the child of a vfork keeps the alternate stack. */
@@ -355,6 +358,8 @@ long hosted_fork(struct hosted_thread *t, ucontext_t *uc, long nr, const long a[
 
 void hosted_exit(struct hosted_thread *t, long status)
 {
+	if (t->shares_files)
+		files_share(false);
 	t->gone = true;
 	SYS(SYS_exit, status);
 	__builtin_unreachable();

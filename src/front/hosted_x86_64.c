@@ -21,7 +21,7 @@ AT(self, 0);
 AT(ret, 8);
 AT(again, 16);
 AT(nr, 24);
-AT(efault, 32);
+AT(error, 32);
 AT(args, 40);
 
 __asm__(".text\n"
@@ -45,12 +45,16 @@ __asm__(".text\n"
 	"	mov %gs:80, %r9\n"
 	"	lea 14(%rax), %rcx\n"
 	"	jrcxz hosted_stub_efault\n"
+	"	lea 22(%rax), %rcx\n"
+	"	jrcxz 1f\n"
 	"	jmp *%gs:8\n"
 	".hidden hosted_stub_efault\n"
 	".globl hosted_stub_efault\n"
 	"hosted_stub_efault:\n"
-	"	mov %gs:24, %rax\n"
-	"	movq $1, %gs:32\n"
+	"	movq $14, %gs:32\n"
+	"	jmp 2f\n"
+	"1:	movq $22, %gs:32\n"
+	"2:	mov %gs:24, %rax\n"
 	"	jmp *%gs:16\n"
 	".hidden hosted_stub_end\n"
 	".globl hosted_stub_end\n"
