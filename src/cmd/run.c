@@ -25,7 +25,7 @@ struct run {
 	enum host_trap_choice trap;
 	const char *profile; /* NULL: all */
 	struct limits limits;
-	bool file_faults, move_any, no_raw_calls;
+	bool file_faults, move_any, fork_events, no_raw_calls;
 	bool stats, verbose;
 	bool hosted;	     /* PROGRAM is static */
 	char host[PATH_MAX]; /* the program that such run in, "" if it is not there */
@@ -50,6 +50,7 @@ static const char help_text[] =
 	"  --record-faults=FILE        record the faults, for 'userfault replay'\n"
 	"  --file-faults               regular files can be registered for all kinds of faults\n"
 	"  --move-any                  UFFDIO_MOVE between all types of memory that can\n"
+	"  --fork-events               EVENT_FORK also without CAP_SYS_PTRACE\n"
 	"  --no-raw-calls              leave alone what a dynamic program does without libc\n"
 	"  --stats                     at the end, print statistics of all processes to stderr\n"
 	"  --verbose                   say on stderr what is going on\n"
@@ -59,9 +60,9 @@ static const char help_text[] =
 	"here, 126 if PROGRAM cannot be run on it, 127 if there is no such PROGRAM.\n";
 
 static const char *const long_names[] = {
-	"trap",	       "profile",  "memory-limit", "swap",  "policy",  "record-faults",
-	"file-faults", "move-any", "no-raw-calls", "stats", "verbose", "help",
-	NULL};
+	"trap",		 "profile",	"memory-limit", "swap",	       "policy",
+	"record-faults", "file-faults", "move-any",	"fork-events", "no-raw-calls",
+	"stats",	 "verbose",	"help",		NULL};
 static const char *const trap_names[] = {
 	[HOST_TRAP_AUTO] = "auto",
 	[HOST_TRAP_GUARD] = "guard",
@@ -122,6 +123,7 @@ static int parse(int argc, char **argv, struct run *run, int *status)
 		{"record-faults", required_argument, NULL, 'r'},
 		{"file-faults", no_argument, NULL, 'f'},
 		{"move-any", no_argument, NULL, 'M'},
+		{"fork-events", no_argument, NULL, 'F'},
 		{"no-raw-calls", no_argument, NULL, 'R'},
 		{"stats", no_argument, NULL, 's'},
 		{"verbose", no_argument, NULL, 'v'},
@@ -156,6 +158,9 @@ static int parse(int argc, char **argv, struct run *run, int *status)
 			break;
 		case 'M':
 			run->move_any = true;
+			break;
+		case 'F':
+			run->fork_events = true;
 			break;
 		case 'R':
 			run->no_raw_calls = true;
@@ -215,6 +220,8 @@ static int prepare_environment(const struct run *run, const char *preload)
 	error |= limits_environment(&run->limits);
 	if (run->file_faults)
 		error |= setenv("USERFAULT_FILE_FAULTS", "1", 1);
+	if (run->fork_events)
+		error |= setenv("USERFAULT_FORK_EVENTS", "1", 1);
 	if (run->move_any)
 		error |= setenv("USERFAULT_MOVE_ANY", "1", 1);
 	if (run->no_raw_calls)

@@ -80,6 +80,8 @@ void front_environment(void)
 	config.verbose = env_set("USERFAULT_VERBOSE");
 	if (env_set("USERFAULT_FILE_FAULTS"))
 		config.options |= MM_OPTION_FILE_FAULTS;
+	if (env_set("USERFAULT_FORK_EVENTS"))
+		host_allow_fork_events();
 	if (env_set("USERFAULT_MOVE_ANY"))
 		config.options |= MM_OPTION_MOVE_ANY;
 	huge = getenv("USERFAULT_HUGE");

@@ -39,6 +39,7 @@ refused 2 "'none'" run --swap=zstd:0 true
 refused 2 "cannot be written" run --record-faults="$dir/no/such" true
 refused 2 "takes no value" run --file-faults=yes true
 refused 2 "takes no value" run --move-any=yes true
+refused 2 "takes no value" run --fork-events=yes true
 refused 2 "TRACE is missing" replay
 refused 2 "one TRACE at a time" replay "$0" "$0"
 refused 2 "is no record of faults" replay "$0"
@@ -69,7 +70,7 @@ helps() {
 helps --help
 grep -q 'doctor' "$dir/out" || fail "$what: does not name doctor"
 helps run --help
-for word in --trap --profile --memory-limit --swap --policy --record-faults --file-faults --move-any --no-raw-calls --stats --verbose 'Exit status'; do
+for word in --trap --profile --memory-limit --swap --policy --record-faults --file-faults --move-any --fork-events --no-raw-calls --stats --verbose 'Exit status'; do
 	grep -q -e "$word" "$dir/out" || fail "$what: does not name $word"
 done
 helps replay --help

@@ -104,6 +104,9 @@ bool host_crowded(void);
 void host_note_gap(uint64_t ns, bool given);
 void host_note_spun(void);
 
+/* From now on everybody may ask for EVENT_FORK, whatever the process is capable of. */
+void host_allow_fork_events(void);
+
 /* Is [addr, addr + len) memory of the machine's own (arena, alias, aside, altstacks)? */
 bool host_owns(uint64_t addr, uint64_t len);
 /* Is fd one of the machine's hidden descriptors? */
