@@ -1,17 +1,20 @@
 /*
  * files.c - from the program's descriptor numbers to files.
  *
- * Two levels of slots, one word a descriptor: the index of a file and its generation. A file counts
- * its descriptors and the operations in progress, as the kernel's does: a read() that sleeps keeps
- * it while another thread closes the descriptor. Everything is lock-free, because close() may be
- * called in a signal handler; files are never unmapped, only recycled.
+ * Two levels of slots, one word a descriptor: the index of a file and its generation, and how many
+ * forks there had been when it was put there. A file counts its descriptors and the operations in
+ * progress, as the kernel's does: a read() that sleeps keeps it while another thread closes the
+ * descriptor. Everything is lock-free, because close() may be called in a signal handler; files are
+ * never unmapped, only recycled.
  *
  * A userfaultfd of this address space is open while anybody has a descriptor of it, in whatever
  * process. The machine knows (uffd_held), and is asked when the last one goes that we know of, and
  * by whoever sleeps for long. Where it does not know, our own count must do.
  */
 #include "front/front.h"
+#include "front/remote.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #define TOP	  4096u
@@ -89,6 +92,22 @@ uint32_t file_name(const struct file *f)
 	return (uint32_t)(f - files) | (atomic_load(&f->gen) & 0x3ff) << NAME_INDEX_BITS;
 }
 
+/*
+ * A fork copies the descriptors first and the memory later, while other threads go on: what they
+ * put into the table in between stands for descriptors that the child does not have. It knows them
+ * by the number of the fork.
+ */
+#define FORKS_SHIFT 16
+#define FORKS_MASK  (0xffffull << FORKS_SHIFT)
+_Static_assert(MAX_FILES < 1u << FORKS_SHIFT, "an index and one");
+static _Atomic uint32_t forks;
+static __thread uint32_t this_fork;
+
+static uint64_t forks_now(void)
+{
+	return (uint64_t)atomic_load(&forks) << FORKS_SHIFT & FORKS_MASK;
+}
+
 static uint64_t word_of(struct file *f)
 {
 	return (uint64_t)atomic_load(&f->gen) << 32 | (uint64_t)(f - files + 1);
@@ -96,7 +115,7 @@ static uint64_t word_of(struct file *f)
 
 static struct file *file_of(uint64_t word)
 {
-	return &files[(uint32_t)word - 1];
+	return &files[(word & ((1u << FORKS_SHIFT) - 1)) - 1];
 }
 
 static slot_t *slot_of(unsigned fd)
@@ -273,7 +292,7 @@ int file_attach(int fd, struct file *f)
 	hold(f);
 	if (atomic_fetch_add(&f->fds, 1) == 0 && atomic_load(&f->open))
 		atomic_fetch_sub(&loose, 1);
-	old = atomic_exchange(slot, word_of(f));
+	old = atomic_exchange(slot, word_of(f) | forks_now());
 	if (old)
 		leave(file_of(old));
 	return 0;
@@ -304,8 +323,8 @@ static void close_file(struct file *f)
 			fd |= CHUNK - 1;
 			continue;
 		}
-		old = word;
-		if (atomic_compare_exchange_strong(slot, &old, 0))
+		old = atomic_load(slot);
+		if ((old & ~FORKS_MASK) == word && atomic_compare_exchange_strong(slot, &old, 0))
 			leave(f);
 	}
 	if (atomic_exchange(&f->open, false)) {
@@ -380,6 +399,36 @@ void file_each(enum file_kind kind, void (*fn)(struct file *f, void *arg), void 
 	}
 }
 
+void files_fork(void)
+{
+	this_fork = atomic_fetch_add(&forks, 1) + 1;
+}
+
+/* Is it, in this process, what the table says? */
+static bool stands_for(int fd, const struct file *f)
+{
+	return f->kind == FILE_UFFD ? remote_fd_id(fd) == f->id : SYS(SYS_fcntl, fd, F_GETFD) >= 0;
+}
+
+static void forget_strangers(void)
+{
+	uint64_t word;
+	unsigned fd;
+	slot_t *slot;
+
+	for (fd = 0; fd < TOP * CHUNK; fd++) {
+		slot = slot_of(fd);
+		if (!slot) {
+			fd |= CHUNK - 1;
+			continue;
+		}
+		word = atomic_load(slot);
+		if (word && (int16_t)((word >> FORKS_SHIFT) - this_fork) >= 0 &&
+		    !stands_for((int)fd, file_of(word)))
+			file_detach((int)fd);
+	}
+}
+
 void files_child(void)
 {
 	uint32_t i, high = atomic_load(&files_high);
@@ -400,4 +449,5 @@ void files_child(void)
 		if (atomic_exchange(&f->open, false))
 			file_put(f);
 	}
+	forget_strangers();
 }

@@ -54,6 +54,7 @@ void front_fork_begin(bool shares_files)
 
 	if (shares_files)
 		ufd_all_leave();
+	files_fork();
 	if (likely(!atomic_load_explicit(&front_live, memory_order_acquire)) || forking)
 		return;
 	/* The child will have them all. */

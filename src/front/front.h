@@ -148,7 +148,8 @@ struct file *file_by_name(uint32_t name);
 void file_detach_range(unsigned first, unsigned last);
 /* Call fn for each file of that kind. */
 void file_each(enum file_kind kind, void (*fn)(struct file *f, void *arg), void *arg);
-/* In the child of a fork. */
+/* A fork begins; and in its child. */
+void files_fork(void);
 void files_child(void);
 /* The calling process is the one they belong to, if none is yet. */
 void files_own(void);

@@ -70,7 +70,8 @@ struct piece_call {
 	int (*mm)(struct piece_call *c, uint64_t at, uint64_t len);
 	int (*host)(struct piece_call *c, uint64_t at, uint64_t len);
 	int value;
-	bool go_on; /* after ENOMEM from the host: report it at the end */
+	const struct mach_entry *entry; /* for mm */
+	bool go_on;			/* after ENOMEM from the host: report it at the end */
 };
 
 static int each_piece(struct piece_call *c, uint64_t addr, uint64_t len)
@@ -82,6 +83,7 @@ static int each_piece(struct piece_call *c, uint64_t addr, uint64_t len)
 
 	for (; at < end; at = next) {
 		mach_enter(&entry);
+		c->entry = &entry;
 		mine = mm_piece(mm_space_self, at, end, &next);
 		err = mine ? c->mm(c, at, next - at) : 0;
 		mach_leave(&entry);
@@ -120,7 +122,7 @@ long mem_mmap_plain(uint64_t addr, size_t len, int prot, int flags, int fd, uint
 		if (ret)
 			return ret;
 		mach_enter(&entry);
-		ret = mm_mmap_fixed(mm_space_self, addr, size, prot, flags, fd, off);
+		ret = mm_mmap_fixed(mm_space_self, addr, size, prot, flags, fd, off, &entry);
 		mach_leave(&entry);
 		return ret ? ret : (long)addr;
 	}
@@ -158,7 +160,7 @@ int mem_munmap(uint64_t addr, size_t len)
 	if (err)
 		return err;
 	mach_enter(&entry);
-	err = mm_munmap(mm_space_self, addr, size);
+	err = mm_munmap(mm_space_self, addr, size, &entry);
 	mach_leave(&entry);
 	return err;
 }
@@ -175,7 +177,8 @@ static long remap_managed(uint64_t old, uint64_t old_len, uint64_t new_len, int 
 		return -ENOMEM;
 	mach_enter(&entry);
 	if (mm_piece(mm_space_self, old, old + old_len, &end) && end == old + old_len)
-		err = mm_mremap(mm_space_self, old, old_len, new_len, flags, new_addr, &result);
+		err = mm_mremap(mm_space_self, old, old_len, new_len, flags, new_addr, &result,
+				&entry);
 	mach_leave(&entry);
 	if (err)
 		return err;
@@ -292,7 +295,7 @@ int mem_mprotect(uint64_t addr, size_t len, int prot)
 
 static int advise_mm(struct piece_call *c, uint64_t at, uint64_t len)
 {
-	return mm_madvise(mm_space_self, at, len, c->value);
+	return mm_madvise(mm_space_self, at, len, c->value, c->entry);
 }
 
 static int advise_host(struct piece_call *c, uint64_t at, uint64_t len)

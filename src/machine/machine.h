@@ -111,8 +111,12 @@ void mach_wait_init(struct mach_waiter *w);
 int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns);
 void mach_wake(struct mach_waiter *w);
 
-/* The same without a trap, for a thread that the outside is to see blocked (state D). */
-void mach_wait_blocked(struct mach_waiter *w, uint32_t spin_ns);
+/*
+ * The same without a trap, for a thread that the outside is to see blocked (state D). No handler of
+ * a signal runs; a signal that ends the program does, if it could before mach_enter filled in
+ * `entry`; NULL: only what cannot be blocked.
+ */
+void mach_wait_blocked(struct mach_waiter *w, const struct mach_entry *entry, uint32_t spin_ns);
 
 /* One turn of a spin loop (a pause; the scheduler's turn on sim). */
 void mach_relax(void);

@@ -42,10 +42,10 @@ void mm_untell(struct mm_told *told)
 }
 
 void mm_told(struct mm_space *space, struct mm_told *told, enum mm_event event, uint64_t a,
-	     uint64_t b, uint64_t c)
+	     uint64_t b, uint64_t c, const struct mach_entry *entry)
 {
 	for (uint32_t i = 0; i < told->n; i++) {
-		mm_handler->event(told->handler[i], event, a, b, c);
+		mm_handler->event(told->handler[i], event, a, b, c, entry);
 		mm_handler->release(told->handler[i]);
 		mm_stat_add(space->stats, MM_STAT_EVENTS, 1);
 	}

@@ -22,8 +22,11 @@ void mm_tell_range(struct mm_space *space, struct mm_told *told, uint64_t start,
 /* Nothing came of it: let fills go on. */
 void mm_untell(struct mm_told *told);
 
-/* Send the event to all that were noted, wait until each has read it. No locks held. */
+/*
+ * Send the event to all that were noted, wait until each has read it. No locks held. entry: as
+ * mm_munmap.
+ */
 void mm_told(struct mm_space *space, struct mm_told *told, enum mm_event event, uint64_t a,
-	     uint64_t b, uint64_t c);
+	     uint64_t b, uint64_t c, const struct mach_entry *entry);
 
 #endif

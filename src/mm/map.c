@@ -52,7 +52,7 @@ bool mm_piece(struct mm_space *space, uint64_t start, uint64_t end, uint64_t *pi
 	return managed;
 }
 
-int mm_munmap(struct mm_space *space, uint64_t start, uint64_t len)
+int mm_munmap(struct mm_space *space, uint64_t start, uint64_t len, const struct mach_entry *entry)
 {
 	struct mm_told told = {0};
 	uint64_t end = start + len;
@@ -69,12 +69,12 @@ int mm_munmap(struct mm_space *space, uint64_t start, uint64_t len)
 	mach_write_unlock(&space->lock);
 	if (err)
 		mm_untell(&told);
-	mm_told(space, &told, MM_EVENT_UNMAP, start, end, 0);
+	mm_told(space, &told, MM_EVENT_UNMAP, start, end, 0, entry);
 	return err;
 }
 
 int mm_mmap_fixed(struct mm_space *space, uint64_t start, uint64_t len, int prot, int flags, int fd,
-		  uint64_t off)
+		  uint64_t off, const struct mach_entry *entry)
 {
 	struct mm_told told = {0};
 	uint64_t end = start + len;
@@ -89,7 +89,7 @@ int mm_mmap_fixed(struct mm_space *space, uint64_t start, uint64_t len, int prot
 		mm_area_remove_range(space, start, end);
 	}
 	mach_write_unlock(&space->lock);
-	mm_told(space, &told, MM_EVENT_UNMAP, start, end, 0);
+	mm_told(space, &told, MM_EVENT_UNMAP, start, end, 0, entry);
 	return err;
 }
 
@@ -400,7 +400,8 @@ static int advise_area(struct mm_space *space, struct mm_area *a, uint64_t start
 }
 
 /* One area after the other: event first, then, looked up again, the advice. */
-static int advise_range(struct mm_space *space, uint64_t start, uint64_t end, int advice)
+static int advise_range(struct mm_space *space, uint64_t start, uint64_t end, int advice,
+			const struct mach_entry *entry)
 {
 	int err = 0;
 
@@ -416,7 +417,7 @@ static int advise_range(struct mm_space *space, uint64_t start, uint64_t end, in
 			mm_tell(&told, a->handler, MM_EVENT_REMOVE);
 		if (told.n) {
 			mach_write_unlock(&space->lock);
-			mm_told(space, &told, MM_EVENT_REMOVE, start, to, 0);
+			mm_told(space, &told, MM_EVENT_REMOVE, start, to, 0, entry);
 			mach_write_lock(&space->lock);
 		}
 		for (; !err && start < to; start = mm_min(a->end, to)) {
@@ -451,14 +452,15 @@ static int advise_host(struct mm_space *space, uint64_t start, uint64_t end, int
 	return err;
 }
 
-int mm_madvise(struct mm_space *space, uint64_t start, uint64_t len, int advice)
+int mm_madvise(struct mm_space *space, uint64_t start, uint64_t len, int advice,
+	       const struct mach_entry *entry)
 {
 	switch (advice) {
 	case MADV_DONTNEED:
 	case MADV_DONTNEED_LOCKED:
 	case MADV_FREE:
 	case MADV_REMOVE:
-		return advise_range(space, start, start + len, advice);
+		return advise_range(space, start, start + len, advice, entry);
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE:
 		return populate_range(space, start, start + len,

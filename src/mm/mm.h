@@ -204,7 +204,8 @@ struct mm_handler_ops {
 	/* It came to nothing: undo one changing() without an event. */
 	void (*unchanging)(uf_ref handler);
 	/* Send it, wait until read, undo one changing(). a, b, c as in the message. */
-	void (*event)(uf_ref handler, unsigned event, uint64_t a, uint64_t b, uint64_t c);
+	void (*event)(uf_ref handler, unsigned event, uint64_t a, uint64_t b, uint64_t c,
+		      const struct mach_entry *entry);
 };
 
 /* Values of UFFD_EVENT_*. */
@@ -278,15 +279,20 @@ bool mm_managed(struct mm_space *space, uint64_t start, uint64_t len);
  */
 bool mm_piece(struct mm_space *space, uint64_t start, uint64_t end, uint64_t *piece_end);
 
-int mm_munmap(struct mm_space *space, uint64_t start, uint64_t len);
+/*
+ * What may send events takes what the caller's mach_enter noted: a signal that ends the program
+ * ends it while it waits for an event to be read, too. NULL: none does.
+ */
+int mm_munmap(struct mm_space *space, uint64_t start, uint64_t len, const struct mach_entry *entry);
 int mm_mmap_fixed(struct mm_space *space, uint64_t start, uint64_t len, int prot, int flags, int fd,
-		  uint64_t off);
+		  uint64_t off, const struct mach_entry *entry);
 int mm_mprotect(struct mm_space *space, uint64_t start, uint64_t len, uint32_t prot);
 /* advice as madvise(2); -EINVAL for those the type cannot do. */
-int mm_madvise(struct mm_space *space, uint64_t start, uint64_t len, int advice);
+int mm_madvise(struct mm_space *space, uint64_t start, uint64_t len, int advice,
+	       const struct mach_entry *entry);
 /* As mremap(2); flags MREMAP_*; *result the new address. old range is all managed. */
 int mm_mremap(struct mm_space *space, uint64_t old, uint64_t old_len, uint64_t new_len, int flags,
-	      uint64_t new_addr, uint64_t *result);
+	      uint64_t new_addr, uint64_t *result, const struct mach_entry *entry);
 /* Sets or clears the locked mark; locking faults the pages in first. */
 int mm_mlock(struct mm_space *space, uint64_t start, uint64_t len, bool lock, bool on_fault);
 /*
@@ -317,7 +323,8 @@ void mm_forget_range(struct mm_space *space, uint64_t start, uint64_t len);
 void mm_fork_begin(struct mm_space *space);
 void mm_fork_parent(struct mm_space *space);
 void mm_fork_child(struct mm_space *space, struct mm_stats *stats);
-/* Count there from now on (NULL: on its own), beginning with what the space has counted by itself. */
+/* Count there from now on (NULL: on its own), beginning with what the space has counted by itself.
+ */
 void mm_space_count(struct mm_space *space, struct mm_stats *stats);
 
 /* ---- What the program can ask ---------------------------------------------------------------- */

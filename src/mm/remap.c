@@ -264,24 +264,24 @@ static int remap_locked(struct remap *r, int flags)
 }
 
 /* Whoever was noted is told what came of it, or that nothing did. */
-static void tell(struct remap *r, uint64_t old_len, int err)
+static void tell(struct remap *r, uint64_t old_len, int err, const struct mach_entry *entry)
 {
 	struct mm_space *space = r->space;
 
-	mm_told(space, &r->over_told, MM_EVENT_UNMAP, r->new, r->new + r->new_len, 0);
+	mm_told(space, &r->over_told, MM_EVENT_UNMAP, r->new, r->new + r->new_len, 0, entry);
 	if (!err && r->moved)
-		mm_told(space, &r->remap_told, MM_EVENT_REMAP, r->old, r->new, old_len);
+		mm_told(space, &r->remap_told, MM_EVENT_REMAP, r->old, r->new, old_len, entry);
 	if (!err && r->moved)
-		mm_told(space, &r->unmap_told, MM_EVENT_UNMAP, r->old, r->old + old_len, 0);
+		mm_told(space, &r->unmap_told, MM_EVENT_UNMAP, r->old, r->old + old_len, 0, entry);
 	else if (!err && r->new_len < old_len)
 		mm_told(space, &r->unmap_told, MM_EVENT_UNMAP, r->old + r->new_len,
-			r->old + old_len, 0);
+			r->old + old_len, 0, entry);
 	mm_untell(&r->remap_told);
 	mm_untell(&r->unmap_told);
 }
 
 int mm_mremap(struct mm_space *space, uint64_t old, uint64_t old_len, uint64_t new_len, int flags,
-	      uint64_t new_addr, uint64_t *result)
+	      uint64_t new_addr, uint64_t *result, const struct mach_entry *entry)
 {
 	struct remap r = {.space = space,
 			  .old = old,
@@ -300,7 +300,7 @@ int mm_mremap(struct mm_space *space, uint64_t old, uint64_t old_len, uint64_t n
 	if (!err)
 		mm_area_merge(space, r.new, r.new + r.new_len);
 	mach_write_unlock(&space->lock);
-	tell(&r, whole, err);
+	tell(&r, whole, err, entry);
 	*result = r.new;
 	return err;
 }

@@ -104,7 +104,7 @@ void uffd_fork_event(uf_ref ref, int fd)
 
 	mach_enter(&entry);
 	if (fd >= 0)
-		uffd_handler_ops.event(ref, MM_EVENT_FORK, (uint32_t)fd, 0, 0);
+		uffd_handler_ops.event(ref, MM_EVENT_FORK, (uint32_t)fd, 0, 0, &entry);
 	else
 		uffd_handler_ops.unchanging(ref);
 	uffd_release(ref);

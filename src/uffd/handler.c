@@ -167,7 +167,8 @@ static void event_message(struct uf_msg *msg, unsigned event, uint64_t a, uint64
 }
 
 /* Without memory for a waiter, or when the context closes, there is nobody to wait for. */
-static void handler_event(uf_ref ref, unsigned event, uint64_t a, uint64_t b, uint64_t c)
+static void handler_event(uf_ref ref, unsigned event, uint64_t a, uint64_t b, uint64_t c,
+			  const struct mach_entry *entry)
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
 	struct uffd_waiter *w = uffd_waiter_new();
@@ -181,7 +182,7 @@ static void handler_event(uf_ref ref, unsigned event, uint64_t a, uint64_t b, ui
 			uffd_enqueue(ctx, UFFD_EVENTS, w);
 		uffd_unlock(ctx);
 		if (queued)
-			mach_wait_blocked(&w->wait, SPIN_NS);
+			mach_wait_blocked(&w->wait, entry, SPIN_NS);
 		else
 			uffd_waiter_put(w);
 		uffd_waiter_put(w);

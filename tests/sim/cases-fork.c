@@ -123,9 +123,9 @@ static void advice_is_kept(void)
 	open_on(&u, 0, PAGE(8), 6, MISSING);
 	copy_all(&u, PAGE(8), SOURCE, 6, 0);
 	mach_enter(&e);
-	CHECK_EQ(mm_madvise(mm_space_self, PAGE(8), PAGES(1), MADV_DONTFORK), 0);
-	CHECK_EQ(mm_madvise(mm_space_self, PAGE(9), PAGES(2), MADV_WIPEONFORK), 0);
-	CHECK_EQ(mm_madvise(mm_space_self, PAGE(10), PAGES(1), MADV_KEEPONFORK), 0);
+	CHECK_EQ(mm_madvise(mm_space_self, PAGE(8), PAGES(1), MADV_DONTFORK, NULL), 0);
+	CHECK_EQ(mm_madvise(mm_space_self, PAGE(9), PAGES(2), MADV_WIPEONFORK, NULL), 0);
+	CHECK_EQ(mm_madvise(mm_space_self, PAGE(10), PAGES(1), MADV_KEEPONFORK, NULL), 0);
 	mach_leave(&e);
 	front_fork_parent();
 	page_expect(PAGE(8), 100);

@@ -298,7 +298,7 @@ int front_munmap(uint64_t addr, uint64_t len)
 	int err;
 
 	mach_enter(&e);
-	err = mm_munmap(mm_space_self, addr, len);
+	err = mm_munmap(mm_space_self, addr, len, NULL);
 	mach_leave(&e);
 	return err;
 }
@@ -310,7 +310,7 @@ int front_mmap(uint64_t addr, uint64_t len, uint32_t prot)
 
 	mach_enter(&e);
 	err = mm_mmap_fixed(mm_space_self, addr, len, (int)prot,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0, NULL);
 	mach_leave(&e);
 	return err;
 }
@@ -324,7 +324,7 @@ int front_mmap_file(uint64_t addr, uint64_t len, uint32_t prot, bool shared,
 	mach_enter(&e);
 	err = mm_mmap_fixed(mm_space_self, addr, len, (int)prot,
 			    (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED, sim_file_fd(file),
-			    PAGES(page));
+			    PAGES(page), NULL);
 	mach_leave(&e);
 	return err;
 }
@@ -335,7 +335,7 @@ int front_remove(uint64_t addr, uint64_t len)
 	int err;
 
 	mach_enter(&e);
-	err = mm_madvise(mm_space_self, addr, len, MADV_REMOVE);
+	err = mm_madvise(mm_space_self, addr, len, MADV_REMOVE, NULL);
 	mach_leave(&e);
 	return err;
 }
@@ -377,7 +377,7 @@ int front_mprotect(uint64_t addr, uint64_t len, uint32_t prot)
 
 static int zap_managed(uint64_t addr, uint64_t len, uint32_t advice)
 {
-	return mm_madvise(mm_space_self, addr, len, (int)advice);
+	return mm_madvise(mm_space_self, addr, len, (int)advice, NULL);
 }
 
 static void zap_native(uint64_t addr, uint64_t len, uint32_t advice)
@@ -393,7 +393,7 @@ int front_zap(uint64_t addr, uint64_t len)
 
 static int populate_managed(uint64_t addr, uint64_t len, uint32_t advice)
 {
-	return mm_madvise(mm_space_self, addr, len, (int)advice);
+	return mm_madvise(mm_space_self, addr, len, (int)advice, NULL);
 }
 
 static void leave_native(uint64_t addr, uint64_t len, uint32_t advice)
@@ -449,7 +449,7 @@ int front_mremap(uint64_t from, uint64_t from_len, uint64_t to_len, int flags, u
 	int err;
 
 	mach_enter(&e);
-	err = mm_mremap(mm_space_self, from, from_len, to_len, flags, to, result);
+	err = mm_mremap(mm_space_self, from, from_len, to_len, flags, to, result, NULL);
 	mach_leave(&e);
 	return err;
 }

@@ -504,7 +504,7 @@ static void change_file(struct file *f)
 	mach_enter(&e);
 	if (!cut && remove && f == &files[0])
 		err = mm_madvise(mm_space_self, addr_of(&mappings[2], c.page), PAGES(c.n),
-				 MADV_REMOVE);
+				 MADV_REMOVE, NULL);
 	else
 		err = mm_file_change(mm_space_self, dev, ino, c.page, cut ? UINT64_MAX : c.n, cut,
 				     cut ? truncate_now : punch_now, &c);

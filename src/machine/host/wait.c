@@ -566,23 +566,47 @@ int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
 	return err;
 }
 
+/* On the thread that stands in for the suspended one: it takes no signal at all. */
+static void stand_in(void *arg)
+{
+	uint64_t all = ~0ull;
+
+	sys_sigprocmask(SIG_SETMASK, &all, NULL);
+	sleep_to_the_end(arg);
+}
+
+/* The signals that end the process, and that its own mask lets through. */
+static uint64_t ending_signals(const struct mach_entry *entry)
+{
+	uint64_t set = 0;
+
+	if (!entry || entry->saved[1])
+		return 0;
+	for (int sig = 1; sig <= 64; sig++)
+		if (!(entry->saved[0] & SIG_BIT(sig)) && ends_process(sig))
+			set |= SIG_BIT(sig);
+	return set;
+}
+
 /*
  * Slept through by a thread that exists for it: this one is suspended until then, and shows itself
  * so, as a thread does that waits inside the kernel.
  */
-void mach_wait_blocked(struct mach_waiter *w, uint32_t spin_ns)
+void mach_wait_blocked(struct mach_waiter *w, const struct mach_entry *entry, uint32_t spin_ns)
 {
 	const struct host_waiting *also = atomic_load(&waiting);
 	struct deep_sleep d = {.w = w};
-	uint64_t all = ~0ull, old;
+	uint64_t all = ~0ull, mask, old;
 	unsigned place;
 
 	if (spin(w, spin_ns))
 		return;
 	sys_sigprocmask(SIG_SETMASK, &all, &old);
 	place = show_asleep(also, NULL);
-	if (cpu_suspend_for(sleep_to_the_end, &d) < 0)
-		sleep_to_the_end(&d);
+	mask = ~ending_signals(entry);
+	sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+	if (cpu_suspend_for(stand_in, &d) < 0)
+		stand_in(&d);
 	show_awake(also, place);
 	if (d.keep)
 		give_back(&d.kept);

@@ -294,8 +294,9 @@ int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns)
 	return -EINTR;
 }
 
-void mach_wait_blocked(struct mach_waiter *w, uint32_t spin_ns)
+void mach_wait_blocked(struct mach_waiter *w, const struct mach_entry *entry, uint32_t spin_ns)
 {
+	(void)entry;
 	(void)mach_wait(w, NULL, spin_ns);
 }
 
