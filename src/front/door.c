@@ -22,6 +22,9 @@
 #define SPIN_NS	   60000u
 #define SPIN_LOOKS 32
 
+/* It takes a process longer to die: requests that have waited so long may be a dead one's. */
+#define FRESH_NS 50000u
+
 /* The service thread's memory: a stack, and what stands in for thread-local storage. */
 #define STACK_BYTES (128u << 10)
 #define TLS_BYTES   (64u << 10)
@@ -278,14 +281,72 @@ static int64_t run(struct session_cell *cell)
 /* The service thread does not spin in the way of who asks. */
 static _Atomic uint32_t last_requester_cpu;
 
+static bool begin(struct session_cell *cell, uint32_t word)
+{
+	return atomic_compare_exchange_strong(&cell->word, &word,
+					      (word & ~CELL_STATE) | CELL_RUNNING);
+}
+
+static bool requester_alive(uint32_t word)
+{
+	return ledger_alive(session_cell_slot(word), session_cell_generation(word));
+}
+
+/* What has been read for one who is dead is asked again; events are gone with him. */
+static void ask_again(const struct session_cell *cell)
+{
+	const struct uf_msg *msg = (const struct uf_msg *)cell->data;
+	struct file *f = context_of(cell->context);
+	int64_t n = cell->result;
+	struct uf_range range = {.len = UF_PAGE_SIZE};
+
+	if (!f)
+		return;
+	if (n > (int64_t)SESSION_DATA)
+		n = 0;
+	for (; n >= (int64_t)sizeof(*msg); n -= (int64_t)sizeof(*msg), msg++) {
+		if (msg->event != UF_EVENT_PAGEFAULT)
+			continue;
+		range.start = msg->arg.pagefault.address & UF_PAGE_MASK;
+		ufd_ioctl_here(f, UF_IO_WAKE, (uintptr_t)&range);
+	}
+	file_put(f);
+}
+
+/*
+ * A dead requester's cells. What he asked shall not be done behind the backs of those who know that
+ * he is dead, and what he was told has been told to nobody.
+ */
+static void look_at_cells(void)
+{
+	uint32_t number, i, word, state;
+	struct session_slot *s = ledger_own(&number);
+	struct session_door *door = s ? ledger_door(number) : NULL;
+
+	for (i = 0; door && i < SESSION_CELLS; i++) {
+		struct session_cell *cell = &door->cell[i];
+
+		word = atomic_load(&cell->word);
+		state = word & CELL_STATE;
+		if (state == CELL_FREE || state == CELL_RUNNING || requester_alive(word) ||
+		    !begin(cell, word))
+			continue;
+		if (state == CELL_DONE && cell->op == OP_READ)
+			ask_again(cell);
+		atomic_store(&cell->word, CELL_FREE);
+	}
+}
+
 static void serve_cell(struct session_slot *s, struct session_cell *cell)
 {
 	uint32_t word = atomic_load(&cell->word);
 
-	if ((word & CELL_STATE) != CELL_POSTED ||
-	    !atomic_compare_exchange_strong(&cell->word, &word,
-					    (word & ~CELL_STATE) | CELL_RUNNING))
+	if ((word & CELL_STATE) != CELL_POSTED || !begin(cell, word))
 		return;
+	if (mach_now() - cell->posted > FRESH_NS && !requester_alive(word)) {
+		atomic_store(&cell->word, CELL_FREE);
+		return;
+	}
 	atomic_store_explicit(&last_requester_cpu, cell->cpu, memory_order_relaxed);
 	cell->result = run(cell);
 	atomic_store(&cell->word, (word & ~CELL_STATE) | CELL_DONE);
@@ -355,6 +416,7 @@ static void serve_for_ever(void *arg)
 		door_serve();
 		if (spin(s))
 			continue;
+		look_at_cells();
 		sleep_at_door(s);
 		files_settle();
 		look_at_fetched();
@@ -406,6 +468,7 @@ void door_open(void)
 static void look_around(void)
 {
 	door_serve();
+	look_at_cells();
 	files_look();
 }
 

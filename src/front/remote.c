@@ -129,6 +129,7 @@ static struct session_context *context_of(uint64_t id)
 
 static long call(struct file *f, struct session_cell *cell, enum session_op op);
 static struct session_cell *cell_get(struct file *f);
+static void kick(struct session_slot *s);
 static void cell_put(const struct file *f, struct session_cell *cell);
 
 /* From now on the level of the descriptor tells the truth, for those who poll it natively. */
@@ -195,28 +196,33 @@ static bool owner_alive(struct file *f)
 	return false;
 }
 
-/* Whose process is gone: anybody's to use. Not while the owner is at it, who may be as dead. */
+/*
+ * Whose process is gone: anybody's to use. Not while the owner is at it, who may be as dead, and not
+ * what the owner has to see to.
+ */
 static bool abandoned(const struct session_cell *cell, uint32_t word, uint32_t own_word)
 {
-	if ((word & CELL_STATE) == CELL_RUNNING)
+	uint32_t state = word & CELL_STATE;
+
+	if (state == CELL_RUNNING || (state == CELL_DONE && cell->op == OP_READ))
 		return false;
 	if ((word & ~CELL_STATE) == (own_word & ~CELL_STATE))
-		return SYS(SYS_tgkill, SYS(SYS_getpid), cell->tid, 0) == -ESRCH &&
+		return state != CELL_TAKEN && SYS(SYS_tgkill, SYS(SYS_getpid), cell->tid, 0) == -ESRCH &&
 		       SYS(SYS_kill, cell->tid, 0) == -ESRCH;
 	return !ledger_alive(session_cell_slot(word), session_cell_generation(word));
 }
 
 static bool try_cell(struct session_cell *cell, uint32_t mine, bool look)
 {
-	uint32_t word = atomic_load(&cell->word);
+	uint32_t word = atomic_load(&cell->word), taken = (mine & ~CELL_STATE) | CELL_TAKEN;
 
 	if ((word & CELL_STATE) != CELL_FREE && !(look && abandoned(cell, word, mine)))
 		return false;
-	if (!atomic_compare_exchange_strong(&cell->word, &word, mine))
+	if (!atomic_compare_exchange_strong(&cell->word, &word, taken))
 		return false;
 	cell->tid = (uint32_t)SYS(SYS_gettid);
 	atomic_store(&cell->sleeping, 0);
-	return true;
+	return atomic_compare_exchange_strong(&cell->word, &taken, mine);
 }
 
 /* A cell of the owner's door; NULL: the owner is dead, or there is no room. Entered. */
@@ -238,6 +244,9 @@ static struct session_cell *cell_get(struct file *f)
 		for (i = 0; i < SESSION_CELLS; i++)
 			if (try_cell(&door->cell[i], mine, tries % 16 == 15))
 				return &door->cell[i];
+		/* The service thread looks after those whose requesters are dead, before it sleeps. */
+		if (tries % 16 == 15)
+			kick(ledger_slot(session_fd_slot(f->id)));
 		word = atomic_load(&door->cell[0].word);
 		SYS(SYS_futex, &door->cell[0].word, FUTEX_WAIT, word, &wait);
 	}
@@ -356,6 +365,7 @@ static long call(struct file *f, struct session_cell *cell, enum session_op op)
 	cell->cpu = cpu_current();
 	cell->context = session_fd_context(f->id);
 	cell->result = -ESRCH;
+	cell->posted = mach_now();
 	atomic_store(&cell->decided, 0);
 	atomic_store(&cell->word, (word & ~CELL_STATE) | CELL_POSTED);
 	atomic_store(&s->posted, 1);

@@ -154,12 +154,14 @@ enum session_cell_state {
 	CELL_POSTED,
 	CELL_RUNNING, /* a thread of the owner has it */
 	CELL_DONE,    /* the requester reads it, and frees it */
+	CELL_TAKEN,   /* it is somebody's, whose `tid` is not in it yet */
 };
 
 /*
  * A request. `word` tells both what state it is in and whose it is: a cell that is not FREE, and
- * whose requester's slot is dead, is anybody's to free, unless the owner has it (RUNNING). The rest
- * belongs to the requester until POSTED and from DONE on, and to the owner in between.
+ * whose requester's slot is dead, is anybody's to free, unless the owner has it (RUNNING), or it
+ * holds messages that nobody will read any more: then the owner frees it, and has them asked again.
+ * The rest belongs to the requester until POSTED and from DONE on, and to the owner in between.
  */
 struct session_cell {
 	_Atomic uint32_t word;	   /* session_cell_word; the requester sleeps on it */
@@ -174,7 +176,8 @@ struct session_cell {
 	uint64_t arg;
 	int64_t result;
 	uint64_t args[8]; /* an ioctl's struct, in and out */
-	uint8_t pad[4096 - 8 * 4 - 3 * 8 - 8 * 8];
+	uint64_t posted;  /* when; CLOCK_MONOTONIC, about */
+	uint8_t pad[4096 - 8 * 4 - 4 * 8 - 8 * 8];
 	uint8_t data[SESSION_DATA];
 };
 
