@@ -20,26 +20,10 @@ struct sort {
 	char *(*map)(int *fd); /* N shared pages; fd: of the file, or -1 */
 };
 
-static char *map_of(int fd, int flags)
-{
-	char *p = mmap(NULL, PAGES(N), PROT_READ | PROT_WRITE, flags, fd, 0);
-
-	CHECK(p != MAP_FAILED);
-	return p;
-}
-
-static int memory_file(void)
-{
-	int fd = memfd_create("host-file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	CHECK(fd >= 0 && ftruncate(fd, (off_t)PAGES(N)) == 0);
-	return fd;
-}
-
 static char *map_memfd(int *fd)
 {
-	*fd = memory_file();
-	return map_of(*fd, MAP_SHARED);
+	*fd = test_memory_file(MFD_ALLOW_SEALING, PAGES(N));
+	return test_map_file(*fd, PAGES(N), MAP_SHARED);
 }
 
 static char *map_closed_memfd(int *fd)
@@ -54,13 +38,13 @@ static char *map_closed_memfd(int *fd)
 static char *map_anon(int *fd)
 {
 	*fd = -1;
-	return map_of(-1, MAP_SHARED | MAP_ANONYMOUS);
+	return test_map_file(-1, PAGES(N), MAP_SHARED | MAP_ANONYMOUS);
 }
 
 static char *map_zero(int *fd)
 {
 	int zero = open("/dev/zero", O_RDWR);
-	char *p = map_of(zero, MAP_SHARED);
+	char *p = test_map_file(zero, PAGES(N), MAP_SHARED);
 
 	close(zero);
 	*fd = -1;
@@ -83,7 +67,7 @@ static char *map_tmpfs(int *fd)
 
 	*fd = mkstemp(name);
 	CHECK(*fd >= 0 && unlink(name) == 0 && ftruncate(*fd, (off_t)PAGES(N)) == 0);
-	return map_of(*fd, MAP_SHARED);
+	return test_map_file(*fd, PAGES(N), MAP_SHARED);
 }
 
 static const struct sort sorts[] = {
@@ -92,56 +76,6 @@ static const struct sort sorts[] = {
 	{"SysV", map_sysv},	 {"tmpfs", map_tmpfs},
 };
 #define SORTS (sizeof(sorts) / sizeof(sorts[0]))
-
-/* The map begins in the middle of the host's mapping. */
-static void adopt(struct managed *m, char *p, uint64_t n)
-{
-	struct mach_vma vma;
-
-	CHECK(mach_vma_next((uint64_t)p, &vma) == 0 && vma.start <= (uint64_t)p);
-	CHECK(mach_map_adopt_file(&m->map, (uint64_t)p, n, &vma) == 0);
-	m->p = p;
-	m->span = (struct mach_span){&m->map, (uint64_t)p, 0, n, vma.prot};
-}
-
-static bool bit(const uint64_t *bits, uint64_t i)
-{
-	return bits[i / 64] >> (i % 64) & 1;
-}
-
-static bool file_has(struct managed *m, uint64_t page)
-{
-	uint64_t bits[8];
-
-	CHECK(mach_file_lookup(&m->span, page, 1, bits) == 1);
-	return bits[0] & 1;
-}
-
-static long copy(struct managed *m, uint64_t page, uint64_t n, const void *src)
-{
-	struct mach_entry e;
-	long got;
-
-	mach_enter(&e);
-	got = mach_frames_copy(&m->span, page, n, (uint64_t)src);
-	mach_leave(&e);
-	return got;
-}
-
-static bool is_all(const char *p, char value, uint64_t pages)
-{
-	for (uint64_t i = 0; i < PAGES(pages); i++) {
-		if (p[i] != value)
-			return false;
-	}
-	return true;
-}
-
-static void release(struct managed *m)
-{
-	CHECK(mach_munmap((uint64_t)m->p, PAGES(m->map.npages)) == 0);
-	mach_map_destroy(&m->map);
-}
 
 static void shared_of_every_sort(void)
 {
@@ -159,46 +93,49 @@ static void shared_of_every_sort(void)
 		fprintf(stderr, "%s\n", sorts[s].name);
 		for (uint64_t i = 0; i < N; i += 7)
 			memset(p + PAGES(i), 'o', UF_PAGE_SIZE);
-		adopt(&m, p + PAGES(10), N - 10);
+		test_adopt(&m, p + PAGES(10), N - 10);
 		CHECK(m.map.kind == MACH_MAP_SHARED && m.map.alias != 0);
 		CHECK(host_owns(m.map.alias, PAGES(N - 10)));
 		CHECK(READS(p) && !READS(m.p) && !READS(m.p + PAGES(N - 11)));
 		mach_pages_mapped(&m.span, 3, 512, bits);
 		for (uint64_t i = 0; i < 512; i++)
-			CHECK(bit(bits, i) == ((i + 13) % 7 == 0));
+			CHECK(test_bit(bits, i) == ((i + 13) % 7 == 0));
 		CHECK(mach_file_lookup(&m.span, 3, 512, bits) == 512);
 		for (uint64_t i = 0; i < 512; i++)
-			CHECK(bit(bits, i) == ((i + 13) % 7 == 0));
+			CHECK(test_bit(bits, i) == ((i + 13) % 7 == 0));
 		for (uint64_t i = 0; i < 30; i++)
-			CHECK(file_has(&m, i) == ((i + 10) % 7 == 0));
+			CHECK(test_file_has(&m, i) == ((i + 10) % 7 == 0));
 		/* What was there is shown again. */
 		CHECK(test_open(&m, 4, 1, UF_PROT_READ) == 0);
 		CHECK(m.p[PAGES(4)] == 'o' && !WRITES(m.p + PAGES(4)) && !READS(m.p + PAGES(5)));
 		/* One page, unaligned, and many. */
-		CHECK(!file_has(&m, 5) && copy(&m, 5, 1, src) == 1 && file_has(&m, 5));
-		CHECK(copy(&m, 6, 1, src + 100) == 1);
-		CHECK(test_open(&m, 5, 2, RW) == 0 && is_all(m.p + PAGES(5), 's', 2));
+		CHECK(!test_file_has(&m, 5) && test_copy(&m, 5, 1, src) == 1 &&
+		      test_file_has(&m, 5));
+		CHECK(test_copy(&m, 6, 1, src + 100) == 1);
+		CHECK(test_open(&m, 5, 2, RW) == 0 && test_is_all(m.p + PAGES(5), 's', PAGES(2)));
 		if (fd >= 0) {
 			CHECK(pread(fd, buf, UF_PAGE_SIZE, (off_t)PAGES(15)) == (long)sizeof(buf));
-			CHECK(is_all(buf, 's', 1));
+			CHECK(test_is_all(buf, 's', PAGES(1)));
 		}
-		CHECK(mach_file_punch(&m.span, 100, 600) == 0 && !file_has(&m, 102));
-		CHECK(copy(&m, 100, 600, src) == 600);
-		CHECK(test_open(&m, 100, 600, RW) == 0 && is_all(m.p + PAGES(100), 's', 600));
+		CHECK(mach_file_punch(&m.span, 100, 600) == 0 && !test_file_has(&m, 102));
+		CHECK(test_copy(&m, 100, 600, src) == 600);
+		CHECK(test_open(&m, 100, 600, RW) == 0 &&
+		      test_is_all(m.p + PAGES(100), 's', PAGES(600)));
 		memset(m.p + PAGES(100), 'w', UF_PAGE_SIZE);
-		CHECK(mach_frames_read(&m.span, 100, buf) == 0 && is_all(buf, 'w', 1));
+		CHECK(mach_frames_read(&m.span, 100, buf) == 0 && test_is_all(buf, 'w', PAGES(1)));
 		test_limit(&m, 100, 600, 0);
 		CHECK(!READS(m.p + PAGES(100)) && !READS(m.p + PAGES(699)));
 		mach_frames_drop(&m.span, 100, 600);
-		CHECK(file_has(&m, 100));
-		CHECK(mach_file_punch(&m.span, 100, 600) == 0 && !file_has(&m, 100));
-		CHECK(mach_frames_read(&m.span, 100, buf) == -EFAULT && !file_has(&m, 100));
-		CHECK(mach_frames_zero(&m.span, 100, 600) == 0 && file_has(&m, 699));
-		CHECK(test_open(&m, 100, 600, RW) == 0 && is_all(m.p + PAGES(100), 0, 600));
+		CHECK(test_file_has(&m, 100));
+		CHECK(mach_file_punch(&m.span, 100, 600) == 0 && !test_file_has(&m, 100));
+		CHECK(mach_frames_read(&m.span, 100, buf) == -EFAULT && !test_file_has(&m, 100));
+		CHECK(mach_frames_zero(&m.span, 100, 600) == 0 && test_file_has(&m, 699));
+		CHECK(test_open(&m, 100, 600, RW) == 0 &&
+		      test_is_all(m.p + PAGES(100), 0, PAGES(600)));
 		mach_pages_private(&m.span, 100, 512, bits);
-		CHECK(!bit(bits, 0));
-		release(&m);
-		CHECK(is_all(p, 'o', 1));
+		CHECK(!test_bit(bits, 0));
+		test_release(&m);
+		CHECK(test_is_all(p, 'o', PAGES(1)));
 		munmap(p, PAGES(10));
 		if (fd >= 0)
 			close(fd);
@@ -210,8 +147,8 @@ static void shared_of_every_sort(void)
 /* Pages to read, the second half past the end of their file. */
 static char *truncated_source(void)
 {
-	int fd = memory_file();
-	char *p = map_of(fd, MAP_SHARED);
+	int fd = test_memory_file(MFD_ALLOW_SEALING, PAGES(N));
+	char *p = test_map_file(fd, PAGES(N), MAP_SHARED);
 
 	memset(p, 'T', PAGES(40));
 	CHECK(ftruncate(fd, (off_t)PAGES(20)) == 0 && close(fd) == 0);
@@ -233,43 +170,46 @@ static void large_pieces(void)
 
 		memset(src, 'L', PAGES(N));
 		p = pass == 0 ? map_anon(&fd) : map_memfd(&fd);
-		view = pass == 0 ? NULL : map_of(fd, MAP_SHARED);
+		view = pass == 0 ? NULL : test_map_file(fd, PAGES(N), MAP_SHARED);
 		if (pass == 2)
 			madvise(p, PAGES(N), MADV_NOHUGEPAGE);
-		adopt(&m, p, N);
-		CHECK(copy(&m, 0, N, src) == N && file_has(&m, 0) && file_has(&m, N - 1));
-		CHECK(test_open(&m, 0, N, RW) == 0 && is_all(m.p, 'L', N));
-		CHECK(!view || is_all(view, 'L', N));
+		test_adopt(&m, p, N);
+		CHECK(test_copy(&m, 0, N, src) == N && test_file_has(&m, 0) &&
+		      test_file_has(&m, N - 1));
+		CHECK(test_open(&m, 0, N, RW) == 0 && test_is_all(m.p, 'L', PAGES(N)));
+		CHECK(!view || test_is_all(view, 'L', PAGES(N)));
 		test_limit(&m, 0, N, 0);
 		/* Its parts go one by one. */
 		CHECK(mach_file_punch(&m.span, 5, 1) == 0 && mach_file_punch(&m.span, 700, 3) == 0);
 		CHECK(mach_file_lookup(&m.span, 0, 512, bits) == 512);
 		for (uint64_t i = 0; i < 512; i++)
-			CHECK(bit(bits, i) == (i != 5));
-		CHECK(file_has(&m, 699) && !file_has(&m, 702) && file_has(&m, 703));
-		CHECK(copy(&m, 5, 1, src) == 1 && copy(&m, 0, 512, src) == -EEXIST);
+			CHECK(test_bit(bits, i) == (i != 5));
+		CHECK(test_file_has(&m, 699) && !test_file_has(&m, 702) && test_file_has(&m, 703));
+		CHECK(test_copy(&m, 5, 1, src) == 1 && test_copy(&m, 0, 512, src) == -EEXIST);
 		CHECK(mach_file_punch(&m.span, 0, N) == 0);
 		for (uint64_t i = 0; i < N; i += 100)
-			CHECK(!file_has(&m, i));
+			CHECK(!test_file_has(&m, i));
 		/* Not all of them holes. */
 		if (view)
 			view[PAGES(100)] = 'v';
-		CHECK(copy(&m, 0, 512, src) == (view ? 100 : 512));
-		CHECK(!view || (view[PAGES(100)] == 'v' && !file_has(&m, 101)));
+		CHECK(test_copy(&m, 0, 512, src) == (view ? 100 : 512));
+		CHECK(!view || (view[PAGES(100)] == 'v' && !test_file_has(&m, 101)));
 		/* Zeroes. */
-		CHECK(mach_frames_zero(&m.span, 512, 512) == 0 && file_has(&m, 1023));
-		CHECK(test_open(&m, 512, 512, RW) == 0 && is_all(m.p + PAGES(512), 0, 512));
-		CHECK(!file_has(&m, 1024));
+		CHECK(mach_frames_zero(&m.span, 512, 512) == 0 && test_file_has(&m, 1023));
+		CHECK(test_open(&m, 512, 512, RW) == 0 &&
+		      test_is_all(m.p + PAGES(512), 0, PAGES(512)));
+		CHECK(!test_file_has(&m, 1024));
 		test_limit(&m, 512, 512, 0);
 		/* A source that ends, and one that is not there. */
 		CHECK(mach_file_punch(&m.span, 0, N) == 0);
 		CHECK(mprotect(src + PAGES(300), PAGES(1), PROT_NONE) == 0);
-		CHECK(copy(&m, 512, 512, src) == 300);
-		CHECK(file_has(&m, 811) && !file_has(&m, 812) && !file_has(&m, 1023));
-		CHECK(copy(&m, 0, 512, src + PAGES(300)) == -EFAULT && !file_has(&m, 0));
-		CHECK(mach_frames_read(&m.span, 600, buf) == 0 && is_all(buf, 'L', 1));
+		CHECK(test_copy(&m, 512, 512, src) == 300);
+		CHECK(test_file_has(&m, 811) && !test_file_has(&m, 812) &&
+		      !test_file_has(&m, 1023));
+		CHECK(test_copy(&m, 0, 512, src + PAGES(300)) == -EFAULT && !test_file_has(&m, 0));
+		CHECK(mach_frames_read(&m.span, 600, buf) == 0 && test_is_all(buf, 'L', PAGES(1)));
 		CHECK(mprotect(src + PAGES(300), PAGES(1), PROT_READ | PROT_WRITE) == 0);
-		release(&m);
+		test_release(&m);
 		if (view)
 			munmap(view, PAGES(N));
 		if (fd >= 0)
@@ -283,35 +223,36 @@ static void large_private_copies(void)
 	char *src = test_map(1024), *view;
 	struct managed m;
 	struct stat st;
-	int fd = memory_file();
+	int fd = test_memory_file(MFD_ALLOW_SEALING, PAGES(N));
 
 	test_start();
 	memset(src, 'P', PAGES(1024));
-	view = map_of(fd, MAP_SHARED);
-	adopt(&m, map_of(fd, MAP_PRIVATE), N);
+	view = test_map_file(fd, PAGES(N), MAP_SHARED);
+	test_adopt(&m, test_map_file(fd, PAGES(N), MAP_PRIVATE), N);
 	for (unsigned round = 0; round < 2; round++) {
-		CHECK(copy(&m, 0, 1024, src) == 1024 && fstat(fd, &st) == 0 && st.st_blocks == 0);
-		CHECK(test_open(&m, 0, 1024, RW) == 0 && is_all(m.p, 'P', 1024));
+		CHECK(test_copy(&m, 0, 1024, src) == 1024 && fstat(fd, &st) == 0 &&
+		      st.st_blocks == 0);
+		CHECK(test_open(&m, 0, 1024, RW) == 0 && test_is_all(m.p, 'P', PAGES(1024)));
 		test_limit(&m, 0, 1024, 0);
 		mach_frames_drop(&m.span, 0, 1024);
-		CHECK(!file_has(&m, 0) && !file_has(&m, 1023));
+		CHECK(!test_file_has(&m, 0) && !test_file_has(&m, 1023));
 	}
 	CHECK(mach_frames_zero(&m.span, 0, 512) == 0);
-	CHECK(test_open(&m, 0, 512, RW) == 0 && is_all(m.p, 0, 512));
+	CHECK(test_open(&m, 0, 512, RW) == 0 && test_is_all(m.p, 0, PAGES(512)));
 	test_limit(&m, 0, 512, 0);
 	mach_frames_drop(&m.span, 0, 512);
 	CHECK(mprotect(src + PAGES(300), PAGES(1), PROT_NONE) == 0);
-	CHECK(copy(&m, 512, 512, src) == 300);
-	CHECK(copy(&m, 0, 512, src + PAGES(300)) == -EFAULT);
+	CHECK(test_copy(&m, 512, 512, src) == 300);
+	CHECK(test_copy(&m, 0, 512, src + PAGES(300)) == -EFAULT);
 	CHECK(fstat(fd, &st) == 0 && st.st_blocks == 0);
 	mach_frames_drop(&m.span, 512, 300);
 	/* What the file has stays. */
 	memset(view + PAGES(17), 'v', UF_PAGE_SIZE);
-	CHECK(copy(&m, 0, 300, src) == 300);
+	CHECK(test_copy(&m, 0, 300, src) == 300);
 	mach_frames_drop(&m.span, 0, 300);
-	CHECK(file_has(&m, 17) && !file_has(&m, 16) && view[PAGES(17)] == 'v');
+	CHECK(test_file_has(&m, 17) && !test_file_has(&m, 16) && view[PAGES(17)] == 'v');
 	CHECK(fstat(fd, &st) == 0 && st.st_blocks == UF_PAGE_SIZE / 512);
-	release(&m);
+	test_release(&m);
 	munmap(view, PAGES(N));
 	close(fd);
 }
@@ -335,34 +276,37 @@ static void sources_that_end(void)
 		p = map_memfd(&fd);
 		if (pass == 2) {
 			munmap(p, PAGES(N));
-			p = map_of(fd, MAP_PRIVATE);
+			p = test_map_file(fd, PAGES(N), MAP_PRIVATE);
 		}
-		adopt(&m, p, N);
+		test_adopt(&m, p, N);
 		/* Then not by pwrite, and no signal either. */
 		CHECK(setrlimit(RLIMIT_FSIZE, pass == 1 ? &none : &all) == 0);
 		for (uint64_t n = 2; n < 30; n += 17) {
 			const char *from = src + PAGES(30 - n);
 
-			CHECK(copy(&m, 100, n + 1, from) == (long)n);
-			CHECK(file_has(&m, 100 + n - 1) == (pass < 2) && !file_has(&m, 100 + n));
-			CHECK(copy(&m, 200, n, from + 100) == (long)n - 1);
-			CHECK(!file_has(&m, 200 + n - 1));
-			CHECK(copy(&m, 300, 1, src + PAGES(30)) == -EFAULT);
-			CHECK(copy(&m, 300, 1, src + PAGES(29) + 8) == -EFAULT);
-			CHECK(copy(&m, 300, 20, src + PAGES(29) + 8) == -EFAULT);
-			CHECK(!file_has(&m, 300));
-			CHECK(copy(&m, 400, 40, beyond) == 20 && !file_has(&m, 420));
-			CHECK(copy(&m, 500, 3, beyond + PAGES(19)) == 1 && !file_has(&m, 501));
-			CHECK(copy(&m, 600, 20, beyond + PAGES(20)) == -EFAULT);
-			CHECK(!file_has(&m, 600));
-			CHECK(test_open(&m, 100, n, RW) == 0 && is_all(m.p + PAGES(100), 'S', n));
+			CHECK(test_copy(&m, 100, n + 1, from) == (long)n);
+			CHECK(test_file_has(&m, 100 + n - 1) == (pass < 2) &&
+			      !test_file_has(&m, 100 + n));
+			CHECK(test_copy(&m, 200, n, from + 100) == (long)n - 1);
+			CHECK(!test_file_has(&m, 200 + n - 1));
+			CHECK(test_copy(&m, 300, 1, src + PAGES(30)) == -EFAULT);
+			CHECK(test_copy(&m, 300, 1, src + PAGES(29) + 8) == -EFAULT);
+			CHECK(test_copy(&m, 300, 20, src + PAGES(29) + 8) == -EFAULT);
+			CHECK(!test_file_has(&m, 300));
+			CHECK(test_copy(&m, 400, 40, beyond) == 20 && !test_file_has(&m, 420));
+			CHECK(test_copy(&m, 500, 3, beyond + PAGES(19)) == 1 &&
+			      !test_file_has(&m, 501));
+			CHECK(test_copy(&m, 600, 20, beyond + PAGES(20)) == -EFAULT);
+			CHECK(!test_file_has(&m, 600));
+			CHECK(test_open(&m, 100, n, RW) == 0 &&
+			      test_is_all(m.p + PAGES(100), 'S', PAGES(n)));
 			test_limit(&m, 100, n, 0);
 			mach_frames_drop(&m.span, 100, 550);
 			CHECK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 					(off_t)PAGES(N)) == 0);
 		}
 		CHECK(setrlimit(RLIMIT_FSIZE, &all) == 0);
-		release(&m);
+		test_release(&m);
 		close(fd);
 	}
 }
@@ -376,35 +320,37 @@ static void end_of_the_file(void)
 	src = test_map(N);
 	memset(src, 'e', PAGES(N));
 	for (unsigned i = 0; i < 2; i++) {
-		int fd = memory_file();
+		int fd = test_memory_file(MFD_ALLOW_SEALING, PAGES(N));
 		uint64_t bits[8];
 		struct managed m;
 		struct stat st;
 
-		adopt(&m, map_of(fd, flags[i]), N);
+		test_adopt(&m, test_map_file(fd, PAGES(N), flags[i]), N);
 		CHECK(ftruncate(fd, (off_t)PAGES(50) + 1) == 0);
 		CHECK(mach_file_lookup(&m.span, 0, 512, bits) == 51);
 		CHECK(mach_file_lookup(&m.span, 51, 1, bits) == 0);
-		CHECK(mach_file_lookup(&m.span, 50, 1, bits) == 1 && !bit(bits, 0));
-		CHECK(copy(&m, 51, 1, src) == -EFAULT && copy(&m, 600, 100, src) == -EFAULT);
-		CHECK(copy(&m, 40, 20, src) == 11);
+		CHECK(mach_file_lookup(&m.span, 50, 1, bits) == 1 && !test_bit(bits, 0));
+		CHECK(test_copy(&m, 51, 1, src) == -EFAULT &&
+		      test_copy(&m, 600, 100, src) == -EFAULT);
+		CHECK(test_copy(&m, 40, 20, src) == 11);
 		CHECK(mach_frames_zero(&m.span, 51, 1) == -EFAULT);
 		CHECK(mach_frames_zero(&m.span, 30, 30) == -EFAULT);
 		CHECK(mach_frames_zero(&m.span, 30, 10) == 0);
 		CHECK(fstat(fd, &st) == 0 && st.st_size == (off_t)PAGES(50) + 1);
 		CHECK((flags[i] == MAP_PRIVATE) == (st.st_blocks == 0));
-		CHECK(test_open(&m, 40, 11, RW) == 0 && is_all(m.p + PAGES(40), 'e', 11));
+		CHECK(test_open(&m, 40, 11, RW) == 0 &&
+		      test_is_all(m.p + PAGES(40), 'e', PAGES(11)));
 		CHECK(mach_file_punch(&m.span, 40, 11) == (flags[i] == MAP_PRIVATE ? -EACCES : 0));
 		test_limit(&m, 40, 11, 0);
 		mach_frames_drop(&m.span, 40, 11);
 		CHECK(mach_frames_zero(&m.span, 45, 6) == 0 && test_open(&m, 45, 6, RW) == 0);
-		CHECK(is_all(m.p + PAGES(45), 0, 6));
+		CHECK(test_is_all(m.p + PAGES(45), 0, PAGES(6)));
 		CHECK(fstat(fd, &st) == 0 && st.st_size == (off_t)PAGES(50) + 1);
 		/* It grows again. */
 		CHECK(ftruncate(fd, (off_t)PAGES(N)) == 0);
-		CHECK(copy(&m, 51, 1, src) == 1 && test_open(&m, 51, 1, RW) == 0);
-		CHECK(is_all(m.p + PAGES(51), 'e', 1));
-		release(&m);
+		CHECK(test_copy(&m, 51, 1, src) == 1 && test_open(&m, 51, 1, RW) == 0);
+		CHECK(test_is_all(m.p + PAGES(51), 'e', PAGES(1)));
+		test_release(&m);
 		close(fd);
 	}
 }
@@ -412,22 +358,22 @@ static void end_of_the_file(void)
 /* A page that is reserved is there, and one that the source's own mapping makes, too. */
 static void pages_that_are_there(void)
 {
-	int fd = memory_file();
-	char *view = map_of(fd, MAP_SHARED);
+	int fd = test_memory_file(MFD_ALLOW_SEALING, PAGES(N));
+	char *view = test_map_file(fd, PAGES(N), MAP_SHARED);
 	struct managed m;
 	uint64_t bits[8];
 
 	test_start();
-	adopt(&m, map_of(fd, MAP_SHARED), N);
+	test_adopt(&m, test_map_file(fd, PAGES(N), MAP_SHARED), N);
 	CHECK(fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)PAGES(10), (off_t)PAGES(20)) == 0);
 	view[PAGES(40)] = view[PAGES(300)] = 1;
-	CHECK(file_has(&m, 10) && !file_has(&m, 9));
+	CHECK(test_file_has(&m, 10) && !test_file_has(&m, 9));
 	CHECK(mach_file_lookup(&m.span, 0, 512, bits) == 512);
 	for (uint64_t i = 0; i < 512; i++)
-		CHECK(bit(bits, i) == ((i >= 10 && i < 30) || i == 40 || i == 300));
-	CHECK(copy(&m, 29, 3, view + PAGES(300)) == -EEXIST);
-	CHECK(copy(&m, 50, 1, view + PAGES(50)) == -EEXIST && file_has(&m, 50));
-	CHECK(copy(&m, 100, 40, view + PAGES(100)) == -EEXIST && m.p != view);
+		CHECK(test_bit(bits, i) == ((i >= 10 && i < 30) || i == 40 || i == 300));
+	CHECK(test_copy(&m, 29, 3, view + PAGES(300)) == -EEXIST);
+	CHECK(test_copy(&m, 50, 1, view + PAGES(50)) == -EEXIST && test_file_has(&m, 50));
+	CHECK(test_copy(&m, 100, 40, view + PAGES(100)) == -EEXIST && m.p != view);
 }
 
 /* ---- Files that refuse ---- */
@@ -455,23 +401,24 @@ static void no_room_in_tmpfs(void)
 		struct rlimit none = {0, RLIM_INFINITY}, all = {RLIM_INFINITY, RLIM_INFINITY};
 		long got;
 
-		p = map_of(fd, pass == 2 ? MAP_PRIVATE : MAP_SHARED);
-		adopt(&m, p, N);
+		p = test_map_file(fd, PAGES(N), pass == 2 ? MAP_PRIVATE : MAP_SHARED);
+		test_adopt(&m, p, N);
 		CHECK(setrlimit(RLIMIT_FSIZE, pass == 1 ? &none : &all) == 0);
-		for (done = 0; (got = copy(&m, (uint64_t)done, 1, src)) == 1 && done < 200; done++)
+		for (done = 0; (got = test_copy(&m, (uint64_t)done, 1, src)) == 1 && done < 200;
+		     done++)
 			;
 		CHECK(setrlimit(RLIMIT_FSIZE, &all) == 0);
 		if (pass == 2) {
 			/* The copies are the mapping's own, and nothing stays in the file. */
-			CHECK(done == 200 && !file_has(&m, 0) && !file_has(&m, 199));
+			CHECK(done == 200 && !test_file_has(&m, 0) && !test_file_has(&m, 199));
 		} else {
 			CHECK(got == -ENOMEM && done > 40 && done <= 64);
-			CHECK(copy(&m, 500, 40, src) == -ENOMEM);
+			CHECK(test_copy(&m, 500, 40, src) == -ENOMEM);
 			CHECK(mach_frames_zero(&m.span, 600, 40) == -ENOMEM);
 		}
 		CHECK(test_open(&m, 0, (uint64_t)done, RW) == 0);
-		CHECK(is_all(m.p, 'f', (uint64_t)done));
-		release(&m);
+		CHECK(test_is_all(m.p, 'f', PAGES(done)));
+		test_release(&m);
 		CHECK(ftruncate(fd, 0) == 0 && ftruncate(fd, (off_t)PAGES(N)) == 0);
 	}
 	CHECK(umount2(dir, MNT_DETACH) == 0 && rmdir(dir) == 0);
@@ -479,8 +426,8 @@ static void no_room_in_tmpfs(void)
 
 static void sealed_files(void)
 {
-	int fd = memory_file(), ro;
-	char *p = map_of(fd, MAP_SHARED), path[64];
+	int fd = test_memory_file(MFD_ALLOW_SEALING, PAGES(N)), ro;
+	char *p = test_map_file(fd, PAGES(N), MAP_SHARED), path[64];
 	struct mach_vma vma;
 	struct managed m;
 	char *src;
@@ -490,11 +437,11 @@ static void sealed_files(void)
 	memset(src, 'l', PAGES(20));
 	/* Mappings that there are may be written, new ones and write(2) not. */
 	CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_GROW) == 0);
-	adopt(&m, p, N);
-	CHECK(copy(&m, 0, 1, src) == 1 && copy(&m, 1, 20, src) == 20);
-	CHECK(test_open(&m, 0, 21, RW) == 0 && is_all(p, 'l', 21));
+	test_adopt(&m, p, N);
+	CHECK(test_copy(&m, 0, 1, src) == 1 && test_copy(&m, 1, 20, src) == 20);
+	CHECK(test_open(&m, 0, 21, RW) == 0 && test_is_all(p, 'l', PAGES(21)));
 	CHECK(mach_file_punch(&m.span, 0, 1) == -EPERM);
-	release(&m);
+	test_release(&m);
 	/* None of these can ever be written. */
 	p = mmap(NULL, PAGES(N), PROT_READ, MAP_SHARED, fd, 0);
 	CHECK(p != MAP_FAILED && mach_vma_next((uint64_t)p, &vma) == 0);
@@ -502,7 +449,7 @@ static void sealed_files(void)
 	CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) == 0);
 	CHECK(mach_vma_next((uint64_t)p, &vma) == 0 && !vma.maywrite);
 	close(fd);
-	fd = memory_file();
+	fd = test_memory_file(MFD_ALLOW_SEALING, PAGES(N));
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	ro = open(path, O_RDONLY);
 	p = mmap(NULL, PAGES(N), PROT_READ, MAP_SHARED, ro, 0);
@@ -521,52 +468,53 @@ static void private_copies(void)
 	char *src, *view, *p, buf[UF_PAGE_SIZE];
 	uint64_t bits[8];
 	struct managed m;
-	int fd = memory_file();
+	int fd = test_memory_file(MFD_ALLOW_SEALING, PAGES(N));
 
 	test_start();
 	src = test_map(600);
 	memset(src, 'c', PAGES(600));
-	view = map_of(fd, MAP_SHARED);
+	view = test_map_file(fd, PAGES(N), MAP_SHARED);
 	for (uint64_t i = 0; i < N; i += 3)
 		memset(view + PAGES(i), 'f', UF_PAGE_SIZE);
-	p = map_of(fd, MAP_PRIVATE);
+	p = test_map_file(fd, PAGES(N), MAP_PRIVATE);
 	p[PAGES(3)] = 'p';
 	CHECK(p[PAGES(6)] == 'f');
-	adopt(&m, p, N);
+	test_adopt(&m, p, N);
 	CHECK(m.map.kind == MACH_MAP_PRIVATE && m.map.alias == 0 && !READS(p + PAGES(3)));
 	mach_pages_private(&m.span, 0, 512, bits);
 	for (uint64_t i = 0; i < 512; i++)
-		CHECK(bit(bits, i) == (i == 3));
+		CHECK(test_bit(bits, i) == (i == 3));
 	mach_pages_mapped(&m.span, 0, 64, bits);
-	CHECK(bit(bits, 3) && bit(bits, 6));
+	CHECK(test_bit(bits, 3) && test_bit(bits, 6));
 	CHECK(mach_file_lookup(&m.span, 0, 512, bits) == 512);
 	for (uint64_t i = 0; i < 512; i++)
-		CHECK(bit(bits, i) == (i % 3 == 0));
+		CHECK(test_bit(bits, i) == (i % 3 == 0));
 	/* Over pages of the file and over holes; neither changes. */
-	CHECK(copy(&m, 100, 1, src) == 1 && copy(&m, 102, 1, src) == 1);
-	CHECK(copy(&m, 400, 600, src) == 600);
-	CHECK(test_open(&m, 100, 1, RW) == 0 && is_all(p + PAGES(100), 'c', 1));
-	CHECK(test_open(&m, 400, 600, RW) == 0 && is_all(p + PAGES(400), 'c', 600));
-	CHECK(is_all(view + PAGES(102), 'f', 1) && view[PAGES(402)] == 'f');
-	CHECK(!file_has(&m, 100) && !file_has(&m, 401) && file_has(&m, 102));
+	CHECK(test_copy(&m, 100, 1, src) == 1 && test_copy(&m, 102, 1, src) == 1);
+	CHECK(test_copy(&m, 400, 600, src) == 600);
+	CHECK(test_open(&m, 100, 1, RW) == 0 && test_is_all(p + PAGES(100), 'c', PAGES(1)));
+	CHECK(test_open(&m, 400, 600, RW) == 0 && test_is_all(p + PAGES(400), 'c', PAGES(600)));
+	CHECK(test_is_all(view + PAGES(102), 'f', PAGES(1)) && view[PAGES(402)] == 'f');
+	CHECK(!test_file_has(&m, 100) && !test_file_has(&m, 401) && test_file_has(&m, 102));
 	mach_pages_private(&m.span, 400, 512, bits);
 	for (uint64_t i = 0; i < 512; i++)
-		CHECK(bit(bits, i));
-	CHECK(mach_frames_read(&m.span, 401, buf) == 0 && is_all(buf, 'c', 1));
-	CHECK(copy(&m, 5, 1, NULL) == -EFAULT && mach_frames_read(&m.span, 5, buf) == -EFAULT);
+		CHECK(test_bit(bits, i));
+	CHECK(mach_frames_read(&m.span, 401, buf) == 0 && test_is_all(buf, 'c', PAGES(1)));
+	CHECK(test_copy(&m, 5, 1, NULL) == -EFAULT && mach_frames_read(&m.span, 5, buf) == -EFAULT);
 	/* The file again. */
 	test_limit(&m, 402, 2, 0);
 	mach_frames_drop(&m.span, 402, 2);
-	CHECK(test_open(&m, 402, 1, RW) == 0 && is_all(p + PAGES(402), 'f', 1));
-	CHECK(!file_has(&m, 403) && mach_frames_read(&m.span, 403, buf) == -EFAULT);
+	CHECK(test_open(&m, 402, 1, RW) == 0 && test_is_all(p + PAGES(402), 'f', PAGES(1)));
+	CHECK(!test_file_has(&m, 403) && mach_frames_read(&m.span, 403, buf) == -EFAULT);
 	/* A write to what is shown so copies. */
 	p[PAGES(402)] = 'P';
 	CHECK(view[PAGES(402)] == 'f' && p[PAGES(402) + 1] == 'f');
 	CHECK(mach_frames_zero(&m.span, 200, 40) == 0 && test_open(&m, 200, 40, RW) == 0);
-	CHECK(is_all(p + PAGES(200), 0, 40) && !file_has(&m, 200) && view[PAGES(201)] == 'f');
+	CHECK(test_is_all(p + PAGES(200), 0, PAGES(40)) && !test_file_has(&m, 200) &&
+	      view[PAGES(201)] == 'f');
 	CHECK(mach_file_punch(&m.span, 201, 1) == -EACCES);
 	CHECK(p[PAGES(100)] == 'c' && !READS(p + PAGES(99)));
-	release(&m);
+	test_release(&m);
 }
 
 /* ---- Regular files ---- */
@@ -584,7 +532,7 @@ static void regular_files(void)
 	src = test_map(100);
 	memset(src, 'r', PAGES(100));
 	CHECK(pwrite(fd, src, PAGES(2), (off_t)PAGES(8)) == (long)PAGES(2));
-	p = map_of(fd, MAP_SHARED);
+	p = test_map_file(fd, PAGES(N), MAP_SHARED);
 	CHECK(mach_vma_next((uint64_t)p, &vma) == 0);
 	if (vma.kind == MACH_VMA_SHMEM) {
 		printf("  not tested: %s is no regular file system\n", name);
@@ -592,21 +540,22 @@ static void regular_files(void)
 	}
 	CHECK(vma.kind == MACH_VMA_FILE && vma.ino != 0 && vma.maywrite);
 	close(fd);
-	adopt(&m, p, N);
+	test_adopt(&m, p, N);
 	CHECK(mach_file_lookup(&m.span, 0, 512, bits) == 512);
 	for (uint64_t i = 0; i < 16; i++)
-		CHECK(bit(bits, i) == (i == 8 || i == 9));
-	CHECK(copy(&m, 64, 64, src) == 64 && test_open(&m, 64, 64, RW) == 0);
-	CHECK(is_all(p + PAGES(64), 'r', 64) && file_has(&m, 127) && !file_has(&m, 128));
-	release(&m);
+		CHECK(test_bit(bits, i) == (i == 8 || i == 9));
+	CHECK(test_copy(&m, 64, 64, src) == 64 && test_open(&m, 64, 64, RW) == 0);
+	CHECK(test_is_all(p + PAGES(64), 'r', PAGES(64)) && test_file_has(&m, 127) &&
+	      !test_file_has(&m, 128));
+	test_release(&m);
 	fd = open(name, O_RDONLY);
 	p = mmap(NULL, PAGES(N), PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	CHECK(p != MAP_FAILED);
-	adopt(&m, p, N);
-	CHECK(copy(&m, 8, 1, src + 1) == 1 && copy(&m, 300, 2, src) == 2);
-	CHECK(test_open(&m, 8, 2, RW) == 0 && is_all(p + PAGES(8), 'r', 2));
-	CHECK(!file_has(&m, 300) && file_has(&m, 8));
-	release(&m);
+	test_adopt(&m, p, N);
+	CHECK(test_copy(&m, 8, 1, src + 1) == 1 && test_copy(&m, 300, 2, src) == 2);
+	CHECK(test_open(&m, 8, 2, RW) == 0 && test_is_all(p + PAGES(8), 'r', PAGES(2)));
+	CHECK(!test_file_has(&m, 300) && test_file_has(&m, 8));
+	test_release(&m);
 	CHECK(unlink(name) == 0);
 }
 
@@ -628,11 +577,11 @@ static void *viewer(void *arg)
 			bool there;
 
 			mach_enter(&e);
-			there = file_has(&right, page);
+			there = test_file_has(&right, page);
 			mach_leave(&e);
 			if (!there || mach_frames_read(&right.span, page, buf) != 0)
 				continue;
-			CHECK(is_all(buf, (char)(page | 1), 1));
+			CHECK(test_is_all(buf, (char)(page | 1), PAGES(1)));
 			seen++;
 		}
 	}
@@ -642,22 +591,22 @@ static void *viewer(void *arg)
 static void pages_are_complete(void)
 {
 	struct rlimit none = {0, RLIM_INFINITY}, all = {RLIM_INFINITY, RLIM_INFINITY};
-	int fd = memory_file();
+	int fd = test_memory_file(MFD_ALLOW_SEALING, PAGES(N));
 	pthread_t thread;
 	char *src;
 	void *seen;
 
 	test_start();
 	src = test_map(20);
-	adopt(&left, map_of(fd, MAP_SHARED), N);
-	adopt(&right, map_of(fd, MAP_SHARED), N);
+	test_adopt(&left, test_map_file(fd, PAGES(N), MAP_SHARED), N);
+	test_adopt(&right, test_map_file(fd, PAGES(N), MAP_SHARED), N);
 	CHECK(pthread_create(&thread, NULL, viewer, NULL) == 0);
 	for (unsigned round = 0; round < 30; round++) {
 		CHECK(setrlimit(RLIMIT_FSIZE, round % 2 ? &none : &all) == 0);
 		for (uint64_t page = 0; page < N; page++) {
 			memset(src, (int)(page | 1), PAGES(20));
-			CHECK(copy(&left, page, 1, src) == 1);
-			CHECK(copy(&right, page, 1, src) == -EEXIST);
+			CHECK(test_copy(&left, page, 1, src) == 1);
+			CHECK(test_copy(&right, page, 1, src) == -EEXIST);
 			CHECK(mach_frames_zero(&right.span, page, 1) == 0);
 		}
 		CHECK(mach_file_punch(&left.span, 0, N) == 0);
@@ -707,11 +656,11 @@ static void no_write_is_lost_in(int flags)
 	struct mach_entry e;
 	pthread_t thread[2];
 	void *rounds;
-	int fd = memory_file();
+	int fd = test_memory_file(MFD_ALLOW_SEALING, PAGES(N));
 
 	stop = false;
 	shared.span.npages = 0;
-	shared.p = map_of(fd, flags);
+	shared.p = test_map_file(fd, PAGES(N), flags);
 	for (uint64_t i = 0; i < 2; i++)
 		CHECK(pthread_create(&thread[i], NULL, writer, (void *)i) == 0);
 	for (unsigned round = 0; round < 300; round++) {
@@ -721,7 +670,7 @@ static void no_write_is_lost_in(int flags)
 		sched_yield();
 		mach_enter(&e);
 		mach_write_lock(&space);
-		adopt(&m, shared.p, WRITER_PAGES);
+		test_adopt(&m, shared.p, WRITER_PAGES);
 		mach_pages_mapped(&m.span, 0, WRITER_PAGES, bits);
 		shared = m;
 		mach_write_unlock(&space);
@@ -772,32 +721,34 @@ static void without_descriptor(void)
 	memset(src, 'd', PAGES(40));
 	p = map_anon(&fd);
 	p[PAGES(7)] = 'a';
-	adopt(&m, p, N);
+	test_adopt(&m, p, N);
 	f = arena_at((uf_ref)m.map.file);
-	CHECK(f->fd < 0 && file_has(&m, 7) && !file_has(&m, 8));
-	CHECK(copy(&m, 8, 1, src + 5) == 1 && copy(&m, 20, 30, src) == 30);
-	CHECK(test_open(&m, 7, 2, RW) == 0 && p[PAGES(7)] == 'a' && is_all(p + PAGES(8), 'd', 1));
-	CHECK(test_open(&m, 20, 30, RW) == 0 && is_all(p + PAGES(20), 'd', 30));
-	CHECK(mach_frames_read(&m.span, 8, buf) == 0 && is_all(buf, 'd', 1));
-	CHECK(mach_frames_zero(&m.span, 60, 20) == 0 && file_has(&m, 79) && !file_has(&m, 80));
+	CHECK(f->fd < 0 && test_file_has(&m, 7) && !test_file_has(&m, 8));
+	CHECK(test_copy(&m, 8, 1, src + 5) == 1 && test_copy(&m, 20, 30, src) == 30);
+	CHECK(test_open(&m, 7, 2, RW) == 0 && p[PAGES(7)] == 'a' &&
+	      test_is_all(p + PAGES(8), 'd', PAGES(1)));
+	CHECK(test_open(&m, 20, 30, RW) == 0 && test_is_all(p + PAGES(20), 'd', PAGES(30)));
+	CHECK(mach_frames_read(&m.span, 8, buf) == 0 && test_is_all(buf, 'd', PAGES(1)));
+	CHECK(mach_frames_zero(&m.span, 60, 20) == 0 && test_file_has(&m, 79) &&
+	      !test_file_has(&m, 80));
 	munmap(src + PAGES(20), PAGES(20));
 	CHECK(!READS(src + PAGES(20)));
-	CHECK(copy(&m, 100, 5, src + PAGES(17) + 1) == 2 && !file_has(&m, 102));
-	CHECK(copy(&m, 200, 20, src + PAGES(4) + 1) == 15 && !file_has(&m, 215));
-	CHECK(copy(&m, 300, 1, src + PAGES(20)) == -EFAULT && !file_has(&m, 300));
-	CHECK(copy(&m, 400, 40, truncated_source()) == 20 && !file_has(&m, 420));
-	release(&m);
+	CHECK(test_copy(&m, 100, 5, src + PAGES(17) + 1) == 2 && !test_file_has(&m, 102));
+	CHECK(test_copy(&m, 200, 20, src + PAGES(4) + 1) == 15 && !test_file_has(&m, 215));
+	CHECK(test_copy(&m, 300, 1, src + PAGES(20)) == -EFAULT && !test_file_has(&m, 300));
+	CHECK(test_copy(&m, 400, 40, truncated_source()) == 20 && !test_file_has(&m, 420));
+	test_release(&m);
 	/* One that was noted is found though the program has closed its own. */
 	p = map_memfd(&fd);
 	CHECK(host_note_file(fd) == 0 && fstat(fd, &st) == 0);
 	close(fd);
-	adopt(&m, p, N);
+	test_adopt(&m, p, N);
 	f = arena_at((uf_ref)m.map.file);
-	CHECK(f->fd >= 0 && copy(&m, 3, 1, src) == 1 && file_has(&m, 3));
-	release(&m);
+	CHECK(f->fd >= 0 && test_copy(&m, 3, 1, src) == 1 && test_file_has(&m, 3));
+	test_release(&m);
 	host_forget_file(st.st_dev, st.st_ino);
 	p = map_closed_memfd(&fd);
-	adopt(&m, p, N);
+	test_adopt(&m, p, N);
 	f = arena_at((uf_ref)m.map.file);
 	CHECK(f->fd < 0);
 }
@@ -808,46 +759,50 @@ static void private_without_descriptor(void)
 	static const char zeros[UF_PAGE_SIZE];
 	struct managed m, other, view;
 	char *src, *shared;
-	int fd = memory_file();
+	int fd = test_memory_file(MFD_ALLOW_SEALING, PAGES(N));
 
 	CHECK(geteuid() != 0 || setresuid(65534, 65534, 65534) == 0);
 	CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);
 	test_start();
 	src = test_map(600);
 	memset(src, 'p', PAGES(600));
-	shared = map_of(fd, MAP_SHARED);
+	shared = test_map_file(fd, PAGES(N), MAP_SHARED);
 	shared[PAGES(7)] = 'a';
-	m.p = map_of(fd, MAP_PRIVATE);
-	other.p = map_of(fd, MAP_PRIVATE);
-	view.p = map_of(fd, MAP_SHARED);
+	m.p = test_map_file(fd, PAGES(N), MAP_PRIVATE);
+	other.p = test_map_file(fd, PAGES(N), MAP_PRIVATE);
+	view.p = test_map_file(fd, PAGES(N), MAP_SHARED);
 	close(fd);
-	adopt(&m, m.p, N);
-	adopt(&other, other.p, N);
-	adopt(&view, view.p, N);
+	test_adopt(&m, m.p, N);
+	test_adopt(&other, other.p, N);
+	test_adopt(&view, view.p, N);
 	for (unsigned round = 0; round < 3; round++) {
-		CHECK(!file_has(&m, 8) && file_has(&m, 7) && !file_has(&other, 8));
-		CHECK(copy(&m, 7, 2, src) == 2 && copy(&m, 100, 600, src) == 600);
-		CHECK(test_open(&m, 7, 2, RW) == 0 && is_all(m.p + PAGES(7), 'p', 2));
-		CHECK(test_open(&m, 100, 600, RW) == 0 && is_all(m.p + PAGES(100), 'p', 600));
-		CHECK(!file_has(&m, 8) && !file_has(&other, 100) && !file_has(&view, 699));
+		CHECK(!test_file_has(&m, 8) && test_file_has(&m, 7) && !test_file_has(&other, 8));
+		CHECK(test_copy(&m, 7, 2, src) == 2 && test_copy(&m, 100, 600, src) == 600);
+		CHECK(test_open(&m, 7, 2, RW) == 0 && test_is_all(m.p + PAGES(7), 'p', PAGES(2)));
+		CHECK(test_open(&m, 100, 600, RW) == 0 &&
+		      test_is_all(m.p + PAGES(100), 'p', PAGES(600)));
+		CHECK(!test_file_has(&m, 8) && !test_file_has(&other, 100) &&
+		      !test_file_has(&view, 699));
 		test_limit(&m, 7, 2, 0);
 		test_limit(&m, 100, 600, 0);
 		mach_frames_drop(&m.span, 7, 2);
 		mach_frames_drop(&m.span, 100, 600);
-		CHECK(!file_has(&m, 100) && !file_has(&m, 511) && !file_has(&m, 699));
-		CHECK(mach_frames_zero(&m.span, 300, 1) == 0 && !file_has(&m, 300));
+		CHECK(!test_file_has(&m, 100) && !test_file_has(&m, 511) &&
+		      !test_file_has(&m, 699));
+		CHECK(mach_frames_zero(&m.span, 300, 1) == 0 && !test_file_has(&m, 300));
 		mach_frames_drop(&m.span, 300, 1);
 	}
 	/* Others may write there, and then it is. */
 	shared[PAGES(200) + 5] = 'b';
-	CHECK(file_has(&m, 200) && file_has(&other, 200) && file_has(&view, 200));
+	CHECK(test_file_has(&m, 200) && test_file_has(&other, 200) && test_file_has(&view, 200));
 	CHECK(test_open(&m, 200, 1, UF_PROT_READ) == 0 && m.p[PAGES(200) + 5] == 'b');
-	CHECK(copy(&view, 201, 1, zeros) == 1 && file_has(&m, 201) && !file_has(&m, 202));
-	CHECK(mach_frames_zero(&view.span, 202, 1) == 0 && file_has(&m, 202));
-	CHECK(!file_has(&m, 203));
-	release(&m);
-	release(&other);
-	release(&view);
+	CHECK(test_copy(&view, 201, 1, zeros) == 1 && test_file_has(&m, 201) &&
+	      !test_file_has(&m, 202));
+	CHECK(mach_frames_zero(&view.span, 202, 1) == 0 && test_file_has(&m, 202));
+	CHECK(!test_file_has(&m, 203));
+	test_release(&m);
+	test_release(&other);
+	test_release(&view);
 }
 
 /* The machine's descriptors and mappings are nothing to the program. */
@@ -860,7 +815,7 @@ static void hidden_from_the_program(void)
 	int fd, low;
 
 	test_start();
-	adopt(&m, map_memfd(&fd), N);
+	test_adopt(&m, map_memfd(&fd), N);
 	f = arena_at((uf_ref)m.map.file);
 	CHECK(f->fd >= host_fd_floor() && host_owns_fd(f->fd));
 	low = dup(fd);
@@ -873,10 +828,10 @@ static void hidden_from_the_program(void)
 	CHECK(mach_vma_next((uint64_t)m.p, &vma) == 0 && vma.kind == MACH_VMA_SPECIAL);
 	CHECK(fstat(fd, &st) == 0 && vma.ino == st.st_ino && vma.dev == st.st_dev);
 	/* Its position is its own. */
-	CHECK(lseek(fd, 5, SEEK_SET) == 5 && file_has(&m, 3) == false);
+	CHECK(lseek(fd, 5, SEEK_SET) == 5 && test_file_has(&m, 3) == false);
 	CHECK(lseek(fd, 0, SEEK_CUR) == 5);
 	fd = f->fd;
-	release(&m);
+	test_release(&m);
 	CHECK(!host_owns_fd(fd) && fcntl(fd, F_GETFD) == -1);
 }
 

@@ -16,77 +16,18 @@
 #define N    512
 #define HUGE (1ull << HUGE_SHIFT)
 
-static int memory_file(unsigned flags, uint64_t len)
-{
-	int fd = memfd_create("host-inplace", MFD_CLOEXEC | flags);
-
-	CHECK(fd >= 0 && ftruncate(fd, (off_t)len) == 0);
-	return fd;
-}
-
-static char *map_of(int fd, uint64_t len, int flags)
-{
-	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, flags, fd, 0);
-
-	CHECK(p != MAP_FAILED);
-	return p;
-}
-
-static void adopt(struct managed *m, char *p, uint64_t n)
-{
-	struct mach_vma vma;
-
-	CHECK(mach_vma_next((uint64_t)p, &vma) == 0 && vma.start <= (uint64_t)p);
-	CHECK(mach_map_adopt_file(&m->map, (uint64_t)p, n, &vma) == 0);
-	m->p = p;
-	m->span = (struct mach_span){&m->map, (uint64_t)p, 0, n, vma.prot};
-}
-
-static bool bit(const uint64_t *bits, uint64_t i)
-{
-	return bits[i / 64] >> (i % 64) & 1;
-}
-
-static bool file_has(struct managed *m, uint64_t page)
-{
-	uint64_t bits[8];
-
-	CHECK(mach_file_lookup(&m->span, page, 1, bits) == 1);
-	return bits[0] & 1;
-}
-
-static long copy(struct managed *m, uint64_t page, uint64_t n, const void *src)
-{
-	return mach_frames_copy(&m->span, page, n, (uint64_t)src);
-}
-
-static bool is_all(const char *p, char value, uint64_t len)
-{
-	for (uint64_t i = 0; i < len; i++) {
-		if (p[i] != value)
-			return false;
-	}
-	return true;
-}
-
-static void release(struct managed *m)
-{
-	CHECK(mach_munmap((uint64_t)m->p, PAGES(m->map.npages)) == 0);
-	mach_map_destroy(&m->map);
-}
-
 /* ---- Moving ---- */
 
 static void move_one(int fd, int flags)
 {
-	char *view = fd >= 0 ? map_of(fd, PAGES(N), MAP_SHARED) : NULL, *src = test_map(N);
+	char *view = fd >= 0 ? test_map_file(fd, PAGES(N), MAP_SHARED) : NULL, *src = test_map(N);
 	struct managed m, left, more;
 	struct mach_span part;
 	uint64_t to, used, most;
 
 	memset(src, 'x', PAGES(N));
-	adopt(&m, map_of(fd, PAGES(N), flags), N);
-	CHECK(copy(&m, 0, 256, src) == 256 && test_open(&m, 0, 256, RW) == 0);
+	test_adopt(&m, test_map_file(fd, PAGES(N), flags), N);
+	CHECK(test_copy(&m, 0, 256, src) == 256 && test_open(&m, 0, 256, RW) == 0);
 	m.p[PAGES(110)] = 'y';
 	test_limit(&m, 105, 1, UF_PROT_READ);
 	/* The middle goes, and its place is kept, and becomes a map of the same pages. */
@@ -126,9 +67,9 @@ static void moves_and_extends(void)
 
 	test_start();
 	move_one(-1, MAP_SHARED | MAP_ANONYMOUS);
-	fd = memory_file(0, PAGES(N));
+	fd = test_memory_file(0, PAGES(N));
 	move_one(fd, MAP_SHARED);
-	fd = memory_file(0, PAGES(N));
+	fd = test_memory_file(0, PAGES(N));
 	move_one(fd, MAP_PRIVATE);
 }
 
@@ -147,19 +88,19 @@ static void extends_without_descriptor(void)
 	move_one(-1, MAP_SHARED | MAP_ANONYMOUS);
 	/* Beyond what is mapped, of a file that is longer. */
 	for (int flags = MAP_SHARED; flags <= MAP_PRIVATE; flags++) {
-		fd = memory_file(0, PAGES(N));
+		fd = test_memory_file(0, PAGES(N));
 		CHECK(pwrite(fd, src, PAGES(N), 0) == (long)PAGES(N));
 		room = mmap(NULL, PAGES(300), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		CHECK(room != MAP_FAILED);
 		p = mmap(room, PAGES(100), PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0);
 		CHECK(p == room && close(fd) == 0);
-		adopt(&m, p, 100);
+		test_adopt(&m, p, 100);
 		CHECK(mach_map_extend(&behind.map, &m.map, 100, (uint64_t)p + PAGES(100), 100) ==
 		      0);
 		behind.p = p + PAGES(100);
 		behind.span = (struct mach_span){&behind.map, (uint64_t)behind.p, 0, 100, RW};
 		CHECK(!READS(behind.p) && test_open(&behind, 0, 100, RW) == 0);
-		CHECK(is_all(behind.p, 'x', PAGES(100)));
+		CHECK(test_is_all(behind.p, 'x', PAGES(100)));
 		if (flags == MAP_SHARED) {
 			beyond.p = test_map(100);
 			CHECK(mach_map_extend(&beyond.map, &m.map, 300, (uint64_t)beyond.p, 100) ==
@@ -167,11 +108,11 @@ static void extends_without_descriptor(void)
 			beyond.span =
 				(struct mach_span){&beyond.map, (uint64_t)beyond.p, 0, 100, RW};
 			CHECK(test_open(&beyond, 0, 100, RW) == 0);
-			CHECK(is_all(beyond.p, 'x', PAGES(100)));
-			release(&beyond);
+			CHECK(test_is_all(beyond.p, 'x', PAGES(100)));
+			test_release(&beyond);
 		}
-		release(&behind);
-		release(&m);
+		test_release(&behind);
+		test_release(&m);
 	}
 }
 
@@ -180,7 +121,7 @@ static void extends_without_descriptor(void)
 static void child_inherits(void)
 {
 	struct managed shared, private;
-	int fd = memory_file(0, PAGES(N)), status;
+	int fd = test_memory_file(0, PAGES(N)), status;
 	struct mach_span half;
 	char *src;
 	pid_t pid;
@@ -188,9 +129,9 @@ static void child_inherits(void)
 	test_start();
 	src = test_map(N);
 	memset(src, 'f', PAGES(N));
-	adopt(&shared, map_of(fd, PAGES(N), MAP_SHARED), N);
-	adopt(&private, map_of(fd, PAGES(N), MAP_PRIVATE), N);
-	CHECK(copy(&shared, 0, 300, src) == 300 && copy(&private, 0, 1, src) == 1);
+	test_adopt(&shared, test_map_file(fd, PAGES(N), MAP_SHARED), N);
+	test_adopt(&private, test_map_file(fd, PAGES(N), MAP_PRIVATE), N);
+	CHECK(test_copy(&shared, 0, 300, src) == 300 && test_copy(&private, 0, 1, src) == 1);
 	CHECK(test_open(&shared, 3, 1, RW) == 0 && test_open(&private, 0, 2, RW) == 0);
 	private.p[0] = 'p';
 	/* The program has changed what the second half allows. */
@@ -210,7 +151,7 @@ static void child_inherits(void)
 		CHECK(!READS(shared.p + PAGES(6)) && !READS(private.p + PAGES(7)));
 		CHECK(test_open(&shared, 0, 200, RW) == 0 &&
 		      test_open(&private, 1, N - 1, RW) == 0);
-		CHECK(is_all(shared.p, 'f', PAGES(200)));
+		CHECK(test_is_all(shared.p, 'f', PAGES(200)));
 		CHECK(private.p[PAGES(1)] == 'f' && private.p[PAGES(400)] == 0);
 		shared.p[PAGES(5)] = 'c';
 		private.p[PAGES(6)] = 'c';
@@ -235,21 +176,21 @@ static void moves_between_kinds(void)
 	test_start();
 	src = test_map(N);
 	test_manage(&m[0], N);
-	adopt(&m[1], map_of(memory_file(0, PAGES(N)), PAGES(N), MAP_SHARED), N);
-	adopt(&m[2], map_of(memory_file(0, PAGES(N)), PAGES(N), MAP_PRIVATE), N);
+	test_adopt(&m[1], test_map_file(test_memory_file(0, PAGES(N)), PAGES(N), MAP_SHARED), N);
+	test_adopt(&m[2], test_map_file(test_memory_file(0, PAGES(N)), PAGES(N), MAP_PRIVATE), N);
 	for (uint64_t i = 0; i < 9; i++) {
 		struct managed *from = &m[i / 3], *to = &m[i % 3];
 		uint64_t at = i * 20, there = 200 + i * 20, bits[8];
 
 		memset(src, (int)i + 1, PAGES(20));
-		CHECK(copy(from, at, 20, src) == 20);
+		CHECK(test_copy(from, at, 20, src) == 20);
 		CHECK(mach_frames_move(&to->span, there, &from->span, at, 20) == 0);
 		CHECK(test_open(to, there, 20, RW) == 0);
-		CHECK(is_all(to->p + PAGES(there), (char)(i + 1), PAGES(20)));
+		CHECK(test_is_all(to->p + PAGES(there), (char)(i + 1), PAGES(20)));
 		if (from == &m[1])
-			CHECK(!file_has(from, at) && !file_has(from, at + 19));
+			CHECK(!test_file_has(from, at) && !test_file_has(from, at + 19));
 		mach_pages_private(&from->span, at, 20, bits);
-		CHECK(!bit(bits, 0) && !bit(bits, 19));
+		CHECK(!test_bit(bits, 0) && !test_bit(bits, 19));
 	}
 }
 
@@ -257,7 +198,7 @@ static void moves_between_kinds(void)
 
 static void collapses(void)
 {
-	int fd = memory_file(0, 2 * HUGE), err;
+	int fd = test_memory_file(0, 2 * HUGE), err;
 	char *src, *p;
 	struct managed m;
 
@@ -267,15 +208,15 @@ static void collapses(void)
 	p = mmap((void *)0x200000000000, 2 * HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 		 fd, 0);
 	CHECK(p != MAP_FAILED);
-	adopt(&m, p, 1024);
-	CHECK(copy(&m, 0, 1024, src) == 1024);
+	test_adopt(&m, p, 1024);
+	CHECK(test_copy(&m, 0, 1024, src) == 1024);
 	/* Guards all around. */
 	for (uint64_t i = 0; i < 1024; i += 3)
 		CHECK(test_open(&m, i, 1, RW) == 0);
 	err = mach_file_advise(&m.span, 0, N, MADV_COLLAPSE);
 	CHECK(err == 0 || err == -EINVAL || err == -EAGAIN);
 	CHECK(!READS(p) && !READS(p + PAGES(3)) && READS(p + PAGES(513)));
-	CHECK(test_open(&m, 0, N, RW) == 0 && is_all(p, 'k', HUGE));
+	CHECK(test_open(&m, 0, N, RW) == 0 && test_is_all(p, 'k', HUGE));
 	test_limit(&m, 7, 1, 0);
 	CHECK(READS(p + PAGES(6)) && !READS(p + PAGES(7)) && READS(p + PAGES(8)));
 }
@@ -292,43 +233,48 @@ static void huge_map(struct managed *m, int fd, int flags)
 	CHECK(p != MAP_FAILED && mach_vma_next((uint64_t)p, &vma) == 0);
 	CHECK(vma.kind == MACH_VMA_HUGETLB && vma.page_shift == HUGE_SHIFT);
 	CHECK(vma.shared == !!(flags & MAP_SHARED) && vma.maywrite);
-	adopt(m, p, 4 * N);
+	test_adopt(m, p, 4 * N);
 	CHECK(m->map.chunk_pages % N == 0);
 	CHECK(!READS(p) && !READS(p + 4 * HUGE - 1));
 }
 
 static void huge_shared(int fd)
 {
-	char *view = map_of(fd, 4 * HUGE, MAP_SHARED | MAP_NORESERVE), *src = test_map(3 * N + 1);
+	char *view = test_map_file(fd, 4 * HUGE, MAP_SHARED | MAP_NORESERVE),
+	     *src = test_map(3 * N + 1);
 	struct managed m, left;
 	uint64_t bits[8], to;
 	char buf[UF_PAGE_SIZE];
 
 	memset(src, 'h', PAGES(3 * N + 1));
 	huge_map(&m, fd, MAP_SHARED);
-	CHECK(mach_file_lookup(&m.span, 0, N, bits) == N && !bit(bits, 0) && !bit(bits, N - 1));
-	CHECK(copy(&m, N, N, src + 100) == N);
-	CHECK(mach_file_lookup(&m.span, N, N, bits) == N && bit(bits, 0) && bit(bits, N - 1));
-	CHECK(is_all(view + HUGE, 'h', HUGE) && !file_has(&m, 0) && !file_has(&m, 2 * N));
-	CHECK(test_open(&m, N, N, RW) == 0 && is_all(m.p + HUGE, 'h', HUGE));
+	CHECK(mach_file_lookup(&m.span, 0, N, bits) == N && !test_bit(bits, 0) &&
+	      !test_bit(bits, N - 1));
+	CHECK(test_copy(&m, N, N, src + 100) == N);
+	CHECK(mach_file_lookup(&m.span, N, N, bits) == N && test_bit(bits, 0) &&
+	      test_bit(bits, N - 1));
+	CHECK(test_is_all(view + HUGE, 'h', HUGE) && !test_file_has(&m, 0) &&
+	      !test_file_has(&m, 2 * N));
+	CHECK(test_open(&m, N, N, RW) == 0 && test_is_all(m.p + HUGE, 'h', HUGE));
 	mach_pages_mapped(&m.span, N, N, bits);
-	CHECK(bit(bits, 0) && bit(bits, N - 1));
+	CHECK(test_bit(bits, 0) && test_bit(bits, N - 1));
 	/* Others make pages, and take them away. */
 	view[2 * HUGE + 5] = 'v';
-	CHECK(file_has(&m, 2 * N) && file_has(&m, N) && !file_has(&m, 3 * N) && !file_has(&m, 0));
+	CHECK(test_file_has(&m, 2 * N) && test_file_has(&m, N) && !test_file_has(&m, 3 * N) &&
+	      !test_file_has(&m, 0));
 	CHECK(mach_frames_read(&m.span, 2 * N, buf) == 0 && buf[5] == 'v' && buf[6] == 0);
 	CHECK(madvise(view + 2 * HUGE, HUGE, MADV_REMOVE) == 0);
-	CHECK(!file_has(&m, 2 * N) && file_has(&m, N));
+	CHECK(!test_file_has(&m, 2 * N) && test_file_has(&m, N));
 	CHECK(mach_frames_read(&m.span, 2 * N, buf) == -EFAULT);
 	/* A source that ends makes nothing of the page it ends in. */
 	CHECK(munmap(src + PAGES(2 * N), PAGES(N)) == 0);
-	CHECK(copy(&m, 2 * N, 2 * N, src + PAGES(N)) == N);
-	CHECK(file_has(&m, 2 * N) && !file_has(&m, 3 * N));
-	CHECK(copy(&m, 3 * N, N, src + PAGES(N) + 1) == -EFAULT && !file_has(&m, 3 * N));
+	CHECK(test_copy(&m, 2 * N, 2 * N, src + PAGES(N)) == N);
+	CHECK(test_file_has(&m, 2 * N) && !test_file_has(&m, 3 * N));
+	CHECK(test_copy(&m, 3 * N, N, src + PAGES(N) + 1) == -EFAULT && !test_file_has(&m, 3 * N));
 	CHECK(mach_file_punch(&m.span, N, 2 * N) == 0);
-	CHECK(!file_has(&m, N) && !file_has(&m, 2 * N));
+	CHECK(!test_file_has(&m, N) && !test_file_has(&m, 2 * N));
 	CHECK(mach_frames_zero(&m.span, N, N) == 0 && test_open(&m, N, N, UF_PROT_READ) == 0);
-	CHECK(is_all(m.p + HUGE, 0, HUGE) && !WRITES(m.p + HUGE));
+	CHECK(test_is_all(m.p + HUGE, 0, HUGE) && !WRITES(m.p + HUGE));
 	m.span.npages = 2 * N;
 	CHECK(mach_reserve(0, 4 * HUGE, &to) == 0);
 	to = (to + HUGE - 1) & ~(HUGE - 1);
@@ -336,12 +282,13 @@ static void huge_shared(int fd)
 	CHECK(mach_map_extend(&left.map, &m.map, 0, (uint64_t)m.p, 2 * N) == 0);
 	left.span = (struct mach_span){&left.map, (uint64_t)m.p, 0, 2 * N, RW};
 	m.span.addr = to;
-	CHECK(copy(&left, 0, N, src) == N);
+	CHECK(test_copy(&left, 0, N, src) == N);
 	CHECK(test_open(&left, 0, N, RW) == 0 && test_open(&m, 0, N, RW) == 0);
-	CHECK(is_all((char *)to, 'h', HUGE) && is_all(m.p, 'h', HUGE) && !READS(m.p + HUGE));
+	CHECK(test_is_all((char *)to, 'h', HUGE) && test_is_all(m.p, 'h', HUGE) &&
+	      !READS(m.p + HUGE));
 	CHECK(ftruncate(fd, (off_t)HUGE) == 0);
-	CHECK(mach_file_lookup(&m.span, N, N, bits) == 0 && copy(&m, N, N, src) == -EFAULT);
-	CHECK(mach_file_lookup(&m.span, 0, N, bits) == N && bit(bits, 9));
+	CHECK(mach_file_lookup(&m.span, N, N, bits) == 0 && test_copy(&m, N, N, src) == -EFAULT);
+	CHECK(mach_file_lookup(&m.span, 0, N, bits) == N && test_bit(bits, 9));
 	munmap(view, 4 * HUGE);
 	CHECK(mach_munmap(to, 2 * HUGE) == 0 && mach_munmap((uint64_t)m.p, 4 * HUGE) == 0);
 	mach_map_destroy(&m.map);
@@ -351,7 +298,7 @@ static void huge_shared(int fd)
 static void huge_private(int fd)
 {
 	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB : MAP_PRIVATE;
-	char *view = fd < 0 ? NULL : map_of(fd, 4 * HUGE, MAP_SHARED | MAP_NORESERVE);
+	char *view = fd < 0 ? NULL : test_map_file(fd, 4 * HUGE, MAP_SHARED | MAP_NORESERVE);
 	char *src = test_map(N + 1);
 	struct managed m;
 	struct stat st;
@@ -361,37 +308,37 @@ static void huge_private(int fd)
 	if (view)
 		memset(view + HUGE, 'f', HUGE);
 	huge_map(&m, fd, flags);
-	CHECK(file_has(&m, N) == !!view && !file_has(&m, 0) && !file_has(&m, 2 * N));
-	CHECK(copy(&m, 0, N, src + 7) == N && copy(&m, N, N, src) == N);
-	CHECK(test_open(&m, 0, 2 * N, RW) == 0 && is_all(m.p, 'h', 2 * HUGE));
+	CHECK(test_file_has(&m, N) == !!view && !test_file_has(&m, 0) && !test_file_has(&m, 2 * N));
+	CHECK(test_copy(&m, 0, N, src + 7) == N && test_copy(&m, N, N, src) == N);
+	CHECK(test_open(&m, 0, 2 * N, RW) == 0 && test_is_all(m.p, 'h', 2 * HUGE));
 	mach_pages_private(&m.span, 0, N, bits);
-	CHECK(bit(bits, 0) && bit(bits, N - 1));
+	CHECK(test_bit(bits, 0) && test_bit(bits, N - 1));
 	if (view) {
 		CHECK(fstat(fd, &st) == 0 && st.st_blocks == HUGE / 512);
-		CHECK(view[HUGE] == 'f' && !file_has(&m, 0));
+		CHECK(view[HUGE] == 'f' && !test_file_has(&m, 0));
 	}
 	test_limit(&m, 0, 2 * N, 0);
 	mach_frames_drop(&m.span, 0, 2 * N);
 	mach_pages_private(&m.span, 0, N, bits);
-	CHECK(!bit(bits, 0) && !bit(bits, N - 1));
-	CHECK(!file_has(&m, 0) && file_has(&m, N) == !!view);
+	CHECK(!test_bit(bits, 0) && !test_bit(bits, N - 1));
+	CHECK(!test_file_has(&m, 0) && test_file_has(&m, N) == !!view);
 	CHECK(test_open(&m, N, N, RW) == 0 && m.p[HUGE + 9] == (view ? 'f' : 0));
 	/* A source that ends. */
 	CHECK(munmap(src + PAGES(N / 2), PAGES(N / 2 + 1)) == 0);
-	CHECK(copy(&m, 3 * N, N, src) == -EFAULT);
+	CHECK(test_copy(&m, 3 * N, N, src) == -EFAULT);
 	mach_pages_mapped(&m.span, 3 * N, N, bits);
-	CHECK(!bit(bits, 0));
+	CHECK(!test_bit(bits, 0));
 	CHECK(mach_frames_zero(&m.span, 3 * N, N) == 0 && test_open(&m, 3 * N, N, RW) == 0);
-	CHECK(is_all(m.p + 3 * HUGE, 0, HUGE));
+	CHECK(test_is_all(m.p + 3 * HUGE, 0, HUGE));
 	if (view)
 		munmap(view, 4 * HUGE);
-	release(&m);
+	test_release(&m);
 }
 
 /* Filled pages may be host mappings of their own, which nobody need know. */
 static void huge_private_moves(int map_flags)
 {
-	int fd = memory_file(MFD_HUGETLB, 4 * HUGE), status;
+	int fd = test_memory_file(MFD_HUGETLB, 4 * HUGE), status;
 	char *src = test_map(N), *p;
 	struct mach_span part;
 	struct managed m, left;
@@ -400,17 +347,17 @@ static void huge_private_moves(int map_flags)
 
 	p = mmap(NULL, 4 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | map_flags, fd, 0);
 	CHECK(p != MAP_FAILED);
-	adopt(&m, p, 4 * N);
+	test_adopt(&m, p, 4 * N);
 	for (int round = 0; round < 3; round++) {
 		for (uint64_t i = 0; i < 4; i++) {
 			memset(src, 'a' + (int)i + round, PAGES(N));
-			CHECK(i == 1 || copy(&m, i * N, N, src) == N);
+			CHECK(i == 1 || test_copy(&m, i * N, N, src) == N);
 		}
 		CHECK(mach_frames_zero(&m.span, N, N) == 0 && !READS(p) && !READS(p + HUGE));
 		if (round < 2)
 			mach_frames_drop(&m.span, 0, 4 * N);
 		mach_pages_private(&m.span, 2 * N, N, bits);
-		CHECK(bit(bits, 0) == (round == 2) && !file_has(&m, 2 * N));
+		CHECK(test_bit(bits, 0) == (round == 2) && !test_file_has(&m, 2 * N));
 	}
 	/* The first two pages stay. */
 	CHECK(mach_reserve(0, 4 * HUGE, &to) == 0);
@@ -422,8 +369,8 @@ static void huge_private_moves(int map_flags)
 	left.span = (struct mach_span){&left.map, (uint64_t)p + 2 * HUGE, 0, 2 * N, RW};
 	CHECK(mach_map_stands(&m.span) && mach_map_stands(&part));
 	CHECK(mach_tlb_open(&part, 2 * N, 2 * N, RW) == 0 && test_open(&m, 0, 2 * N, RW) == 0);
-	CHECK(is_all((char *)to, 'e', HUGE) && is_all((char *)to + HUGE, 'f', HUGE));
-	CHECK(is_all(p, 'c', HUGE) && is_all(p + HUGE, 0, HUGE));
+	CHECK(test_is_all((char *)to, 'e', HUGE) && test_is_all((char *)to + HUGE, 'f', HUGE));
+	CHECK(test_is_all(p, 'c', HUGE) && test_is_all(p + HUGE, 0, HUGE));
 	CHECK(test_open(&left, 0, 2 * N, UF_PROT_READ) == 0 && p[2 * HUGE] == 0);
 	pid = fork();
 	CHECK(pid >= 0);
@@ -443,8 +390,8 @@ static void huge_pages(void)
 		return;
 	}
 	test_start();
-	huge_shared(memory_file(MFD_HUGETLB, 4 * HUGE));
-	huge_private(memory_file(MFD_HUGETLB, 4 * HUGE));
+	huge_shared(test_memory_file(MFD_HUGETLB, 4 * HUGE));
+	huge_private(test_memory_file(MFD_HUGETLB, 4 * HUGE));
 	huge_private(-1);
 	huge_private_moves(MAP_NORESERVE);
 	huge_private_moves(0);
@@ -454,7 +401,7 @@ static void huge_pages(void)
 static void emulated_huge_pages(void)
 {
 	for (int flags = MAP_SHARED; flags <= MAP_PRIVATE; flags++) {
-		int fd = memory_file(0, 4 * HUGE);
+		int fd = test_memory_file(0, 4 * HUGE);
 		char *view, *src;
 		struct managed m;
 		struct stat st;
@@ -464,25 +411,25 @@ static void emulated_huge_pages(void)
 		src = test_map(2 * N);
 		memset(src, 'e', PAGES(2 * N));
 		CHECK(fstat(fd, &st) == 0 && host_note_huge(st.st_dev, st.st_ino) == 0);
-		view = map_of(fd, 4 * HUGE, MAP_SHARED);
+		view = test_map_file(fd, 4 * HUGE, MAP_SHARED);
 		huge_map(&m, fd, flags);
-		CHECK(m.map.page_shift == UF_PAGE_SHIFT && !file_has(&m, 0));
-		CHECK(copy(&m, N, N, src) == N && test_open(&m, N, N, RW) == 0);
-		CHECK(is_all(m.p + HUGE, 'e', HUGE) && !file_has(&m, 2 * N));
-		CHECK(file_has(&m, N) == (flags == MAP_SHARED));
+		CHECK(m.map.page_shift == UF_PAGE_SHIFT && !test_file_has(&m, 0));
+		CHECK(test_copy(&m, N, N, src) == N && test_open(&m, N, N, RW) == 0);
+		CHECK(test_is_all(m.p + HUGE, 'e', HUGE) && !test_file_has(&m, 2 * N));
+		CHECK(test_file_has(&m, N) == (flags == MAP_SHARED));
 		CHECK(view[HUGE] == (flags == MAP_SHARED ? 'e' : 0) || flags == MAP_PRIVATE);
 		/* Any part of a page is all of it. */
 		view[3 * HUGE + PAGES(77)] = 'v';
 		CHECK(mach_file_lookup(&m.span, 3 * N, N, bits) == N);
 		for (unsigned i = 0; i < N; i++)
-			CHECK(bit(bits, i));
+			CHECK(test_bit(bits, i));
 		CHECK(munmap(src + PAGES(N), PAGES(N)) == 0);
-		CHECK(copy(&m, 2 * N, N, src + 3) == -EFAULT && !file_has(&m, 2 * N));
+		CHECK(test_copy(&m, 2 * N, N, src + 3) == -EFAULT && !test_file_has(&m, 2 * N));
 		mach_pages_mapped(&m.span, 2 * N, N, bits);
-		CHECK(!bit(bits, 0) && !bit(bits, 100));
+		CHECK(!test_bit(bits, 0) && !test_bit(bits, 100));
 		CHECK(mach_frames_zero(&m.span, 0, N) == 0 && test_open(&m, 0, N, RW) == 0);
-		CHECK(is_all(m.p, 0, HUGE));
-		release(&m);
+		CHECK(test_is_all(m.p, 0, HUGE));
+		test_release(&m);
 		host_forget_huge(st.st_dev, st.st_ino);
 		CHECK(mach_vma_next((uint64_t)view, &(struct mach_vma){0}) == 0);
 		munmap(view, 4 * HUGE);
@@ -499,11 +446,11 @@ static void kinds_are_told(void)
 	char *p;
 
 	test_start();
-	p = map_of(fd, PAGES(8), MAP_PRIVATE);
+	p = test_map_file(fd, PAGES(8), MAP_PRIVATE);
 	CHECK(mach_vma_next((uint64_t)p, &vma) == 0 && vma.kind == MACH_VMA_DEVZERO);
-	p = map_of(fd, PAGES(8), MAP_SHARED);
+	p = test_map_file(fd, PAGES(8), MAP_SHARED);
 	CHECK(mach_vma_next((uint64_t)p, &vma) == 0 && vma.kind == MACH_VMA_SHMEM && vma.shared);
-	fd = memory_file(0, PAGES(N));
+	fd = test_memory_file(0, PAGES(N));
 	p = mmap(NULL, PAGES(8), PROT_READ, MAP_PRIVATE, fd, (off_t)PAGES(7));
 	CHECK(p != MAP_FAILED && mach_vma_next((uint64_t)p, &vma) == 0);
 	CHECK(vma.kind == MACH_VMA_SHMEM && !vma.shared && vma.file_page == 7 && vma.maywrite);
@@ -525,18 +472,18 @@ static void kinds_are_told(void)
 	fd = (int)syscall(SYS_memfd_secret, 0);
 	if (fd >= 0) {
 		CHECK(ftruncate(fd, (off_t)PAGES(8)) == 0);
-		p = map_of(fd, PAGES(8), MAP_SHARED);
+		p = test_map_file(fd, PAGES(8), MAP_SHARED);
 		CHECK(mach_vma_next((uint64_t)p, &vma) == 0 && vma.kind == MACH_VMA_SECRET);
 		p[PAGES(3)] = 's';
 		{
 			struct managed m;
 
-			adopt(&m, p, 8);
+			test_adopt(&m, p, 8);
 			CHECK(!READS(p + PAGES(3)) && test_open(&m, 3, 1, RW) == 0);
 			CHECK(p[PAGES(3)] == 's' && !READS(p + PAGES(2)));
 			test_limit(&m, 3, 1, UF_PROT_READ);
 			CHECK(!WRITES(p + PAGES(3)));
-			release(&m);
+			test_release(&m);
 		}
 	}
 }
@@ -575,19 +522,20 @@ static void guest_memfd(void)
 	test_start();
 	src = test_map(64);
 	memset(src, 'g', PAGES(64));
-	p = map_of(fd, PAGES(64), MAP_SHARED);
+	p = test_map_file(fd, PAGES(64), MAP_SHARED);
 	p[PAGES(5)] = 'k';
 	CHECK(mach_vma_next((uint64_t)p, &vma) == 0 && vma.kind == MACH_VMA_GMEM && vma.shared);
-	adopt(&m, p, 64);
-	CHECK(!READS(p + PAGES(5)) && file_has(&m, 5) && !file_has(&m, 6));
+	test_adopt(&m, p, 64);
+	CHECK(!READS(p + PAGES(5)) && test_file_has(&m, 5) && !test_file_has(&m, 6));
 	CHECK(test_open(&m, 5, 1, RW) == 0 && p[PAGES(5)] == 'k' && !READS(p + PAGES(6)));
-	CHECK(copy(&m, 6, 1, src + 1) == 1 && copy(&m, 20, 30, src) == 30);
-	CHECK(file_has(&m, 6) && test_open(&m, 20, 30, RW) == 0);
-	CHECK(is_all(p + PAGES(20), 'g', PAGES(30)));
-	CHECK(mach_frames_read(&m.span, 6, buf) == 0 && is_all(buf, 'g', sizeof(buf)));
-	CHECK(mach_file_punch(&m.span, 20, 2) == 0 && !file_has(&m, 20) && file_has(&m, 22));
+	CHECK(test_copy(&m, 6, 1, src + 1) == 1 && test_copy(&m, 20, 30, src) == 30);
+	CHECK(test_file_has(&m, 6) && test_open(&m, 20, 30, RW) == 0);
+	CHECK(test_is_all(p + PAGES(20), 'g', PAGES(30)));
+	CHECK(mach_frames_read(&m.span, 6, buf) == 0 && test_is_all(buf, 'g', sizeof(buf)));
+	CHECK(mach_file_punch(&m.span, 20, 2) == 0 && !test_file_has(&m, 20) &&
+	      test_file_has(&m, 22));
 	CHECK(mach_frames_read(&m.span, 20, buf) == -EFAULT);
-	release(&m);
+	test_release(&m);
 }
 
 static const struct test tests[] = {

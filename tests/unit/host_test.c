@@ -152,3 +152,63 @@ unsigned test_mappings(uint64_t addr, uint64_t len)
 	fclose(f);
 	return count;
 }
+
+int test_memory_file(unsigned flags, uint64_t len)
+{
+	int fd = memfd_create("host-test", MFD_CLOEXEC | flags);
+
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)len) == 0);
+	return fd;
+}
+
+char *test_map_file(int fd, uint64_t len, int flags)
+{
+	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	CHECK(p != MAP_FAILED);
+	return p;
+}
+
+void test_adopt(struct managed *m, char *p, uint64_t n)
+{
+	struct mach_vma vma;
+
+	CHECK(mach_vma_next((uint64_t)p, &vma) == 0 && vma.start <= (uint64_t)p);
+	CHECK(mach_map_adopt_file(&m->map, (uint64_t)p, n, &vma) == 0);
+	m->p = p;
+	m->span = (struct mach_span){&m->map, (uint64_t)p, 0, n, vma.prot};
+}
+
+void test_release(struct managed *m)
+{
+	CHECK(mach_munmap((uint64_t)m->p, PAGES(m->map.npages)) == 0);
+	mach_map_destroy(&m->map);
+}
+
+bool test_file_has(struct managed *m, uint64_t page)
+{
+	uint64_t bits[8];
+
+	CHECK(mach_file_lookup(&m->span, page, 1, bits) == 1);
+	return bits[0] & 1;
+}
+
+long test_copy(struct managed *m, uint64_t page, uint64_t n, const void *src)
+{
+	struct mach_entry e;
+	long got;
+
+	mach_enter(&e);
+	got = mach_frames_copy(&m->span, page, n, (uint64_t)src);
+	mach_leave(&e);
+	return got;
+}
+
+bool test_is_all(const char *p, char value, uint64_t len)
+{
+	for (uint64_t i = 0; i < len; i++) {
+		if (p[i] != value)
+			return false;
+	}
+	return true;
+}

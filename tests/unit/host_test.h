@@ -59,6 +59,22 @@ void test_fill(struct managed *m, uint64_t page, uint64_t n, char value);
 int test_open(struct managed *m, uint64_t page, uint64_t n, uint32_t prot);
 void test_limit(struct managed *m, uint64_t page, uint64_t n, uint32_t prot);
 
+/* Mappings of files. A memory file of len bytes, mapped to be read and written. */
+int test_memory_file(unsigned flags, uint64_t len);
+char *test_map_file(int fd, uint64_t len, int flags);
+/* Take over n pages in place, from the middle of a host mapping, too; and unmap them. */
+void test_adopt(struct managed *m, char *p, uint64_t n);
+void test_release(struct managed *m);
+bool test_file_has(struct managed *m, uint64_t page);
+/* As mach_frames_copy. */
+long test_copy(struct managed *m, uint64_t page, uint64_t n, const void *src);
+bool test_is_all(const char *p, char value, uint64_t len);
+
+static inline bool test_bit(const uint64_t *bits, uint64_t i)
+{
+	return bits[i / 64] >> (i % 64) & 1;
+}
+
 #define RW (UF_PROT_READ | UF_PROT_WRITE)
 
 /* Does the host's list of mappings have exactly this many lines in [addr, addr + len)? */
