@@ -197,8 +197,8 @@ static bool owner_alive(struct file *f)
 }
 
 /*
- * Whose process is gone: anybody's to use. Not while the owner is at it, who may be as dead, and not
- * what the owner has to see to.
+ * Whose process is gone: anybody's to use. Not while the owner is at it, who may be as dead, and
+ * not what the owner has to see to.
  */
 static bool abandoned(const struct session_cell *cell, uint32_t word, uint32_t own_word)
 {
@@ -207,7 +207,8 @@ static bool abandoned(const struct session_cell *cell, uint32_t word, uint32_t o
 	if (state == CELL_RUNNING || (state == CELL_DONE && cell->op == OP_READ))
 		return false;
 	if ((word & ~CELL_STATE) == (own_word & ~CELL_STATE))
-		return state != CELL_TAKEN && SYS(SYS_tgkill, SYS(SYS_getpid), cell->tid, 0) == -ESRCH &&
+		return state != CELL_TAKEN &&
+		       SYS(SYS_tgkill, SYS(SYS_getpid), cell->tid, 0) == -ESRCH &&
 		       SYS(SYS_kill, cell->tid, 0) == -ESRCH;
 	return !ledger_alive(session_cell_slot(word), session_cell_generation(word));
 }
@@ -244,7 +245,8 @@ static struct session_cell *cell_get(struct file *f)
 		for (i = 0; i < SESSION_CELLS; i++)
 			if (try_cell(&door->cell[i], mine, tries % 16 == 15))
 				return &door->cell[i];
-		/* The service thread looks after those whose requesters are dead, before it sleeps. */
+		/* The service thread looks after those whose requesters are dead, before it sleeps.
+		 */
 		if (tries % 16 == 15)
 			kick(ledger_slot(session_fd_slot(f->id)));
 		word = atomic_load(&door->cell[0].word);
