@@ -299,8 +299,10 @@ static void register_again(void)
 		err = uffd_unregister(me.fd, address(0), len);
 	if (err)
 		broken("an unregister failed", err, 0);
-	if (me.fd >= 0)
-		err = uffd_register(me.fd, address(0), len);
+	/* Until whoever has just registered it for an earlier context has noticed what it is. */
+	do
+		err = me.fd >= 0 ? uffd_register(me.fd, address(0), len) : 0;
+	while (err == EBUSY && sched_yield() == 0);
 	if (err)
 		broken("a register failed", err, 1);
 }
