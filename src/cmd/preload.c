@@ -83,6 +83,28 @@ bool host_find(char path[PATH_MAX])
 	       readable(path, UF_HOST_INSTALLED, "");
 }
 
+/*
+ * The run time of AddressSanitizer ends a program in which another library comes before it, unless
+ * it is told that this is meant. It gets to see what we pass on.
+ */
+static int expect_sanitizer(void)
+{
+	static const char option[] = "verify_asan_link_order=0";
+	const char *before = getenv("ASAN_OPTIONS");
+	char *value;
+	int error;
+
+	if (!before || !*before)
+		return setenv("ASAN_OPTIONS", option, 1);
+	if (strstr(before, "verify_asan_link_order"))
+		return 0;
+	if (asprintf(&value, "%s:%s", before, option) < 0)
+		return -1;
+	error = setenv("ASAN_OPTIONS", value, 1);
+	free(value);
+	return error;
+}
+
 int preload_set(const char *path)
 {
 	const char *before = getenv("LD_PRELOAD");
@@ -90,6 +112,8 @@ int preload_set(const char *path)
 	char *value;
 	int error;
 
+	if (expect_sanitizer() < 0)
+		return -1;
 	if (!before || !*before)
 		return setenv("LD_PRELOAD", path, 1);
 	/* A run within a run. */

@@ -39,7 +39,8 @@ size_t cpu_copy_fault(void *dst, const void *src, size_t len);
 /*
  * Run fn(arg) on a thread of its own while this one is suspended as by vfork: it can be killed and
  * nothing else, and /proc shows it in state D. fn runs on this thread's stack and thread-local
- * storage, with the same signals blocked, which must be all that have handlers. Positive when it has run, or -EAGAIN.
+ * storage, with the same signals blocked, which must be all that have handlers. Positive when it
+ * has run, or -EAGAIN.
  */
 long cpu_suspend_for(void (*fn)(void *), void *arg);
 
