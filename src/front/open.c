@@ -411,7 +411,7 @@ static ssize_t give_name(const char *name, char *buf, size_t n)
 		const char *shown;                                                                 \
                                                                                                    \
 		PATH_READY(path);                                                                  \
-		shown = open_link_name(path);                                                           \
+		shown = open_link_name(path);                                                      \
 		return likely(!shown) ? REAL(name) args : give_name(shown, buf, n);                \
 	}
 READLINK(readlink, (const char *path, char *buf, size_t n), (path, buf, n))
