@@ -97,17 +97,42 @@ static int each_piece(struct piece_call *c, uint64_t addr, uint64_t len)
 	return late;
 }
 
-/* The kernel has put something new there: what we knew of the place is stale. */
-static void landed(uint64_t addr, uint64_t len)
+struct host_call {
+	long nr, a[6];
+};
+
+static long call_host(void *arg, uint64_t *len)
+{
+	const struct host_call *c = arg;
+	long ret = SYS(c->nr, c->a[0], c->a[1], c->a[2], c->a[3], c->a[4], c->a[5]);
+
+	/* It has grown where it stood. */
+	if (c->nr == SYS_mremap && ret == c->a[0])
+		*len = 0;
+	return ret;
+}
+
+/* The kernel puts something new of len bytes somewhere: what we knew of the place is stale. */
+static long land(uint64_t len, struct host_call *c)
 {
 	struct mach_entry entry;
+	long ret;
 
-	if (!round_range(addr, &len))
-		return;
+	if (!front_managing() || !round_range(0, &len))
+		return call_host(c, &len);
 	mach_enter(&entry);
-	if (mm_managed(mm_space_self, addr, len))
-		mm_forget_range(mm_space_self, addr, len);
+	ret = mm_land(mm_space_self, len, call_host, c);
 	mach_leave(&entry);
+	return ret;
+}
+
+static long land_mremap(uint64_t old, uint64_t old_len, uint64_t new_len, int flags,
+			uint64_t new_addr)
+{
+	struct host_call c = {SYS_mremap,
+			      {(long)old, (long)old_len, (long)new_len, flags, (long)new_addr}};
+
+	return land(new_len, &c);
 }
 
 long mem_mmap_plain(uint64_t addr, size_t len, int prot, int flags, int fd, uint64_t off)
@@ -126,10 +151,8 @@ long mem_mmap_plain(uint64_t addr, size_t len, int prot, int flags, int fd, uint
 		mach_leave(&entry);
 		return ret ? ret : (long)addr;
 	}
-	ret = SYS(SYS_mmap, addr, len, prot, flags, fd, off);
-	if (front_managing() && (unsigned long)ret < -4095ul)
-		landed((uint64_t)ret, len);
-	return ret;
+	return land(len, &(struct host_call){SYS_mmap,
+					     {(long)addr, (long)len, prot, flags, fd, (long)off}});
 }
 
 long mem_mmap(uint64_t addr, size_t len, int prot, int flags, int fd, uint64_t off)
@@ -222,10 +245,9 @@ static long duplicate(uint64_t old, uint64_t len, int flags, uint64_t new_addr)
 		if (ret)
 			return ret;
 	}
-	ret = SYS(SYS_mremap, old, 0, len, flags, new_addr);
+	ret = land_mremap(old, 0, len, flags, new_addr);
 	if ((unsigned long)ret >= -4095ul)
 		return ret;
-	landed((uint64_t)ret, len);
 	SYS(SYS_mprotect, ret, len, info.prot);
 	return ret;
 }
@@ -234,7 +256,6 @@ long mem_mremap_plain(uint64_t old, size_t old_len, size_t new_len, int flags, u
 {
 	uint64_t from = old_len, to = new_len, page = UF_PAGE_SIZE;
 	bool fixed = flags & MREMAP_FIXED;
-	long ret;
 	int err;
 
 	if (!front_managing())
@@ -252,10 +273,7 @@ long mem_mremap_plain(uint64_t old, size_t old_len, size_t new_len, int flags, u
 				return err;
 		}
 	}
-	ret = SYS(SYS_mremap, old, old_len, new_len, flags, new_addr);
-	if ((unsigned long)ret < -4095ul && (uint64_t)ret != old)
-		landed((uint64_t)ret, new_len);
-	return ret;
+	return land_mremap(old, old_len, new_len, flags, new_addr);
 }
 
 long mem_mremap(uint64_t old, size_t old_len, size_t new_len, int flags, uint64_t new_addr)
@@ -498,10 +516,7 @@ long mem_shmat(int id, uint64_t addr, int flags, uint64_t len)
 		if ((unsigned long)ret >= -4095ul)
 			return ret;
 	}
-	ret = SYS(SYS_shmat, id, addr, flags);
-	if (front_managing() && (unsigned long)ret < -4095ul)
-		landed((uint64_t)ret, len);
-	return ret;
+	return land(len, &(struct host_call){SYS_shmat, {id, (long)addr, flags}});
 }
 
 void mem_unmapped_behind(uint64_t addr)

@@ -93,12 +93,31 @@ int mm_mmap_fixed(struct mm_space *space, uint64_t start, uint64_t len, int prot
 	return err;
 }
 
+static void forget_range(struct mm_space *space, uint64_t start, uint64_t end)
+{
+	struct mm_area *a = mm_area_at(space, mm_area_index(space, start));
+
+	if (a && a->start < end && mm_area_split_range(space, start, end) == 0)
+		mm_area_forget(space, start, end);
+}
+
 void mm_forget_range(struct mm_space *space, uint64_t start, uint64_t len)
 {
 	mach_write_lock(&space->lock);
-	if (mm_area_split_range(space, start, start + len) == 0)
-		mm_area_forget(space, start, start + len);
+	forget_range(space, start, start + len);
 	mach_write_unlock(&space->lock);
+}
+
+long mm_land(struct mm_space *space, uint64_t len, long (*map)(void *arg, uint64_t *len), void *arg)
+{
+	long at;
+
+	mach_write_lock(&space->lock);
+	at = map(arg, &len);
+	if (len && (at > 0 || at < -4095))
+		forget_range(space, (uint64_t)at, (uint64_t)at + len);
+	mach_write_unlock(&space->lock);
+	return at;
 }
 
 /* The TLB never lets through more than the area allows; what it may open, misses open. */

@@ -308,9 +308,13 @@ int mm_file_change(struct mm_space *space, uint64_t dev, uint64_t ino, uint64_t 
 bool mm_file_managed(struct mm_space *space, uint64_t dev, uint64_t ino);
 
 /*
- * The host mapped [start, start + len) somewhere new on its own: whatever stood there is gone, and
- * areas that we thought to be there are stale. Drops them, no events.
+ * map(arg, &len) has the host map len bytes (it may change len) where it chooses, and returns the
+ * address or a negative errno, as this does. Areas that we thought to be there are stale, and
+ * dropped without events; nobody registers what has just been mapped before that.
  */
+long mm_land(struct mm_space *space, uint64_t len, long (*map)(void *arg, uint64_t *len),
+	     void *arg);
+/* The same for what is known to be gone. */
 void mm_forget_range(struct mm_space *space, uint64_t start, uint64_t len);
 
 /* ---- Fork --------------------------------------------------------------------------------------
