@@ -186,7 +186,7 @@ struct mach_vma {
 	uint64_t file_page;  /* where in the file `start` is, in UF_PAGE_SIZE */
 	uint32_t page_shift; /* of HUGETLB, real or emulated; else UF_PAGE_SHIFT */
 };
-/* The first mapping that ends above addr; -ENOENT when there is none. */
+/* The first mapping that ends above addr; -ENOENT when there is none; -EMFILE, -ENFILE, -ENOMEM. */
 int mach_vma_next(uint64_t addr, struct mach_vma *vma);
 /* Is the private anonymous mapping at addr locked in memory (mlock)? */
 bool mach_vma_locked(uint64_t addr);

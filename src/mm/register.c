@@ -11,6 +11,7 @@ struct piece {
 	uint64_t start, end;
 	struct mm_area *area; /* NULL: host mapping */
 	struct mach_vma vma;
+	int err; /* where there is no piece: why it cannot be said whether there is; or 0 */
 };
 
 /* The first piece at or after addr; false when there is none below end. Space locked. */
@@ -19,14 +20,19 @@ static bool next_piece(struct mm_space *space, uint64_t addr, uint64_t end, stru
 	struct mm_area *a = mm_area_at(space, mm_area_index(space, addr));
 	uint64_t gap_end = a ? mm_max(addr, mm_min(a->start, end)) : end;
 
+	p->err = 0;
 	if (addr >= end)
 		return false;
-	if (gap_end > addr && mach_vma_next(addr, &p->vma) == 0 && p->vma.start < gap_end) {
+	p->err = gap_end > addr ? mach_vma_next(addr, &p->vma) : -ENOENT;
+	if (p->err && p->err != -ENOENT)
+		return false;
+	if (!p->err && p->vma.start < gap_end) {
 		p->area = NULL;
 		p->start = mm_max(addr, p->vma.start);
 		p->end = mm_min(p->vma.end, gap_end);
 		return true;
 	}
+	p->err = 0;
 	if (!a || a->start >= end)
 		return false;
 	p->area = a;
@@ -233,7 +239,9 @@ int mm_register(struct mm_space *space, uf_ref handler, uint64_t start, uint64_t
 			*ops_mask &= mm_type_ops_mask(piece_type(&p), modes);
 		found = true;
 	}
-	if (!found)
+	if (!err && p.err)
+		err = -ENOMEM;
+	if (!err && !found)
 		err = -EINVAL;
 	for (addr = start; !err && next_piece(space, addr, end, &p); addr = p.end) {
 		if (!p.area) {
@@ -244,6 +252,8 @@ int mm_register(struct mm_space *space, uf_ref handler, uint64_t start, uint64_t
 		}
 		err = set_modes(space, &p, handler, modes);
 	}
+	if (!err && p.err)
+		err = -ENOMEM;
 	mm_area_merge(space, start, end);
 	mach_write_unlock(&space->lock);
 	return err;
@@ -330,7 +340,9 @@ int mm_unregister(struct mm_space *space, uf_ref handler, uint64_t start, uint64
 		err = check_unregister(&p, handler);
 		found = true;
 	}
-	if (!found)
+	if (!err && p.err)
+		err = -ENOMEM;
+	if (!err && !found)
 		err = -EINVAL;
 	for (addr = start; !err && next_piece(space, addr, end, &p); addr = p.end) {
 		bool missing;

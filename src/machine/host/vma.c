@@ -40,6 +40,8 @@ static int maps_fd(void)
 	if (fd != 0)
 		return fd < 0 ? fd : fd - 1;
 	fd = host_hide_fd(sys_open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
+	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+		return fd;
 	if (!atomic_compare_exchange_strong(&maps, &none, fd < 0 ? fd : fd + 1)) {
 		host_close_hidden(fd);
 		return maps_fd();
