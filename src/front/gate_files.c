@@ -6,12 +6,15 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include "front/huge_fd.h"
 #include "front/pass.h"
 #include "front/resize.h"
+
+#define MESSAGES_MOST 1024u /* that sendmmsg takes */
 
 /* ---- files of ours -----------------------------------------------------------------------------
  */
@@ -108,6 +111,15 @@ static long call_dup_over(int old, int new, int flags, const long a[6])
 	return io_dup_over(f, old, new, flags);
 }
 
+/* Those that messages carry are about to have more users. */
+static void messages_leave(uint64_t at, unsigned n)
+{
+	if (!atomic_load_explicit(&files_used, memory_order_relaxed))
+		return;
+	for (n = n < MESSAGES_MOST ? n : MESSAGES_MOST; n; n--, at += sizeof(struct mmsghdr))
+		pass_sent(at);
+}
+
 bool gate_files(long nr, const long a[6], long *ret)
 {
 	FILE_REF struct file *f = NULL;
@@ -126,6 +138,12 @@ bool gate_files(long nr, const long a[6], long *ret)
 		*ret = (int)a[0] == (int)a[1] ? -EINVAL
 					      : call_dup_over((int)a[0], (int)a[1], (int)a[2], a);
 		return true;
+	case SYS_sendmsg:
+		messages_leave((uint64_t)a[1], 1);
+		return false;
+	case SYS_sendmmsg:
+		messages_leave((uint64_t)a[1], (unsigned)a[2]);
+		return false;
 	case SYS_pidfd_getfd:
 		*ret = SYS(SYS_pidfd_getfd, a[0], a[1], a[2]);
 		if (*ret >= 0 && pass_concerns())

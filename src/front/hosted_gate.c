@@ -456,6 +456,11 @@ bool hosted_gate(struct hosted_call *c, long *ret)
 	case SYS_epoll_wait:
 	case SYS_epoll_pwait:
 		return gate_epoll(c, ret);
+	case SYS_recvmmsg:
+	case SYS_sendmmsg:
+		if (!files_used && !front_managing())
+			return false;
+		break;
 	case SYS_io_uring_enter:
 		calls_uring_ready(c->a);
 		return false;

@@ -77,6 +77,28 @@ static void on_segv(int sig, siginfo_t *info, void *context)
 	hosted_deliver(t, uc, sig, info);
 }
 
+/*
+ * Interrupted by what is none of the program's business: a call that has ended for it is made
+ * again. Unless a signal of the program's is about to come, which ends it, too.
+ */
+static void on_asked(ucontext_t *uc)
+{
+	struct hosted_thread *t = hosted_self();
+	uint64_t pc = *reg(uc, REG_RIP), pending = 0;
+
+	if ((int64_t)*reg(uc, REG_RAX) != -EINTR)
+		return;
+	SYS(SYS_rt_sigpending, &pending, sizeof(pending));
+	if (pending & ~*hosted_mask(uc))
+		return;
+	if (pc == (uintptr_t)hosted_stub_after) {
+		*reg(uc, REG_RIP) = (uintptr_t)hosted_stub;
+		*reg(uc, REG_RAX) = t->nr;
+	} else if (pc == (uintptr_t)hosted_sleep_done && !t->caught) {
+		*reg(uc, REG_RIP) = (uintptr_t)hosted_sleep_open;
+	}
+}
+
 static long set_kernel(int sig, void *handler, uint64_t flags, uint64_t mask)
 {
 	struct hosted_action act = {.handler = (uintptr_t)handler,
@@ -96,7 +118,9 @@ static long install(int sig, const struct hosted_action *act)
 		return 0;
 	if (sig == SIGSEGV) {
 		if (function)
-			segv = (struct host_sigaction){(void *)on_segv, SA_SIGINFO | SA_NODEFER, 0};
+			segv = (struct host_sigaction){
+				(void *)on_segv,
+				SA_SIGINFO | SA_NODEFER | (act->flags & SA_RESTART), 0};
 		host_program_sigsegv(&segv, NULL);
 		return 0;
 	}
@@ -117,6 +141,7 @@ void hosted_signals_init(struct hosted_thread *t)
 			actions[sig].handler = now.handler;
 	SYS(SYS_rt_sigprocmask, SIG_UNBLOCK, &mask, &old, sizeof(old));
 	t->blocked = old & HOSTED_SYS;
+	host_when_asked(on_asked);
 	set_kernel(SIGSYS, (void *)hosted_on_syscall, SA_SIGINFO | SA_ONSTACK, ~HOSTED_SEGV);
 }
 

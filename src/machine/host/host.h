@@ -9,6 +9,8 @@
 
 #include "machine/machine.h"
 
+#include <ucontext.h>
+
 enum host_trap_choice {
 	HOST_TRAP_AUTO,
 	HOST_TRAP_GUARD,
@@ -95,6 +97,8 @@ struct host_waiting {
 	void (*asked)(void);
 };
 void host_set_waiting(const struct host_waiting *w);
+/* For a thread that was interrupted for that: where it goes on. */
+void host_when_asked(void (*fn)(ucontext_t *uc));
 
 /*
  * For who spins: is spinning in somebody's way at present? So that this is known, tell of the time

@@ -15,6 +15,7 @@ static struct mach_lock action_lock;
 static struct host_sigaction program;
 
 static void trap(int sig, siginfo_t *info, void *context);
+static void (*go_on)(ucontext_t *uc);
 
 /* The program's action for SIGSEGV, or what the host has for another signal. */
 static void set_native(int sig, void *handler)
@@ -24,20 +25,38 @@ static void set_native(int sig, void *handler)
 	sys_sigaction(sig, &act, NULL);
 }
 
+void host_when_asked(void (*fn)(ucontext_t *uc))
+{
+	go_on = fn;
+}
+
 bool host_armed(void)
 {
 	return atomic_load_explicit(&armed, memory_order_acquire) != 0;
 }
 
-/* Whoever had SIGSEGV before us keeps it: its action becomes the program's. */
-int host_arm(void)
+/*
+ * A SIGSEGV that other processes send for ours ends no system call that can begin again; one that
+ * is for the program does, if the program has a handler that says so.
+ */
+static int install_trap(void)
 {
+	bool ends = program.handler != PROGRAM_DFL && program.handler != PROGRAM_IGN &&
+		    !(program.flags & SA_RESTART);
 	struct sys_sigaction act = {
 		.handler = (void *)trap,
-		.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | cpu_sa_flags,
+		.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | (ends ? 0 : SA_RESTART) |
+			 cpu_sa_flags,
 		.restorer = cpu_sigreturn,
 		.mask = ~SIG_RAISED,
 	};
+
+	return sys_sigaction(SIGSEGV, &act, NULL);
+}
+
+/* Whoever had SIGSEGV before us keeps it: its action becomes the program's. */
+int host_arm(void)
+{
 	struct sys_sigaction old;
 	struct mach_entry e;
 	int err = 0;
@@ -51,7 +70,7 @@ int host_arm(void)
 		if (err == 0 && !program.handler)
 			program = (struct host_sigaction){old.handler, old.flags, old.mask};
 		if (err == 0)
-			err = sys_sigaction(SIGSEGV, &act, NULL);
+			err = install_trap();
 		if (err == 0)
 			atomic_store(&armed, 1);
 	}
@@ -78,6 +97,8 @@ void host_program_sigsegv(const struct host_sigaction *set, struct host_sigactio
 			now = (struct sys_sigaction){set->handler, set->flags | cpu_sa_flags,
 						     cpu_sigreturn, set->mask};
 			sys_sigaction(SIGSEGV, &now, NULL);
+		} else {
+			install_trap();
 		}
 	}
 	mach_unlock(&action_lock);
@@ -238,8 +259,13 @@ static void trap(int sig, siginfo_t *info, void *context)
 	struct cpu_fault fault;
 
 	(void)sig;
-	if (wait_is_wakeup(info) || wait_is_asked(info))
+	if (wait_is_wakeup(info))
 		return;
+	if (wait_is_asked(info)) {
+		if (go_on)
+			go_on(t.uc);
+		return;
+	}
 	if (!cpu_page_fault(t.uc, info, &fault)) {
 		to_program(info, t.uc);
 		return;
