@@ -20,6 +20,8 @@ int main(void)
 	char *begin;
 
 	start();
+	/* With MALLOC_PERTURB_ realloc fills what it adds, and waits for somebody to serve that. */
+	mallopt(M_PERTURB, 0);
 	int fd = uffd_open(UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_UNMAP);
 	block = malloc(size);
 	begin = (char *)((uintptr_t)block & -PG);

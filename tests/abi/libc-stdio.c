@@ -2,6 +2,8 @@
 /* stdio with its buffer, or the data, in missing memory: what libc reads and writes inside. */
 #include "libc-serve.h"
 
+#include <malloc.h>
+
 #define SIZE (4 * PG)
 
 static struct server server;
@@ -115,6 +117,8 @@ int main(void)
 	int i;
 
 	start();
+	/* MALLOC_PERTURB_ would touch the pages of a line before it is registered. */
+	mallopt(M_PERTURB, 0);
 	file_data = calloc(1, SIZE + 64);
 	for (i = 0; n < SIZE; i++)
 		n += (size_t)sprintf(file_data + n, "line %d word\n", i);
