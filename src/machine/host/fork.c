@@ -61,10 +61,12 @@ static int lock_byte(int fd, int cmd, short type, uint64_t first, uint64_t n, bo
 
 static int open_lease(uint32_t fork)
 {
-	char path[40] = "/proc/self/fd/";
-	size_t len = strlen(path);
+	static const char descriptors[] = "/proc/self/fd/";
+	char path[40];
+	size_t len = sizeof(descriptors) - 1;
 	int fd;
 
+	memcpy(path, descriptors, len);
 	host_put_number(path, &len, (uint64_t)host.frames_fd);
 	path[len] = 0;
 	fd = host_hide_fd(sys_open(path, O_RDWR | O_CLOEXEC));
