@@ -58,11 +58,11 @@ int main(void)
 		run(&t[i], keep_reading, NULL);
 	for (int i = 0; i < THREADS; i++)
 		join(&t[i]);
-	CHECK(served[0] + served[1] >= PAGES);
 	for (int i = 0; i < 2; i++) {
 		tell(handlers[i].sock, 0);
 		peer_end(&handlers[i]);
 	}
+	CHECK(served[0] + served[1] >= PAGES);
 	CHECK(quiet(fd));
 	return 0;
 }
