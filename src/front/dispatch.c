@@ -188,6 +188,7 @@ static long clone_vm(ucontext_t *uc, const long a[6])
 
 	if (!stack)
 		return (a[0] & CLONE_VFORK) ? gate_call(SYS_vfork, a) : -EINVAL;
+	gate_clones((uint64_t)a[0]);
 	if (gate_give((void *)(stack - sizeof(ret)), &ret, sizeof(ret)) < 0)
 		return -EFAULT;
 	*reg(uc, REG_RSI) = stack - sizeof(ret);

@@ -201,19 +201,27 @@ static bool call_memory(long nr, const long a[6], long *ret)
 /* ---- processes ---------------------------------------------------------------------------------
  */
 
+void gate_clones(uint64_t flags)
+{
+	if ((flags & (CLONE_VM | CLONE_THREAD | CLONE_VFORK)) == CLONE_VM &&
+	    atomic_load_explicit(&front_live, memory_order_acquire))
+		host_expect_siblings();
+}
+
 /* Only what leaves the calling thread on its stack can return here. */
 static long call_fork(long nr, const long a[6], uint64_t flags)
 {
 	long ret;
 
+	gate_clones(flags);
 	if (flags & CLONE_VM)
 		return kernel(nr, a);
-	front_fork_begin(flags & CLONE_FILES);
+	process_fork_begin(flags & CLONE_FILES);
 	ret = kernel(nr, a);
 	if (ret == 0)
 		process_forked_child();
 	else
-		front_fork_parent();
+		process_forked_parent();
 	return ret;
 }
 
@@ -341,7 +349,10 @@ long gate_call(long nr, const long a[6])
 	if (call_memory(nr, a, &ret) || gate_files(nr, a, &ret) || gate_paths(nr, a, &ret) ||
 	    gate_wait(nr, a, &ret) || call_signals(nr, a, &ret) || call_process(nr, a, &ret))
 		return ret;
-	return gate_others(nr, a);
+	ret = gate_others(nr, a);
+	if (unlikely(ret == -EINVAL) && (nr == SYS_read || nr == SYS_readv))
+		gate_strange_file(nr, a, &ret);
+	return ret;
 }
 
 /*

@@ -57,6 +57,9 @@ int gate_touch(const void *p, size_t n);
 /* A string into room, of PATH_MAX bytes. Or -ENAMETOOLONG. */
 int gate_string(char *room, const char *from);
 
+/* A clone with these flags is about to be made: a process in this memory may come of it. */
+void gate_clones(uint64_t flags);
+
 /* All that was ever managed lies between these. */
 extern _Atomic uint64_t mem_lowest, mem_highest;
 
@@ -67,6 +70,8 @@ extern _Atomic uint64_t mem_lowest, mem_highest;
 bool gate_files(long nr, const long a[6], long *ret);
 bool gate_paths(long nr, const long a[6], long *ret);
 bool gate_wait(long nr, const long a[6], long *ret);
+/* The kernel refused to read from it: it may be a userfaultfd that has come from elsewhere. */
+void gate_strange_file(long nr, const long a[6], long *ret);
 /* Calls that concern nothing of ours but, perhaps, the memory of their arguments. */
 long gate_others(long nr, const long a[6]);
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -13,6 +14,7 @@
 #include "front/huge_fd.h"
 #include "front/pass.h"
 #include "front/resize.h"
+#include "userfault/abi.h"
 
 #define MESSAGES_MOST 1024u /* that sendmmsg takes */
 
@@ -120,6 +122,25 @@ static void messages_leave(uint64_t at, unsigned n)
 		pass_sent(at);
 }
 
+void gate_strange_file(long nr, const long a[6], long *ret)
+{
+	FILE_REF struct file *f = io_recognise((int)a[0], ret);
+
+	if (f)
+		call_ours(f, nr, a, ret);
+}
+
+/* An ioctl of userfaultfds. */
+static bool call_strange(const long a[6], long *ret)
+{
+	FILE_REF struct file *f = NULL;
+
+	if (_IOC_TYPE((unsigned long)a[1]) != UF_API)
+		return false;
+	*ret = ufd_recognise((int)a[0], &f);
+	return *ret || (f && call_ours(f, SYS_ioctl, a, ret));
+}
+
 bool gate_files(long nr, const long a[6], long *ret)
 {
 	FILE_REF struct file *f = NULL;
@@ -165,6 +186,8 @@ bool gate_files(long nr, const long a[6], long *ret)
 		f = file_get((int)a[0]);
 		if (unlikely(f != NULL))
 			return call_ours(f, nr, a, ret);
+		if (nr == SYS_ioctl)
+			return call_strange(a, ret);
 		if (is_write(nr) && unlikely(huge_file((int)a[0]))) {
 			*ret = -EINVAL;
 			return true;

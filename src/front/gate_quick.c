@@ -6,6 +6,8 @@
  */
 #include "front/gate_quick.h"
 
+#include <sched.h>
+
 #include "front/gate.h"
 #include "front/huge.h"
 
@@ -280,6 +282,8 @@ bool gate_quick(long nr, const long a[6])
 {
 	const struct look *l = (unsigned long)nr < LOOKS ? &looks[nr] : NULL;
 
+	if (nr == SYS_clone)
+		return a[0] & CLONE_VM;
 	if (l && (l->flags & NEVER))
 		return true;
 	if (!atomic_load_explicit(&front_live, memory_order_relaxed))

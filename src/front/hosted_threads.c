@@ -249,6 +249,7 @@ static long spawn(struct hosted_thread *t, ucontext_t *uc, struct clone3_args *c
 		hosted_thread_free(child);
 		return -EFAULT;
 	}
+	gate_clones(c->flags);
 	top = (child->ret - 512) & ~15ull;
 	c->flags &= ~(uint64_t)CLONE_SETTLS;
 	if (size) {

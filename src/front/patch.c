@@ -39,6 +39,7 @@
 #define SLOT_WORD  56 /* where its last word is */
 #define CALL_BYTES 2
 #define JUMP_BYTES 5
+#define FORK_MOST  4096 /* libc's function for it is smaller */
 
 extern uint8_t gate_slots[] __attribute__((visibility("hidden")));
 extern uint8_t gate_slots_end[] __attribute__((visibility("hidden")));
@@ -340,6 +341,22 @@ static uint64_t find_hop(const struct functions *f, uint64_t call)
 	return 0;
 }
 
+bool patch_forks;
+
+/* Where libc forks: no other clone can come back from elsewhere. */
+static bool in_fork(const struct functions *f, uint64_t call)
+{
+	uint64_t fork = (uintptr_t)REAL(_Fork), end = 0;
+	uint32_t i;
+
+	if (!fork || call < fork || call > fork + FORK_MOST)
+		return false;
+	for (i = 0; i < f->n && !end; i++)
+		if (function_start(f, i) == fork)
+			end = function_end(f, i);
+	return call < end;
+}
+
 static void find_sites(struct text *t)
 {
 	const uint8_t *start = (const uint8_t *)t->start, *end = (const uint8_t *)t->end;
@@ -353,7 +370,8 @@ static void find_sites(struct text *t)
 		if (p[1] != 0x05)
 			continue;
 		mov = find_mov(start, p);
-		if (mov && gate_never(get32(mov + 1)))
+		if (mov && gate_never(get32(mov + 1)) &&
+		    !(get32(mov + 1) == SYS_clone && in_fork(&functions, (uintptr_t)p)))
 			continue;
 		hop = !mov && usual_tail(p, end) ? find_hop(&functions, (uintptr_t)p) : 0;
 		if ((!mov && !hop) || !add_site((uintptr_t)(mov ? mov : p), (uintptr_t)p, hop))
@@ -483,7 +501,7 @@ static void copy_text(const struct text *t, uint8_t *copy)
 			memcpy(copy + at, (const void *)(t->start + at), UF_PAGE_SIZE);
 }
 
-static unsigned put_jumps(const struct text *t, uint8_t *copy)
+static unsigned put_jumps(const struct text *t, uint8_t *copy, bool *forks)
 {
 	unsigned i, done = 0;
 
@@ -493,6 +511,8 @@ static unsigned put_jumps(const struct text *t, uint8_t *copy)
 
 		if (!sites[i].at)
 			continue;
+		if (!sites[i].hop && get32(p + 1) == SYS_clone)
+			*forks = true;
 		p[0] = 0xe9;
 		put32(p + 1, (int64_t)((uintptr_t)slot_of(i) - (at + JUMP_BYTES)));
 		if (sites[i].hop) {
@@ -509,6 +529,7 @@ static unsigned replace(const struct text *t)
 {
 	size_t size = t->end - t->start;
 	long map = map_again(t);
+	bool forks = patch_forks;
 	unsigned done;
 
 	if (map < 0)
@@ -517,11 +538,13 @@ static unsigned replace(const struct text *t)
 	if (map < 0)
 		return 0;
 	copy_text(t, (uint8_t *)map);
-	done = put_jumps(t, (uint8_t *)map);
+	done = put_jumps(t, (uint8_t *)map, &forks);
 	if (SYS(SYS_mprotect, map, size, PROT_READ | PROT_EXEC) == 0 &&
 	    SYS(SYS_mremap, map, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, t->start) ==
-		    (long)t->start)
+		    (long)t->start) {
+		patch_forks = forks;
 		return done;
+	}
 	SYS(SYS_munmap, map, size);
 	return 0;
 }

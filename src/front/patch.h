@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* libc's own fork comes to the gate with its system call. */
+extern bool patch_forks;
+
 /* Most bytes that a slot has room for, beginning with a mov of 5. */
 #define PATCH_FAR 44
 

@@ -262,6 +262,8 @@ void thread_enter(void);
  */
 
 /* This process is the child of a fork. */
+void process_fork_begin(bool shares_files);
+void process_forked_parent(void);
 void process_forked_child(void);
 
 /* The system calls, with the environment that keeps the new program under Userfault. */

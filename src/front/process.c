@@ -7,6 +7,7 @@
 #include "front/hosted.h"
 #include "front/gate.h"
 #include "front/huge.h"
+#include "front/patch.h"
 #include "front/preload.h"
 
 #include <dlfcn.h>
@@ -28,10 +29,37 @@ static const char *const kept_names[] = {
 static char *kept[KEPT];
 static char own_path[PATH_MAX];
 
+/*
+ * A fork by libc: its handlers of pthread_atfork run around it, its locks are held for it, malloc's
+ * among them. Where the system call itself comes to the gate, that is early enough, and the memory
+ * is not held while libc waits for its locks: who has one may be waiting for a page.
+ */
+static __thread enum {
+	FORK_OTHER,
+	FORK_LIBC,  /* libc's is under way */
+	FORK_GATED, /* and has been to the gate */
+} forking __attribute__((tls_model("initial-exec")));
+
+void process_fork_begin(bool shares_files)
+{
+	front_fork_begin(shares_files);
+}
+
+void process_forked_parent(void)
+{
+	if (forking == FORK_LIBC)
+		forking = FORK_GATED;
+	front_fork_parent();
+}
+
 void process_forked_child(void)
 {
 	front_fork_child();
-	epoll_child();
+	/* It frees memory. */
+	if (forking == FORK_LIBC)
+		forking = FORK_GATED;
+	else
+		epoll_child();
 	dispatch_child();
 }
 
@@ -63,7 +91,26 @@ static void keep_environment(void)
 
 static void begin_fork(void)
 {
-	front_fork_begin(false);
+	forking = FORK_LIBC;
+	if (!patch_forks)
+		front_fork_begin(false);
+}
+
+static void end_fork(void)
+{
+	if (forking != FORK_GATED)
+		front_fork_parent();
+	forking = FORK_OTHER;
+}
+
+static void begin_child(void)
+{
+	if (forking != FORK_GATED) {
+		front_fork_child();
+		dispatch_child();
+	}
+	epoll_child();
+	forking = FORK_OTHER;
 }
 
 __attribute__((constructor(101))) static void preload_start(void)
@@ -73,7 +120,7 @@ __attribute__((constructor(101))) static void preload_start(void)
 	find_own_path();
 	keep_environment();
 	hosted_exec_init();
-	pthread_atfork(begin_fork, front_fork_parent, process_forked_child);
+	pthread_atfork(begin_fork, end_fork, begin_child);
 }
 
 /* libc's own runs no handlers of pthread_atfork. */
@@ -81,12 +128,12 @@ EXPORT pid_t _Fork(void)
 {
 	pid_t pid;
 
-	front_fork_begin(false);
+	begin_fork();
 	pid = REAL(_Fork)();
 	if (pid == 0)
-		process_forked_child();
+		begin_child();
 	else
-		front_fork_parent();
+		end_fork();
 	return pid;
 }
 

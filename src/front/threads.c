@@ -5,6 +5,7 @@
  * Threads that were there before the first userfaultfd get theirs when they first use one.
  */
 #include "front/dispatch.h"
+#include "front/gate.h"
 #include "front/preload.h"
 
 #include <sched.h>
@@ -186,8 +187,7 @@ EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	va_end(ap);
 	if (!fn || !stack || likely(!atomic_load_explicit(&front_live, memory_order_relaxed)))
 		return REAL(clone)(fn, stack, flags, arg, parent_tid, tls, child_tid);
-	if ((flags & (CLONE_VM | CLONE_THREAD | CLONE_VFORK)) == CLONE_VM)
-		host_expect_siblings();
+	gate_clones((uint64_t)flags);
 	b = (struct clone_beginning *)((uintptr_t)stack & ~15ul) - 1;
 	*b = (struct clone_beginning){.fn = fn, .arg = arg, .flags = flags};
 	if (!(flags & CLONE_VM))
