@@ -25,6 +25,9 @@
 /* It takes a process longer to die: requests that have waited so long may be a dead one's. */
 #define FRESH_NS 50000u
 
+/* How often who waits for a descriptor to be fetched looks whether its reader lives. */
+#define FETCH_LOOK_NS 20000000
+
 /* The service thread's memory: a stack, and what stands in for thread-local storage. */
 #define STACK_BYTES (128u << 10)
 #define TLS_BYTES   (64u << 10)
@@ -50,22 +53,32 @@ static struct file *context_of(uint32_t name)
 #define FETCHED_MAX 64u
 
 static struct {
-	_Atomic int fd;		 /* 0: free */
-	_Atomic uint32_t reader; /* its cell's word */
+	_Atomic uint32_t reader; /* its cell's word; 0: free */
+	_Atomic int hidden;	 /* that it is a duplicate of */
+	_Atomic int fd;		 /* 0: not yet, or not any more */
 } fetched[FETCHED_MAX];
 static _Atomic uint32_t fetching;
+static _Atomic uint32_t fetches; /* goes up with each that has ended */
 
-static int keep_for_reader(int hidden, int flags)
+struct answer {
+	struct session_cell *cell;
+	int flags; /* of the context */
+};
+
+static int keep_for_reader(int hidden, int flags, void *arg)
 {
+	const struct answer *a = arg;
 	int fd = host_hide_dup(hidden), none;
 	unsigned i;
 
 	(void)flags;
 	for (i = 0; i < FETCHED_MAX && fd > 0; i++) {
 		none = 0;
-		if (!atomic_compare_exchange_strong(&fetched[i].fd, &none, fd))
+		if (!atomic_compare_exchange_strong(&fetched[i].reader, &none,
+						    atomic_load(&a->cell->word)))
 			continue;
-		atomic_store(&fetched[i].reader, 0);
+		atomic_store(&fetched[i].hidden, hidden);
+		atomic_store(&fetched[i].fd, fd);
 		atomic_fetch_add(&fetching, 1);
 		return fd;
 	}
@@ -92,7 +105,10 @@ static int64_t drop_fetched(uint64_t fd)
 	if (!had)
 		return -EBADF;
 	host_close_hidden(had);
+	atomic_store(&fetched[i].reader, 0);
 	atomic_fetch_sub(&fetching, 1);
+	atomic_fetch_add(&fetches, 1);
+	SYS(SYS_futex, &fetches, FUTEX_WAKE, INT32_MAX);
 	return 0;
 }
 
@@ -112,25 +128,47 @@ static void look_at_fetched(void)
 	}
 }
 
+static bool being_fetched(int hidden)
+{
+	unsigned i;
+
+	for (i = 0; i < FETCHED_MAX && atomic_load(&fetching); i++)
+		if (atomic_load(&fetched[i].fd) && atomic_load(&fetched[i].hidden) == hidden)
+			return true;
+	return false;
+}
+
+void door_await_fetch(int hidden)
+{
+	const struct timespec look = {.tv_nsec = FETCH_LOOK_NS};
+	uint32_t seen;
+
+	for (;;) {
+		seen = atomic_load(&fetches);
+		if (!being_fetched(hidden))
+			return;
+		SYS(SYS_futex, &fetches, FUTEX_WAIT, seen, &look);
+		look_at_fetched();
+	}
+}
+
+/* The messages are the reader's, even if a thread whose event is among them ends this process. */
+static void answer_read(long n, void *arg)
+{
+	const struct answer *a = arg;
+
+	a->cell->arg = (uint64_t)a->flags;
+	a->cell->result = n;
+	atomic_store(&a->cell->decided, 1);
+}
+
 static int64_t do_read(struct file *f, struct session_cell *cell, uint64_t len)
 {
-	uint32_t i, word = atomic_load(&cell->word);
-	int64_t n;
+	struct answer answer = {.cell = cell, .flags = uffd_flags(f->ctx)};
+	struct uffd_reader reader = {keep_for_reader, answer_read, &answer};
 
-	if (len > SESSION_DATA)
-		len = SESSION_DATA;
-	n = uffd_read_here(f->ctx, (uintptr_t)cell->data, len, keep_for_reader);
-	cell->arg = (uint64_t)uffd_flags(f->ctx);
-	for (i = 0; n > 0 && atomic_load(&fetching) && i < (uint64_t)n / sizeof(struct uf_msg);
-	     i++) {
-		const struct uf_msg *msg = (const struct uf_msg *)cell->data + i;
-		unsigned at =
-			msg->event == UF_EVENT_FORK ? find_fetched(msg->arg.fork.ufd) : FETCHED_MAX;
-
-		if (at < FETCHED_MAX)
-			atomic_store(&fetched[at].reader, word);
-	}
-	return n;
+	return uffd_read_here(f->ctx, (uintptr_t)cell->data,
+			      len < SESSION_DATA ? len : SESSION_DATA, &reader);
 }
 
 static int64_t do_send(const struct session_cell *cell, uint64_t fd, uint64_t len)

@@ -14,6 +14,11 @@ void door_begin(void);
 void door_open(void);
 /* Answer what has been asked. No locks held. */
 void door_serve(void);
+/*
+ * Until no reader elsewhere has a message any more whose descriptor, a duplicate of `hidden`, it
+ * has yet to fetch. No locks held.
+ */
+void door_await_fetch(int hidden);
 /* In the child of a fork. */
 void door_child(void);
 

@@ -125,10 +125,11 @@ static __thread int installed[INSTALLED_MAX];
 static __thread unsigned ninstalled;
 
 /* A reader of this process gets its own of `hidden`, which stands in the message. */
-int front_fork_install(int hidden, int flags)
+int front_fork_install(int hidden, int flags, void *unused)
 {
 	int fd = (int)SYS(SYS_fcntl, hidden, flags & O_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
 
+	(void)unused;
 	if (fd >= 0 && ninstalled < INSTALLED_MAX)
 		installed[ninstalled++] = fd;
 	return fd == -EINVAL ? -EMFILE : fd;
@@ -161,6 +162,8 @@ static void tell(const uf_ref *ctx, unsigned n, int sock)
 	for (i = 0; i < n; i++) {
 		fd = host_hide_fd(receive_fd(sock));
 		uffd_fork_event(ctx[i], fd);
+		/* Then this process may end at once, and the event has been read all the same. */
+		door_await_fetch(fd);
 		host_close_hidden(fd);
 	}
 	if (sock >= 0)

@@ -52,7 +52,7 @@ void front_fork_begin(bool shares_files);
 void front_fork_parent(void);
 void front_fork_child(void);
 /* For uffd_read_here. */
-int front_fork_install(int hidden, int flags);
+int front_fork_install(int hidden, int flags, void *unused);
 /* Behind that read, with no locks held: know the descriptors. */
 void front_fork_installed(void);
 /* In the child: the descriptor of a context that the fork has made, for the parent; or -1. */

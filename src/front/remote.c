@@ -446,29 +446,47 @@ static int take_fd(struct file *f, struct session_cell *cell, uint32_t theirs, b
 	return (int)fd;
 }
 
+/* The owner's descriptor in a message becomes one of ours; without err. Then it is not wanted. */
+static int take_event(struct file *f, struct session_cell *cell, struct uf_msg *msg, uint32_t flags,
+		      int err)
+{
+	if (msg->event != UF_EVENT_FORK)
+		return err;
+	if (err) {
+		cell->arg = msg->arg.fork.ufd;
+		call(f, cell, OP_DROP_FD);
+		return err;
+	}
+	err = take_fd(f, cell, msg->arg.fork.ufd, flags & O_CLOEXEC);
+	if (err < 0)
+		return err;
+	msg->arg.fork.ufd = (uint32_t)err;
+	/* What the table may still have for that number was closed without a word. */
+	file_detach(err);
+	return 0;
+}
+
 /* The messages of a read, which stand in the data; out of there, as the cell is used again. */
 static long take_messages(struct file *f, struct session_cell *cell, uint64_t buf, long n)
 {
 	uint32_t flags = (uint32_t)cell->arg;
 	struct uf_msg msgs[16];
-	long done, part, i;
-	int fd;
+	long at, part, i, done = 0;
+	int err = 0;
 
-	for (done = 0; done < n; done += part) {
-		part = n - done < (long)sizeof(msgs) ? n - done : (long)sizeof(msgs);
-		memcpy(msgs, cell->data + done, (size_t)part);
+	for (at = 0; at < n; at += part) {
+		part = n - at < (long)sizeof(msgs) ? n - at : (long)sizeof(msgs);
+		memcpy(msgs, cell->data + at, (size_t)part);
 		for (i = 0; i < part / (long)sizeof(*msgs); i++) {
-			if (msgs[i].event != UF_EVENT_FORK)
-				continue;
-			fd = take_fd(f, cell, msgs[i].arg.fork.ufd, flags & O_CLOEXEC);
-			if (fd < 0)
-				return done ? done : fd;
-			msgs[i].arg.fork.ufd = (uint32_t)fd;
+			err = take_event(f, cell, &msgs[i], flags, err);
+			done += err ? 0 : (long)sizeof(*msgs);
 		}
-		if (mach_copy_out(buf + (uint64_t)done, msgs, (size_t)part) < 0)
-			return -EFAULT;
+		if (done > at && mach_copy_out(buf + (uint64_t)at, msgs, (size_t)(done - at)) < 0) {
+			err = -EFAULT;
+			done = at;
+		}
 	}
-	return n;
+	return done ? done : err;
 }
 
 /* A dead address space has nothing more to say. */

@@ -416,6 +416,7 @@ static int sleep_on(struct file *f, int fd)
 
 long ufd_read(struct file *f, int fd, void *buf, size_t count)
 {
+	static const struct uffd_reader here = {.install = front_fork_install};
 	bool foreign = atomic_load(&f->foreign);
 	long n;
 	int err;
@@ -423,7 +424,7 @@ long ufd_read(struct file *f, int fd, void *buf, size_t count)
 	pthread_testcancel();
 	for (;;) {
 		n = foreign ? remote_read(f, buf, count)
-			    : uffd_read_here(f->ctx, (uintptr_t)buf, count, front_fork_install);
+			    : uffd_read_here(f->ctx, (uintptr_t)buf, count, &here);
 		if (!foreign)
 			front_fork_installed();
 		if (n != -EAGAIN)

@@ -175,13 +175,12 @@ void uffd_close_queues(struct uffd_ctx *ctx)
 	wake_list(list);
 }
 
-typedef int (*install_fn)(int hidden, int flags);
-
 /*
  * Take the next message: faults first, then events. A read event lets its thread go on. 0: there is
  * none; 1; or why not.
  */
-static int take_message(struct uffd_ctx *ctx, struct uf_msg *msg, uf_ref *wake, install_fn install)
+static int take_message(struct uffd_ctx *ctx, struct uf_msg *msg, uf_ref *wake,
+			const struct uffd_reader *reader)
 {
 	struct uffd_waiter *w = arena_at(ctx->queue[UFFD_FAULTS].head);
 
@@ -196,8 +195,8 @@ static int take_message(struct uffd_ctx *ctx, struct uf_msg *msg, uf_ref *wake, 
 	if (!w)
 		return 0;
 	*msg = w->msg;
-	if (msg->event == UF_EVENT_FORK && install) {
-		int fd = install((int)msg->arg.fork.ufd, ctx->flags);
+	if (msg->event == UF_EVENT_FORK && reader->install) {
+		int fd = reader->install((int)msg->arg.fork.ufd, ctx->flags, reader->arg);
 
 		if (fd < 0)
 			return fd;
@@ -210,31 +209,34 @@ static int take_message(struct uffd_ctx *ctx, struct uf_msg *msg, uf_ref *wake, 
 }
 
 /* How many; or, where there would be one, why there is none. */
-static long take_batch(struct uffd_ctx *ctx, struct uf_msg *msgs, size_t max, install_fn install)
+static long take_batch(struct uffd_ctx *ctx, struct uf_msg *msgs, size_t max, uf_ref *wake,
+		       const struct uffd_reader *reader)
 {
-	uf_ref wake = 0;
 	size_t n = 0;
 	int more = 1;
 
 	mach_lock(&ctx->lock);
-	while (n < max && (more = take_message(ctx, &msgs[n], &wake, install)) > 0)
+	while (n < max && (more = take_message(ctx, &msgs[n], wake, reader)) > 0)
 		n++;
 	uffd_unlock(ctx);
-	wake_list(wake);
 	return n || more > 0 ? (long)n : more;
 }
 
 long uffd_read(uf_ref ref, uint64_t buf, size_t count)
 {
-	return uffd_read_here(ref, buf, count, NULL);
+	static const struct uffd_reader plain;
+
+	return uffd_read_here(ref, buf, count, &plain);
 }
 
-long uffd_read_here(uf_ref ref, uint64_t buf, size_t count, install_fn install)
+/* Threads whose events have been read go on at the end: one of them may end this process. */
+long uffd_read_here(uf_ref ref, uint64_t buf, size_t count, const struct uffd_reader *reader)
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
 	struct uf_msg msgs[READ_BATCH];
 	size_t want = count / sizeof(*msgs), done = 0;
 	struct mach_entry entry;
+	uf_ref wake = 0;
 	int err = 0;
 	long n;
 
@@ -245,7 +247,7 @@ long uffd_read_here(uf_ref ref, uint64_t buf, size_t count, install_fn install)
 	mach_enter(&entry);
 	do {
 		n = take_batch(ctx, msgs, want - done < READ_BATCH ? want - done : READ_BATCH,
-			       install);
+			       &wake, reader);
 		if (n > 0)
 			err = mach_copy_out(buf + done * sizeof(*msgs), msgs,
 					    (size_t)n * sizeof(*msgs));
@@ -254,10 +256,12 @@ long uffd_read_here(uf_ref ref, uint64_t buf, size_t count, install_fn install)
 		else if (n < 0)
 			err = (int)n;
 	} while (!err && n == READ_BATCH && done < want);
+	n = done ? (long)(done * sizeof(*msgs)) : err ? err : -EAGAIN;
+	if (reader->told)
+		reader->told(n, reader->arg);
+	wake_list(wake);
 	mach_leave(&entry);
-	if (done)
-		return (long)(done * sizeof(*msgs));
-	return err ? err : -EAGAIN;
+	return n;
 }
 
 bool uffd_ready(uf_ref ref)

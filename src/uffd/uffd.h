@@ -52,12 +52,20 @@ int uffd_ioctl(uf_ref ctx, unsigned long cmd, uint64_t arg);
 long uffd_read(uf_ref ctx, uint64_t buf, size_t count);
 
 /*
- * The same for a reader of this process, in whose table install puts a descriptor for a child
- * (EVENT_FORK): a duplicate of `hidden`, with O_CLOEXEC in flags or without. Its number, or a
- * negative errno, which is what the read gives if the event would be the first message. Called with
- * locks held.
+ * The same for a reader that wants more of it:
+ *   install  for the descriptor of a child (EVENT_FORK): makes the reader a duplicate of `hidden`,
+ *            with O_CLOEXEC in flags or without. Its number, or a negative errno, which is what the
+ *            read gives if the event would be the first message. Called with locks held. NULL: the
+ *            message stays as it is.
+ *   told     the result is n, and the messages are where they were wanted; called before threads go
+ *            on whose events are among them. NULL: nobody needs to know.
  */
-long uffd_read_here(uf_ref ctx, uint64_t buf, size_t count, int (*install)(int hidden, int flags));
+struct uffd_reader {
+	int (*install)(int hidden, int flags, void *arg);
+	void (*told)(long n, void *arg);
+	void *arg;
+};
+long uffd_read_here(uf_ref ctx, uint64_t buf, size_t count, const struct uffd_reader *reader);
 
 /* POLLIN, POLLERR or 0. nonblock: the descriptor has O_NONBLOCK now. */
 unsigned uffd_poll(uf_ref ctx, bool nonblock);
