@@ -43,7 +43,7 @@ uint64_t any(uint64_t *state)
 
 /* ---- What is left ---- */
 
-#define SLACK	  (256l << 10) /* KiB of shared memory that others may have made meanwhile */
+#define SLACK	  (1l << 20) /* KiB of shared memory that others may have made meanwhile */
 #define SETTLE_NS 10000000000ull
 
 /* Shared memory of the whole machine, in KiB. */
