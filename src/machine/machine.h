@@ -112,6 +112,13 @@ int mach_wait(struct mach_waiter *w, struct mach_trap *trap, uint32_t spin_ns);
 void mach_wake(struct mach_waiter *w);
 
 /*
+ * May threads here be killed alone, being another process's in the same memory? Then: has that
+ * happened to the one that waits? Nobody else is left to touch its waiter.
+ */
+bool mach_waiters_die(void);
+bool mach_waiter_dead(const struct mach_waiter *w);
+
+/*
  * The same without a trap, for a thread that the outside is to see blocked (state D). No handler of
  * a signal runs; a signal that ends the program does, if it could before mach_enter filled in
  * `entry`; NULL: only what cannot be blocked.

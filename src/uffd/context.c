@@ -86,8 +86,10 @@ int uffd_hidden_fd(uf_ref ref)
 	return uffd_at(ref)->notify.fd;
 }
 
+/* Asked from time to time by whoever sleeps: then others that wait are looked at, too. */
 int uffd_held(uf_ref ref)
 {
+	uffd_drop_dead(uffd_at(ref));
 	return mach_notify_held(&uffd_at(ref)->notify);
 }
 

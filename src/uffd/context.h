@@ -107,6 +107,9 @@ void uffd_wake_range(struct uffd_ctx *ctx, uint64_t start, uint64_t len);
 /* Nobody waits any more from now on: everybody is woken, faults and events. */
 void uffd_close_queues(struct uffd_ctx *ctx);
 
+/* The messages of threads that were killed while they waited are nobody's. Unlocked. */
+void uffd_drop_dead(struct uffd_ctx *ctx);
+
 /* A waiter with two references. NULL: no memory. */
 struct uffd_waiter *uffd_waiter_new(void);
 void uffd_waiter_put(struct uffd_waiter *w);

@@ -264,9 +264,62 @@ long uffd_read_here(uf_ref ref, uint64_t buf, size_t count, const struct uffd_re
 	return n;
 }
 
+/* Two references: the dead thread's, and the queue's. */
+static void bury(struct uffd_ctx *ctx, uf_ref list)
+{
+	struct uffd_waiter *w;
+
+	while ((w = arena_at(list)) != NULL) {
+		bool fault = w->msg.event == UF_EVENT_PAGEFAULT;
+
+		list = w->next;
+		uffd_waiter_put(w);
+		uffd_waiter_put(w);
+		/* A fault holds the context; who waits for an event keeps others from filling. */
+		if (fault)
+			uffd_release(arena_ref(ctx));
+		else
+			atomic_fetch_sub(&ctx->changing, 1);
+	}
+}
+
+void uffd_drop_dead(struct uffd_ctx *ctx)
+{
+	struct uffd_waiter *w, *next;
+	struct mach_entry entry;
+	uf_ref list = 0;
+
+	if (!mach_waiters_die() || atomic_load(&ctx->waiting) == 0)
+		return;
+	mach_enter(&entry);
+	mach_lock(&ctx->lock);
+	for (enum uffd_queue_id q = UFFD_FAULTS; q < UFFD_QUEUES; q++)
+		for (w = arena_at(ctx->queue[q].head); w; w = next) {
+			next = arena_at(w->next);
+			if (!mach_waiter_dead(&w->wait))
+				continue;
+			uffd_dequeue(ctx, w);
+			w->next = list;
+			list = arena_ref(w);
+		}
+	uffd_unlock(ctx);
+	bury(ctx, list);
+	mach_leave(&entry);
+}
+
+static bool pending(const struct uffd_ctx *ctx)
+{
+	return atomic_load_explicit(&ctx->pending, memory_order_acquire) != 0;
+}
+
 bool uffd_ready(uf_ref ref)
 {
-	return atomic_load_explicit(&uffd_at(ref)->pending, memory_order_acquire) != 0;
+	struct uffd_ctx *ctx = uffd_at(ref);
+
+	if (!pending(ctx))
+		return false;
+	uffd_drop_dead(ctx);
+	return pending(ctx);
 }
 
 unsigned uffd_poll(uf_ref ref, bool nonblock)

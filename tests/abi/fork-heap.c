@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libc's heap is registered. A thread in malloc, which holds the heap's lock, waits for a page while
- * another one forks, for which libc takes that lock.
+ * libc's heap is registered. A thread in malloc, which holds the heap's lock, waits for a page
+ * while another one forks, for which libc takes that lock.
  */
 #include "procs.h"
 

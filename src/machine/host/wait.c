@@ -326,7 +326,23 @@ bool wait_is_wakeup(const siginfo_t *info)
 void mach_wait_init(struct mach_waiter *w)
 {
 	w->cpu = cpu_current();
+	w->tid = siblings_expected() ? sys_gettid() : 0;
+	w->tgid = w->tid ? sys_getpid() : 0;
 	atomic_store_explicit(&w->state, WAITING, memory_order_release);
+}
+
+bool mach_waiters_die(void)
+{
+	return siblings_expected();
+}
+
+/* Threads of this very process die with whoever asks. */
+bool mach_waiter_dead(const struct mach_waiter *w)
+{
+	uint32_t tid = __atomic_load_n(&w->tid, __ATOMIC_RELAXED);
+
+	return tid && __atomic_load_n(&w->tgid, __ATOMIC_RELAXED) != sys_getpid() &&
+	       siblings_gone(tid);
 }
 
 /*

@@ -261,6 +261,18 @@ void mach_wait_init(struct mach_waiter *w)
 	sim_point();
 }
 
+/* All threads of the simulated machine are one process's. */
+bool mach_waiters_die(void)
+{
+	return false;
+}
+
+bool mach_waiter_dead(const struct mach_waiter *w)
+{
+	(void)w;
+	return false;
+}
+
 static bool still_waits(void *arg)
 {
 	struct wait *wait = arg;
