@@ -25,7 +25,8 @@ static struct {
 	struct mach_entry entry;
 	bool shares_files;
 	int parent, child; /* ends of the pair; -1: nobody is told */
-} fork_state = {.parent = -1, .child = -1};
+	int process;	   /* the forking process, for the child */
+} fork_state = {.parent = -1, .child = -1, .process = -1};
 
 /* This thread, or what became of it in the child. */
 static __thread bool forking;
@@ -39,7 +40,9 @@ static void make_pair(void)
 		return;
 	fork_state.parent = host_hide_fd(pair[0]);
 	fork_state.child = host_hide_fd(pair[1]);
+	fork_state.process = host_hide_fd((int)SYS(SYS_pidfd_open, SYS(SYS_getpid), 0));
 	host_keep_hidden(fork_state.child);
+	host_keep_hidden(fork_state.process);
 }
 
 static void close_end(int *fd)
@@ -180,11 +183,13 @@ void front_fork_parent(void)
 	if (likely(!forking))
 		return;
 	forking = false;
-	if (!fork_state.shares_files)
+	if (!fork_state.shares_files) {
 		close_end(&fork_state.child);
+		close_end(&fork_state.process);
+	}
 	for (ctx = uffd_fork_done(); ctx; ctx = uffd_fork_next(ctx))
 		list[i++] = ctx;
-	fork_state.parent = fork_state.child = -1;
+	fork_state.parent = fork_state.child = fork_state.process = -1;
 	/* From here on others may fork. */
 	mm_fork_parent(mm_space_self);
 	tell(list, n, sock);
@@ -214,17 +219,21 @@ static void send_children(int sock)
 	}
 }
 
-/* Until all events have been read. Without a parent there is no fork. */
-static void wait_for_parent(int sock, uint32_t parent)
+/*
+ * Until all events have been read. Without a parent there is no fork. That it has ended cannot be
+ * told by the socket if the child shares the table of descriptors, nor by the parent's number if it
+ * ended before it was asked for.
+ */
+static void wait_for_parent(int sock, int process, uint32_t parent)
 {
-	struct pollfd p = {.fd = sock, .events = POLLIN};
+	struct pollfd p[2] = {{.fd = sock, .events = POLLIN}, {.fd = process, .events = POLLIN}};
 	char byte;
 	long n;
 
 	do
-		n = SYS(SYS_poll, &p, 1, PARENT_LOOK_MS);
+		n = SYS(SYS_poll, p, 2, PARENT_LOOK_MS);
 	while (n <= 0 && (uint32_t)SYS(SYS_getppid) == parent);
-	if (n <= 0 || SYS(SYS_read, sock, &byte, 1) <= 0)
+	if (n <= 0 || !p[0].revents || SYS(SYS_read, sock, &byte, 1) <= 0)
 		SYS(SYS_exit_group, 0);
 }
 
@@ -253,9 +262,10 @@ void front_fork_child(void)
 		send_children(front_start() == 0 ? fork_state.child : -1);
 		door_open();
 		if (fork_state.child >= 0)
-			wait_for_parent(fork_state.child, parent);
+			wait_for_parent(fork_state.child, fork_state.process, parent);
 	}
 	close_end(&fork_state.child);
+	close_end(&fork_state.process);
 	uffd_fork_done();
 	mach_leave(&entry);
 }
