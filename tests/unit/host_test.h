@@ -41,6 +41,9 @@ int test_main(int argc, char **argv, const struct test *tests, size_t n);
 extern struct host_config test_config;
 void test_start(void);
 
+/* A mount namespace of our own, an ordinary user's too. False where there is none. */
+bool test_may_mount(void);
+
 /* A private anonymous mapping of n pages. */
 char *test_map(uint64_t n);
 /* The signal that a one-byte access gets; 0: none. */
