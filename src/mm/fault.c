@@ -15,6 +15,7 @@ enum verdict {
 	ASK,	   /* the handler's */
 	ROOM,	   /* a page must leave before one can be made */
 	ROOM_BACK, /* the same for one that comes back */
+	HELD,	   /* it is being saved, and must have left first */
 	POISONED,  /* or past the end of the file: the access gets SIGBUS */
 };
 
@@ -195,6 +196,8 @@ static int resolve_locally(struct mm_space *space, const struct mm_area *a, uint
 			return err;
 		*d = with_room(space, &v, decide(a, &v, page, entries[i], write), full);
 	}
+	if (d->verdict == OPEN && mm_store_holds(space, a->table, entries[i]))
+		d->verdict = HELD;
 	switch (d->verdict) {
 	case OPEN:
 		mm_stat_add(space->stats, MM_STAT_TLB, 1);
@@ -216,6 +219,7 @@ static int resolve_locally(struct mm_space *space, const struct mm_area *a, uint
 	case ASK:
 	case ROOM:
 	case ROOM_BACK:
+	case HELD:
 	case POISONED:
 		break;
 	}
@@ -432,7 +436,9 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 		/* Contents that there are come back even if nothing can leave for them. */
 		if (!err && d.verdict == ROOM_BACK)
 			full = mm_reclaim(space, access->addr, 1) != 0;
-	} while (!err && (d.verdict == ROOM || d.verdict == ROOM_BACK));
+		if (!err && d.verdict == HELD)
+			mm_store_await(space, table);
+	} while (!err && (d.verdict == ROOM || d.verdict == ROOM_BACK || d.verdict == HELD));
 	if (err || d.verdict == POISONED)
 		outcome = MM_SIGBUS;
 	if (outcome == MM_SIGBUS)
@@ -468,6 +474,7 @@ static bool make_page_ready(struct mm_space *space, const struct mm_area *a, uin
 	case FETCH:
 	case ROOM:
 	case ROOM_BACK:
+	case HELD:
 		return false;
 	}
 	return true;

@@ -12,7 +12,10 @@
  *
  * Progress: pages that were asked for last do not leave while others can, so what a thread's last
  * faults brought in is still there when its instruction starts again. After some turns in which
- * the policy let too few pages go, it is overruled.
+ * the policy let too few pages go, it is overruled. A page that others keep calling back while it
+ * is saved is held in the end: they wait until it is out. And when no page is left that could leave
+ * at all, the search ends there and then: memory that is full stays so for long, and each access
+ * that is refused would walk over everything, turn after turn.
  */
 #include "mm/internal.h"
 
@@ -24,6 +27,8 @@
 #define TURNS_POLICY 3
 #define TURNS_ANY    4
 #define TURNS_ALL    5
+/* Nothing can leave: a last look whether others have made room. */
+#define TURNS_LAST (TURNS_ALL - 1)
 
 /* Addresses asked for last; but at most half of what fits is kept for that. */
 #define RECENT_MOST 64
@@ -36,6 +41,9 @@
 /* A type's store that has failed so often is full, or broken: it is not asked again for this room.
  */
 #define FAILURES 4
+
+/* Pages called back so often in one search: the next is held. */
+#define CALLED_BACK 4
 
 /* How often a thread that runs a type's code itself looks whether others have saved their pages. */
 #define BUSY_LOOKS 1000
@@ -50,6 +58,7 @@ struct reclaimer {
 	struct hand hand;
 	_Atomic uint32_t asked; /* how many addresses have been asked for */
 	_Atomic uint64_t recent[RECENT_MOST];
+	_Atomic bool held[MM_STORE_LOCKS]; /* whoever touches a page on its way there waits */
 };
 
 /* What belongs to a table: the hand that its own limit needs, and its pages' marks. */
@@ -70,6 +79,7 @@ struct sweep {
 	unsigned turns;
 	bool refused;	   /* by the swap store */
 	unsigned failures; /* of types to write a page back */
+	unsigned recalls;  /* pages that were called back */
 	uf_ref busy;	   /* a table whose store was in use, 0: none was */
 	/* A page to be written back: its table, and where it is. */
 	uf_ref store;
@@ -257,14 +267,39 @@ static enum mm_verdict judge(const struct sweep *s, const struct stretch *at, ui
 /* ---- The hand ----------------------------------------------------------------------------------
  */
 
-/* The first area that ends above addr and that the sweep is about, or NULL. */
-static const struct mm_area *next_area(const struct sweep *s, uint64_t addr)
+/* Does this thread run the code of a type whose pages go where the table's do? */
+static bool in_store_of(struct mm_space *space, uf_ref table)
+{
+	uint32_t owner = atomic_load(&space->store_owner[table % MM_STORE_LOCKS]);
+
+	return owner && owner == mach_tid();
+}
+
+/* Can this search have a page of the area's? */
+static bool may_give(const struct sweep *s, const struct mm_area *a)
+{
+	const struct mm_table *table = mm_area_table(a);
+
+	if (!area_leaves(a) || atomic_load_explicit(&table->resident, memory_order_relaxed) == 0)
+		return false;
+	if (mm_area_type(a)->writeback)
+		return s->failures < FAILURES && !in_store_of(s->space, a->table);
+	return !s->refused;
+}
+
+/* The first area that ends above addr and that has something to give, or NULL. */
+static const struct mm_area *next_area(struct sweep *s, uint64_t addr)
 {
 	uint32_t i = mm_area_index(s->space, addr);
 	const struct mm_area *a;
 
-	while ((a = mm_area_at(s->space, i)) != NULL && s->table && a->table != s->table)
-		i++;
+	for (; (a = mm_area_at(s->space, i)) != NULL; i++) {
+		if (s->table && a->table != s->table)
+			continue;
+		if (may_give(s, a))
+			break;
+		s->passed += (a->end - mm_max(a->start, addr)) >> UF_PAGE_SHIFT;
+	}
 	return a;
 }
 
@@ -277,9 +312,11 @@ static bool next_stretch(struct sweep *s, struct stretch *at)
 	mach_lock(&hand->lock);
 	at->area = next_area(s, hand->at);
 	if (!at->area) {
-		hand->at = 0;
-		mm_policy_turn(&hand->state);
 		at->area = next_area(s, 0);
+		if (at->area) {
+			hand->at = 0;
+			mm_policy_turn(&hand->state);
+		}
 	}
 	if (at->area) {
 		start = mm_max(at->area->start, hand->at);
@@ -420,9 +457,6 @@ static void visit(struct sweep *s, struct stretch *at)
 	struct found found;
 	mm_entry *entries, *e;
 
-	if (!area_leaves(at->area) ||
-	    (mm_area_type(at->area)->writeback ? s->failures >= FAILURES : s->refused))
-		return;
 	mm_leaf_peek(table, at->page, &entries);
 	if (entries) {
 		e = entries + at->page % MM_LEAF_ENTRIES;
@@ -458,12 +492,12 @@ static const struct mm_area *find_stored(struct mm_space *space, uf_ref table, u
 	return NULL;
 }
 
-/* Close the page and copy its contents. The table is pinned if that is done. */
-static bool begin_writeback(struct mm_space *space, uf_ref table, uint64_t addr, void *contents,
-			    struct mm_view *v, uint64_t *page)
+/* Close the page and copy its contents. The table is pinned if that is done: 0. */
+static int begin_writeback(struct mm_space *space, uf_ref table, uint64_t addr, void *contents,
+			   struct mm_view *v, uint64_t *page)
 {
 	const struct mm_area *a;
-	bool begun = false;
+	int err = -EAGAIN;
 	mm_entry *e;
 
 	mm_read_lock(space);
@@ -472,15 +506,15 @@ static bool begin_writeback(struct mm_space *space, uf_ref table, uint64_t addr,
 		*v = mm_area_view(a);
 		*page = mm_area_page(a, addr);
 		mach_tlb_limit(&v->span, *page, 1, 0);
-		begun = mach_frames_read(&v->span, *page, contents) == 0;
-		if (begun) {
+		err = mach_frames_read(&v->span, *page, contents) ? -EIO : 0;
+		if (!err) {
 			*e = (*e & ~MM_REF) | MM_BUSY;
 			mm_table_pin(v->table);
 		}
 		mm_leaf_unlock(v->table, *page);
 	}
 	mm_read_unlock(space);
-	return begun;
+	return err;
 }
 
 /* Written, or not: if nobody called the page back it leaves, or is an ordinary page again. */
@@ -510,17 +544,19 @@ static bool end_writeback(struct mm_space *space, uf_ref table, uint64_t addr, b
 
 int mm_store_enter(struct mm_space *space, uf_ref table)
 {
-	_Atomic uint32_t *owner = &space->store_owner[table % MM_STORE_LOCKS];
-
-	if (atomic_load(owner) == mach_tid())
+	if (in_store_of(space, table))
 		return -EDEADLK;
 	mach_lock(mm_store_lock(space, table));
-	atomic_store(owner, mach_tid());
+	atomic_store(&space->store_owner[table % MM_STORE_LOCKS], mach_tid());
 	return 0;
 }
 
 void mm_store_leave(struct mm_space *space, uf_ref table)
 {
+	struct reclaimer *r = reclaimer_of(space);
+
+	if (r)
+		atomic_store(&r->held[table % MM_STORE_LOCKS], false);
 	atomic_store(&space->store_owner[table % MM_STORE_LOCKS], 0);
 	mach_unlock(mm_store_lock(space, table));
 }
@@ -536,17 +572,32 @@ static bool in_store(struct mm_space *space)
 	return false;
 }
 
+bool mm_store_holds(struct mm_space *space, uf_ref table, mm_entry e)
+{
+	struct reclaimer *r = reclaimer_of(space);
+
+	return (e & MM_BUSY) && r && atomic_load(&r->held[table % MM_STORE_LOCKS]) &&
+	       !in_store(space) && !mm_forking(space);
+}
+
+void mm_store_await(struct mm_space *space, uf_ref table)
+{
+	if (mm_store_enter(space, table) == 0)
+		mm_store_leave(space, table);
+}
+
 /*
- * One page into its type's store. -EBUSY: the store is in use, perhaps by this very thread;
- * -EAGAIN: the page was called back; -EIO: the type cannot; -ENOMEM. 0: it has left.
+ * One page into its type's store, held there or not. -EBUSY: the store is in use, perhaps by this
+ * very thread; -EAGAIN: the page was called back; -EIO: it cannot be saved; -ENOMEM. 0: it has
+ * left.
  */
-static int write_back(struct mm_space *space, uf_ref table, uint64_t addr)
+static int write_back(struct mm_space *space, uf_ref table, uint64_t addr, bool hold)
 {
 	struct mach_entry nest;
 	struct mm_view v;
 	uint64_t page;
 	void *contents;
-	int err = -EAGAIN;
+	int err;
 
 	/*
 	 * Looking before taking: a thread that holds one store can only come to wait for another
@@ -561,7 +612,10 @@ static int write_back(struct mm_space *space, uf_ref table, uint64_t addr)
 		arena_free(contents, UF_PAGE_SIZE);
 		return -EBUSY;
 	}
-	if (begin_writeback(space, table, addr, contents, &v, &page)) {
+	if (hold)
+		atomic_store(&reclaimer_of(space)->held[table % MM_STORE_LOCKS], true);
+	err = begin_writeback(space, table, addr, contents, &v, &page);
+	if (!err) {
 		mach_nest_begin(&nest);
 		err = mm_types[v.table->type]->writeback(&v, page, contents) ? -EIO : 0;
 		mach_nest_end(&nest);
@@ -625,12 +679,25 @@ static bool short_of_room(struct sweep *s, uint64_t addr, uint64_t n)
 	return true;
 }
 
+/* The page that the hand has found, to its type's store. */
+static void save(struct sweep *s)
+{
+	int err = write_back(s->space, s->store, s->store_addr, s->recalls >= CALLED_BACK);
+
+	s->recalls += err == -EAGAIN;
+	if (err == -EBUSY || err == -EAGAIN)
+		s->busy = s->store;
+	else if (err)
+		s->failures++;
+	else
+		s->passed = 0;
+}
+
 /* Let what the hand finds in one leaf go. 0: look whether it was enough. */
 static int step(struct sweep *s, uint64_t addr, uint64_t n, bool *enough)
 {
 	struct stretch at;
 	bool any = true;
-	int err = 0;
 
 	s->store = 0;
 	mm_read_lock(s->space);
@@ -644,18 +711,11 @@ static int step(struct sweep *s, uint64_t addr, uint64_t n, bool *enough)
 	if (*enough)
 		return 0;
 	s->passed += any ? at.n : s->managed + 1;
-	if (s->store) {
-		err = write_back(s->space, s->store, s->store_addr);
-		if (err == -EBUSY || err == -EAGAIN)
-			s->busy = s->store;
-		else if (err)
-			s->failures++;
-		else
-			s->passed = 0;
-	}
+	if (s->store)
+		save(s);
 	if (s->passed > s->managed) {
 		s->passed = 0;
-		s->turns++;
+		s->turns = any ? s->turns + 1 : (unsigned)mm_max(s->turns + 1, TURNS_LAST);
 	}
 	return s->turns == TURNS_ALL ? -ENOMEM : 0;
 }
@@ -667,11 +727,10 @@ static bool wait_for_store(struct sweep *s, unsigned *looks)
 
 	if (!table || (in_store(s->space) && (*looks)++ == BUSY_LOOKS))
 		return false;
-	if (in_store(s->space)) {
+	if (in_store(s->space))
 		mach_relax();
-	} else if (mm_store_enter(s->space, table) == 0) {
-		mm_store_leave(s->space, table);
-	}
+	else
+		mm_store_await(s->space, table);
 	s->turns = TURNS_POLICY;
 	s->busy = 0;
 	return true;
@@ -751,7 +810,7 @@ void mm_pageout(struct mm_space *space, uint64_t start, uint64_t len)
 		if (at.n == 0)
 			break;
 		if (store)
-			(void)write_back(space, store, addr);
+			(void)write_back(space, store, addr, false);
 		addr += at.n << UF_PAGE_SHIFT;
 	}
 }

@@ -41,6 +41,10 @@ void mm_pageout(struct mm_space *space, uint64_t start, uint64_t len);
  */
 int mm_store_enter(struct mm_space *space, uf_ref table);
 void mm_store_leave(struct mm_space *space, uf_ref table);
+/* Wait for whoever holds it; not for ourselves. No locks held. */
+void mm_store_await(struct mm_space *space, uf_ref table);
+/* Must an access wait while this page of the table is saved, instead of calling it back? */
+bool mm_store_holds(struct mm_space *space, uf_ref table, mm_entry e);
 
 /* The table's memory is about to be given back. */
 void mm_reclaim_forget(struct mm_table *table);

@@ -103,6 +103,45 @@ static void limit_holds(void)
 	done_with(&u, PAGE(8), 64);
 }
 
+/* How many scheduling points a COPY takes that is refused for want of room. */
+static uint64_t refusal(struct front_uffd *u, uint64_t addr)
+{
+	uint64_t before = sim_points();
+	int64_t done;
+
+	for (unsigned i = 0; i < 4; i++)
+		CHECK_EQ(front_copy(u, addr, SOURCE, PAGES(1), 0, &done), -ENOMEM);
+	return sim_points() - before;
+}
+
+/*
+ * Memory that cannot leave, or has nothing in it, makes no difference: no time goes into walking
+ * over it, which the handlers would have to do for each fault again until something goes.
+ */
+static void refused_at_once(void)
+{
+	const uint64_t all = MM_LIMIT_LEAST + SWAP, others = 40;
+	struct sim_file *file = sim_file_new(MACH_VMA_SHMEM, 1, 1, UF_PAGE_SHIFT);
+	struct front_uffd u;
+	uint64_t alone;
+
+	open_on(&u, 0, PAGE(8), 64, MISSING);
+	CHECK_EQ(front_limit(0, MM_LIMIT_LEAST), 0);
+	for (uint64_t i = 0; i < all; i++)
+		copy_all(&u, PAGE(8 + i), SOURCE, 1, 0);
+	alone = refusal(&u, PAGE(8 + all));
+	for (uint64_t i = 0; i < others; i++) {
+		if (i % 2)
+			sim_mmap(PAGE(100 + i), PAGES(1), RW);
+		else
+			sim_mmap_file(PAGE(100 + i), PAGES(1), RW, true, file, 0);
+		CHECK_EQ(front_register(&u, PAGE(100 + i), PAGES(1), MISSING), 0);
+	}
+	CHECK(refusal(&u, PAGE(8 + all)) < 4 * alone);
+	CHECK_EQ(front_munmap(PAGE(100), PAGES(others)), 0);
+	done_with(&u, PAGE(8), 64);
+}
+
 /* Threads that read and write more than fits, over and over. */
 struct walker {
 	uint64_t first;
@@ -294,6 +333,116 @@ static void written_while_saved(void)
 	CHECK_EQ(front_munmap(PAGE(8), PAGES(4)), 0);
 }
 
+/* What the type's code does in the middle of its work; a page is all its number. */
+static void (*in_the_middle)(void);
+
+static int wide_fetch(uint64_t owner, uint64_t page, void *buf)
+{
+	uint64_t *words = buf;
+
+	CHECK_EQ(owner, 4);
+	for (uint64_t i = 0; i < UF_PAGE_SIZE / 8; i++)
+		words[i] = page;
+	if (in_the_middle && page == MM_LIMIT_LEAST)
+		in_the_middle();
+	return 0;
+}
+
+static _Atomic uint64_t rounds; /* of load_until_done */
+
+/* Takes as long as whoever uses the memory needs to have been everywhere, unless that one waits. */
+static int wide_writeback(uint64_t owner, uint64_t page, const void *buf)
+{
+	uint64_t before = atomic_load(&rounds);
+
+	CHECK_EQ(owner, 4);
+	CHECK_EQ(*(const uint64_t *)buf, page);
+	for (unsigned i = 0; i < 400 && atomic_load(&rounds) < before + 2; i++)
+		mach_relax();
+	return 0;
+}
+
+static const struct program_ops wide_ops = {.fetch = wide_fetch, .writeback = wide_writeback};
+
+static void manage_wide(void (*middle)(void))
+{
+	struct mach_entry e;
+
+	in_the_middle = middle;
+	program_set_ops(&wide_ops);
+	sim_mmap(PAGE(8), PAGES(MM_LIMIT_LEAST + 1), RW);
+	mach_enter(&e);
+	CHECK_EQ(mm_manage(mm_space_self, &mm_type_program, 4, PAGE(8), PAGES(MM_LIMIT_LEAST + 1)),
+		 0);
+	mach_leave(&e);
+	CHECK_EQ(front_limit(0, MM_LIMIT_LEAST), 0);
+}
+
+static void load_wide(uint64_t n)
+{
+	uint64_t value;
+
+	for (uint64_t i = 0; i < n; i++) {
+		CHECK_EQ(sim_load(PAGE(8 + i), &value), SIM_OK);
+		CHECK_EQ(value, i);
+	}
+}
+
+static _Atomic bool wide_done;
+
+static void load_until_done(void *arg)
+{
+	(void)arg;
+	for (; !atomic_load(&wide_done); atomic_fetch_add(&rounds, 1))
+		load_wide(MM_LIMIT_LEAST);
+}
+
+/* All of what fits is in use all the time, and saving a page takes long: one has to go all the
+ * same. */
+static void called_back(void)
+{
+	uint64_t value;
+	unsigned user;
+
+	atomic_store(&wide_done, false);
+	atomic_store(&rounds, 0);
+	manage_wide(NULL);
+	load_wide(MM_LIMIT_LEAST);
+	user = sim_spawn("user", load_until_done, NULL);
+	settle();
+	CHECK_EQ(sim_load(PAGE(8 + MM_LIMIT_LEAST), &value), SIM_OK);
+	CHECK_EQ(value, MM_LIMIT_LEAST);
+	atomic_store(&wide_done, true);
+	sim_join(user);
+	CHECK_EQ(front_munmap(PAGE(8), PAGES(MM_LIMIT_LEAST + 1)), 0);
+}
+
+static void store_elsewhere(void)
+{
+	enum sim_outcome outcome = SIM_OK;
+	uint64_t before = 0;
+
+	for (unsigned i = 0; outcome == SIM_OK; i++) {
+		before = sim_points();
+		outcome = sim_store(PAGE(40 + i), 1);
+	}
+	CHECK_EQ(outcome, SIM_GOT_BUS);
+	CHECK_EQ(sim_swap_used(), SWAP);
+	CHECK(sim_points() - before < 2000);
+}
+
+/* The type's code needs room that only pages could make which it would have to save itself. */
+static void room_in_fetch(void)
+{
+	struct front_uffd u;
+
+	open_on(&u, 0, PAGE(40), 32, WP);
+	manage_wide(store_elsewhere);
+	load_wide(MM_LIMIT_LEAST + 1);
+	CHECK_EQ(front_munmap(PAGE(8), PAGES(MM_LIMIT_LEAST + 1)), 0);
+	done_with(&u, PAGE(40), 32);
+}
+
 /* ---- Other kinds ------------------------------------------------------------------------------
  */
 
@@ -417,11 +566,14 @@ static void move_between_types(void)
 const struct scenario swap_scenarios[] = {
 	{"paged-out", paged_out, 0},
 	{"limit-holds", limit_holds, 0},
+	{"refused-at-once", refused_at_once, 0},
 	{"limit-shared", limit_shared, 0},
 	{"moved-while-out", moved_while_out, 0},
 	{"stays-in", stays_in, 0},
 	{"own-type", own_type, 0},
 	{"written-while-saved", written_while_saved, 0},
+	{"called-back", called_back, 0},
+	{"room-in-fetch", room_in_fetch, 0},
 	{"regular-file", regular_file, 0},
 	{"guest-memory", guest_memory, 0},
 	{"dev-zero", dev_zero, 0},
