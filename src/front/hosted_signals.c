@@ -77,6 +77,13 @@ static void on_segv(int sig, siginfo_t *info, void *context)
 	hosted_deliver(t, uc, sig, info);
 }
 
+static uint64_t mask_of_program(uint64_t own)
+{
+	struct hosted_thread *t = hosted_self();
+
+	return t->in_gate ? t->mask : own;
+}
+
 /*
  * Interrupted by what is none of the program's business: a call that has ended for it is made
  * again. Unless a signal of the program's is about to come, which ends it, too.
@@ -142,6 +149,7 @@ void hosted_signals_init(struct hosted_thread *t)
 	SYS(SYS_rt_sigprocmask, SIG_UNBLOCK, &mask, &old, sizeof(old));
 	t->blocked = old & HOSTED_SYS;
 	host_when_asked(on_asked);
+	host_mask_is(mask_of_program);
 	set_kernel(SIGSYS, (void *)hosted_on_syscall, SA_SIGINFO | SA_ONSTACK, ~HOSTED_SEGV);
 }
 

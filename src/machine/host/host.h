@@ -97,6 +97,8 @@ struct host_waiting {
 	void (*asked)(void);
 };
 void host_set_waiting(const struct host_waiting *w);
+/* The program's signal mask, where the calling thread's is not that: inside of a gate. */
+void host_mask_is(uint64_t (*fn)(uint64_t own));
 /* For a thread that was interrupted for that: where it goes on. */
 void host_when_asked(void (*fn)(ucontext_t *uc));
 

@@ -591,15 +591,23 @@ static void stand_in(void *arg)
 	sleep_to_the_end(arg);
 }
 
+static uint64_t (*program_mask)(uint64_t own);
+
+void host_mask_is(uint64_t (*fn)(uint64_t own))
+{
+	program_mask = fn;
+}
+
 /* The signals that end the process, and that its own mask lets through. */
 static uint64_t ending_signals(const struct mach_entry *entry)
 {
-	uint64_t set = 0;
+	uint64_t set = 0, blocked;
 
 	if (!entry || entry->saved[1])
 		return 0;
+	blocked = program_mask ? program_mask(entry->saved[0]) : entry->saved[0];
 	for (int sig = 1; sig <= 64; sig++)
-		if (!(entry->saved[0] & SIG_BIT(sig)) && ends_process(sig))
+		if (!(blocked & SIG_BIT(sig)) && ends_process(sig))
 			set |= SIG_BIT(sig);
 	return set;
 }
