@@ -68,7 +68,8 @@ struct answer {
 static int keep_for_reader(int hidden, int flags, void *arg)
 {
 	const struct answer *a = arg;
-	int fd = host_hide_dup(hidden), none;
+	int fd = host_hide_dup(hidden);
+	uint32_t none;
 	unsigned i;
 
 	(void)flags;
