@@ -12,6 +12,7 @@
 #include "front/calls.h"
 #include "front/hosted.h"
 #include "front/huge_fd.h"
+#include "front/pass.h"
 
 #ifndef SYS_userfaultfd
 #define SYS_userfaultfd 323
@@ -352,6 +353,8 @@ long gate_call(long nr, const long a[6])
 	ret = gate_others(nr, a);
 	if (unlikely(ret == -EINVAL) && (nr == SYS_read || nr == SYS_readv))
 		gate_strange_file(nr, a, &ret);
+	if (nr == SYS_recvmsg && ret >= 0 && pass_concerns())
+		pass_received((uint64_t)a[1]);
 	return ret;
 }
 

@@ -13,6 +13,7 @@
 #include "front/calls.h"
 #include "front/gate.h"
 #include "front/huge.h"
+#include "front/pass.h"
 #include "userfault/abi.h"
 
 #ifndef SYS_userfaultfd
@@ -261,13 +262,13 @@ static bool near_managed(const struct hosted_call *c, enum data d)
 	       vector_near((uintptr_t)msg.msg_iov, msg.msg_iovlen);
 }
 
-/* A descriptor of ours may be in it. */
+/* A descriptor of ours may be in it, or of another process's that is one. */
 static bool carries_files(const struct hosted_call *c)
 {
+	bool may = c->nr == SYS_sendmsg ? files_used : c->nr == SYS_recvmsg && pass_concerns();
 	struct msghdr msg;
 
-	return c->nr == SYS_sendmsg && files_used &&
-	       mach_copy_in(&msg, (uint64_t)c->a[1], sizeof(msg)) == 0 && msg.msg_controllen;
+	return may && mach_copy_in(&msg, (uint64_t)c->a[1], sizeof(msg)) == 0 && msg.msg_controllen;
 }
 
 /* Is it about a file of ours, or about managed memory? */
