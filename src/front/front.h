@@ -247,6 +247,11 @@ struct sigaction;
 struct pollfd;
 ssize_t front_read(int fd, void *buf, size_t count);
 int front_poll(struct pollfd *fds, unsigned long n, int timeout);
+/*
+ * Sleep while *word is `value`: 0 or a negative errno. Restarted behind a handler, or not, as the
+ * program has it with SA_RESTART.
+ */
+int front_sleep(_Atomic uint32_t *word, uint32_t value);
 int front_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 
 /* ---- memory.c ----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
  */
 #include "front/front.h"
 
+#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -22,6 +23,11 @@ __attribute__((constructor)) static void library_start(void)
 int front_poll(struct pollfd *fds, unsigned long n, int timeout)
 {
 	return poll(fds, n, timeout);
+}
+
+int front_sleep(_Atomic uint32_t *word, uint32_t value)
+{
+	return (int)SYS(SYS_futex, word, FUTEX_WAIT, value, NULL);
 }
 
 const char *front_started(void)

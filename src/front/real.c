@@ -5,6 +5,7 @@
 #include "front/preload.h"
 
 #include <dlfcn.h>
+#include <linux/futex.h>
 
 _Atomic(void *) real_functions[REAL_COUNT];
 
@@ -44,6 +45,15 @@ int front_poll(struct pollfd *fds, unsigned long n, int timeout)
 	if (unlikely(hosted_active))
 		return (int)sys_errno(hosted_poll(fds, n, timeout));
 	return REAL(poll)(fds, n, timeout);
+}
+
+int front_sleep(_Atomic uint32_t *word, uint32_t value)
+{
+	const long a[6] = {(long)word, FUTEX_WAIT, value};
+
+	if (unlikely(hosted_active))
+		return (int)hosted_gate_sleep(SYS_futex, a);
+	return (int)SYS(SYS_futex, word, FUTEX_WAIT, value, NULL);
 }
 
 ssize_t front_read(int fd, void *buf, size_t count)

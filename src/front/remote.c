@@ -518,12 +518,6 @@ long remote_read(struct file *f, void *buf, size_t count)
 	return n == -ESRCH ? -EAGAIN : n;
 }
 
-/* The host restarts this one behind a handler, or not, as the program has it with SA_RESTART. */
-static __attribute__((noinline)) int sleep_on_bell(_Atomic uint32_t *bell, uint32_t heard)
-{
-	return (int)SYS(SYS_futex, bell, FUTEX_WAIT, heard, NULL);
-}
-
 struct bell_sleep {
 	struct session_context *shown;
 	int cancel;
@@ -549,7 +543,7 @@ int remote_sleep(struct file *f, int fd)
 		heard = atomic_load(&f->shown->bell);
 		if (!remote_ready(f)) {
 			pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &s.cancel);
-			err = sleep_on_bell(&f->shown->bell, heard);
+			err = front_sleep(&f->shown->bell, heard);
 			pthread_setcanceltype(s.cancel, NULL);
 		}
 	}
