@@ -57,6 +57,8 @@ int main(void)
 	struct thread server, churner[2];
 
 	start();
+	/* With MALLOC_PERTURB_ malloc writes to pages that nobody serves any more. */
+	mallopt(M_PERTURB, 0);
 	mallopt(M_ARENA_MAX, 1);
 	mallopt(M_MMAP_THRESHOLD, 16 << 20);
 	mallopt(M_TRIM_THRESHOLD, 1 << 30);
