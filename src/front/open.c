@@ -186,6 +186,32 @@ static long open_fdinfo(struct file *f, const char *path, int flags)
 	return fd;
 }
 
+/*
+ * /proc/PID/fd/N of a userfaultfd, anybody's: an epoll instance with a lock on it. It cannot be
+ * opened; the host says so in other words to those whom its inode does not belong to.
+ */
+static bool is_uffd_under_proc(const char *path)
+{
+	static const char kind[] = "anon_inode:[eventpoll]";
+	const char *fd = strstr(path, "/fd/");
+	char text[512] = "", info[64];
+	long in, n;
+
+	if (!skip(path, "/proc/") || !fd || fd - path > 40 || strlen(fd) > 16 ||
+	    SYS(SYS_readlink, path, text, sizeof(text)) != sizeof(kind) - 1 ||
+	    memcmp(text, kind, sizeof(kind) - 1) != 0)
+		return false;
+	stpcpy(stpcpy((char *)memcpy(info, path, (size_t)(fd - path)) + (fd - path), "/fdinfo/"),
+	       fd + strlen("/fd/"));
+	in = SYS(SYS_openat, AT_FDCWD, info, O_RDONLY | O_CLOEXEC);
+	if (in < 0)
+		return false;
+	n = SYS(SYS_read, in, text, sizeof(text) - 1);
+	SYS(SYS_close, in);
+	text[n > 0 ? n : 0] = 0;
+	return strstr(text, "lock:") != NULL;
+}
+
 bool open_special(int dir, const char *path, int flags, long *fd)
 {
 	FILE_REF struct file *f = NULL;
@@ -199,6 +225,10 @@ bool open_special(int dir, const char *path, int flags, long *fd)
 	}
 	if (meminfo_open(path, flags, fd))
 		return true;
+	if (is_uffd_under_proc(path)) {
+		*fd = -ENXIO;
+		return true;
+	}
 	rest = in_own_proc(path);
 	if (!rest)
 		return false;
