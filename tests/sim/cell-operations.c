@@ -215,12 +215,15 @@ int64_t do_cell_copy(struct slot *s, struct cell_op op, bool dontwake)
 
 void do_cell_mcopy(struct cell_op op)
 {
-	uint64_t source = make_source(&op), done = 0;
+	uint64_t source, done = 0;
 	int err;
 
 	op.any = true;
 	op.wp = false;
+	/* First: who has the source waits for nobody who may wait for a handler, which may want it.
+	 */
 	shape_begin(true);
+	source = make_source(&op);
 	begin(&op);
 	err = front_mcopy(addr_of(&op), source, len_of(&op), &done);
 	give_source(&op);
