@@ -82,6 +82,38 @@ static void find_range(void)
 	atomic_store(&range_start, r.start);
 }
 
+/* Has code that is not trusted an instruction that makes system calls, or what looks like one? */
+static int search(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	bool *found = arg;
+
+	(void)size;
+	if (begins(info->dlpi_name, "linux-vdso"))
+		return 0;
+	for (unsigned i = 0; !*found && i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *s = &info->dlpi_phdr[i];
+		uint64_t start = info->dlpi_addr + s->p_vaddr;
+
+		if (s->p_type == PT_LOAD && (s->p_flags & PF_X) &&
+		    !trusted(info, start, start + s->p_memsz))
+			*found = !(s->p_flags & PF_R) ||
+				 hosted_cpu_makes_calls((const void *)start, s->p_memsz);
+	}
+	return *found;
+}
+
+/*
+ * The dispatch makes every system call dearer, libc's, too, so it is left out where nothing of the
+ * program could make one by itself.
+ */
+static bool wanted(void)
+{
+	bool found = false;
+
+	dl_iterate_phdr(search, &found);
+	return found;
+}
+
 int dispatch_arm(void)
 {
 	uint64_t start;
@@ -318,7 +350,7 @@ void dispatch_start(void)
 	struct hosted_action now;
 
 	if (atomic_load(&dispatch_on) || hosted_active || (wish && strcmp(wish, "0") == 0) ||
-	    !dispatch_possible())
+	    !wanted() || !dispatch_possible())
 		return;
 	SYS(SYS_rt_sigaction, SIGSYS, NULL, &now, sizeof(now.mask));
 	program = (struct host_sigaction){(void *)now.handler, now.flags, now.mask};

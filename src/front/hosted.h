@@ -99,6 +99,8 @@ static inline struct hosted_thread *hosted_self(void)
 
 /* Can the bases be changed without a system call? To be called first. */
 void hosted_cpu_init(void);
+/* Is the instruction that makes a system call, or what looks like one, in these bytes? */
+bool hosted_cpu_makes_calls(const void *text, size_t len);
 uint64_t hosted_get_fs(void);
 void hosted_set_fs(uint64_t base);
 void hosted_set_gs(const void *base);

@@ -7,6 +7,7 @@
  */
 #include "front/hosted.h"
 
+#include <string.h>
 #include <sys/auxv.h>
 
 #define ARCH_SET_GS 0x1001
@@ -178,4 +179,11 @@ void hosted_set_gs(const void *base)
 		__asm__ volatile("wrgsbase %0" ::"r"(base) : "memory");
 	else
 		SYS(SYS_arch_prctl, ARCH_SET_GS, base);
+}
+
+bool hosted_cpu_makes_calls(const void *text, size_t len)
+{
+	static const unsigned char call[] = {0x0f, 0x05};
+
+	return memmem(text, len, call, sizeof(call)) != NULL;
 }
