@@ -20,7 +20,7 @@ static const struct timespec soon = {0, 1000};
 static void paths(void)
 {
 	struct stat *st = lend_over(NULL, sizeof *st);
-	char *text = lend_over(NULL, 200), name[] = "/tmp/abi-libc-XXXXXX";
+	char *text = lend_over(NULL, 200), name[] = "/tmp/abi-libc-XXXXXX", renamed[64];
 
 	EQ(stat(lend_string("/dev/null"), st), 0);
 	ASKED(3);
@@ -31,8 +31,9 @@ static void paths(void)
 	char *made = lend(name, sizeof name);
 	int fd = mkstemp(made);
 	CHECK(fd >= 0);
-	EQ(rename(made, lend_string("/tmp/abi-libc-renamed")), 0);
-	EQ(unlink(lend_string("/tmp/abi-libc-renamed")), 0);
+	snprintf(renamed, sizeof renamed, "/tmp/abi-libc-renamed-%d", getpid());
+	EQ(rename(made, lend_string(renamed)), 0);
+	EQ(unlink(lend_string(renamed)), 0);
 	EQ(fstat(fd, st = lend(NULL, sizeof *st)), 0);
 	EQ(st->st_nlink, 0);
 	close(fd);
