@@ -54,15 +54,7 @@ static int move_up(int low)
 static int fill(int fd, const char *program)
 {
 	struct session_header h = {
-		.magic = SESSION_MAGIC,
-		.version = SESSION_VERSION,
-		.nslots = SESSION_SLOTS,
-		.slot_size = sizeof(struct session_slot),
-		.ncells = SESSION_CELLS,
-		.slots_at = SESSION_SLOTS_AT,
-		.doors_at = SESSION_DOORS_AT,
-		.door_size = sizeof(struct session_door),
-		.size = SESSION_SIZE,
+		SESSION_LAYOUT,
 		.made = (uint64_t)time(NULL),
 		.maker = (uint32_t)getpid(),
 	};

@@ -207,15 +207,7 @@ static uint64_t random_id(void)
 static int make_own(void)
 {
 	struct session_header h = {
-		.magic = SESSION_MAGIC,
-		.version = SESSION_VERSION,
-		.nslots = SESSION_SLOTS,
-		.slot_size = sizeof(struct session_slot),
-		.ncells = SESSION_CELLS,
-		.slots_at = SESSION_SLOTS_AT,
-		.doors_at = SESSION_DOORS_AT,
-		.door_size = sizeof(struct session_door),
-		.size = SESSION_SIZE,
+		SESSION_LAYOUT,
 		.id = random_id(),
 		.maker = (uint32_t)SYS(SYS_getpid),
 	};

@@ -264,6 +264,13 @@ static inline uint32_t session_fd_context(uint64_t id)
 /* In the SIGSEGV that asks a process to start its service thread: si_code SI_QUEUE, si_value. */
 #define SESSION_COOKIE ((void *)0x7566732d646f6f72ull)
 
+/* What the header of every ledger of this version begins with, for an initialiser. */
+#define SESSION_LAYOUT                                                                             \
+	.magic = SESSION_MAGIC, .version = SESSION_VERSION, .nslots = SESSION_SLOTS,               \
+	.slot_size = sizeof(struct session_slot), .ncells = SESSION_CELLS,                         \
+	.slots_at = SESSION_SLOTS_AT, .doors_at = SESSION_DOORS_AT,                                \
+	.door_size = sizeof(struct session_door), .size = SESSION_SIZE
+
 enum session_check {
 	SESSION_GOOD,
 	SESSION_FOREIGN, /* not a ledger at all */

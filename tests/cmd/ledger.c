@@ -104,15 +104,7 @@ static void put_noise(int fd)
 static void make(int fd, const char *what)
 {
 	struct session_header h = {
-		.magic = SESSION_MAGIC,
-		.version = SESSION_VERSION,
-		.nslots = SESSION_SLOTS,
-		.slot_size = sizeof(struct session_slot),
-		.ncells = SESSION_CELLS,
-		.slots_at = SESSION_SLOTS_AT,
-		.doors_at = SESSION_DOORS_AT,
-		.door_size = sizeof(struct session_door),
-		.size = SESSION_SIZE,
+		SESSION_LAYOUT,
 		.id = 0xfeed00000000beefull,
 		.made = (uint64_t)time(NULL) - 3700,
 		.maker = (uint32_t)getpid(),
