@@ -415,11 +415,10 @@ void join(struct thread *t)
 	CHECK(t->done);
 }
 
-char task_state(int tid)
+char stat_state(const char *path)
 {
-	char path[64], text[512];
+	char text[512];
 
-	snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	CHECK(fd >= 0);
 	ssize_t n = read(fd, text, sizeof text - 1);
@@ -430,6 +429,14 @@ char task_state(int tid)
 	char *end = strrchr(text, ')');
 	CHECK(end);
 	return end[2];
+}
+
+char task_state(int tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
+	return stat_state(path);
 }
 
 void wait_asleep(struct thread *t)

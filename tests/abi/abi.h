@@ -163,6 +163,8 @@ void wait_asleep(struct thread *t);
 /* The thread is asleep and has not finished. */
 bool blocked(struct thread *t);
 char task_state(int tid);
+/* The same of whatever has such a file under /proc. */
+char stat_state(const char *path);
 
 /* --- calls that may block until an event is read ---------------------------------------------- */
 

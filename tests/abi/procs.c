@@ -111,18 +111,10 @@ int ends(pid_t pid)
 
 char state_of(pid_t pid)
 {
-	char path[64], text[512];
+	char path[64];
 
 	snprintf(path, sizeof path, "/proc/%d/stat", pid);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	CHECK(fd >= 0);
-	ssize_t n = read(fd, text, sizeof text - 1);
-	close(fd);
-	CHECK(n > 0);
-	text[n] = 0;
-	char *end = strrchr(text, ')');
-	CHECK(end);
-	return end[2];
+	return stat_state(path);
 }
 
 void wait_state(pid_t pid, char state)
