@@ -94,8 +94,16 @@ int program_exec_failed(const char *name, int error);
 int preload_find(char path[PATH_MAX]);
 /* The program that static ones run in. */
 bool host_find(char path[PATH_MAX]);
+/* userfault-NAME. */
+bool tool_find(const char *name, char path[PATH_MAX]);
 /* Put path in front of LD_PRELOAD, unless it is there. */
 int preload_set(const char *path);
+
+/* ---- tool.c: commands that are programs of their own --------------------------------------------
+ */
+
+/* Becomes userfault-NAME; argv[0] is NAME. The exit status after a complaint. */
+int tool_main(const char *name, char **argv);
 
 /* ---- trial.c: starting the machine, tried out in a child ----------------------------------------
  */

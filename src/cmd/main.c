@@ -17,13 +17,28 @@ static const char help_text[] =
 	"  userfault join [OPTION]... [SESSION|PID] -- PROGRAM [ARGUMENT]...\n"
 	"                                                         run PROGRAM in a session\n"
 	"  userfault ps [--mine] [--json]                         list sessions and who waits\n"
+	"  userfault serve [OPTION]... --socket PATH --memory SOURCE\n"
+	"                                                         fill the memory of restored "
+	"guests\n"
+	"  userfault pack [OPTION]... FILE TARGET                 make an image to serve from\n"
+	"  userfault top [OPTION]...                              watch sessions and servers\n"
+	"  userfault trace [OPTION]... FILE                       make a report of a recorded "
+	"trace\n"
 	"  userfault replay [OPTION]... TRACE                     compare replacement policies\n"
 	"  userfault doctor [--json]                              say what this machine offers\n"
 	"  userfault --help | --version\n"
 	"\n"
 	"'userfault run --help' and so on tell more.\n";
 
-static const char *const commands[] = {"run", "join", "ps", "replay", "doctor", NULL};
+static const struct command {
+	const char *name;
+	int (*main)(int argc, char **argv); /* NULL: a program of its own */
+} table[] = {
+	{"run", run_main},	 {"join", join_main},	  {"ps", ps_main},
+	{"replay", replay_main}, {"doctor", doctor_main}, {"serve", NULL},
+	{"pack", NULL},		 {"top", NULL},		  {"trace", NULL},
+};
+#define COMMANDS (sizeof(table) / sizeof(table[0]))
 
 void complain(const char *format, ...)
 {
@@ -104,17 +119,18 @@ int bad_option(int answer, char *const *argv, const char *const *long_names, con
 
 static int wrong_command(const char *given)
 {
-	const char *meant = nearest_word(given, commands);
+	const char *names[COMMANDS + 1] = {NULL}, *meant;
 
+	for (size_t i = 0; i < COMMANDS; i++)
+		names[i] = table[i].name;
+	meant = nearest_word(given, names);
 	if (meant)
 		complain("unknown command '%s', did you mean '%s'?", given, meant);
 	else if (strchr(given, '/'))
 		complain("unknown command '%s'; to run a program, type 'userfault run -- %s'",
 			 given, given);
 	else
-		complain("unknown command '%s'; there are 'run', 'join', 'ps', 'replay' and "
-			 "'doctor', see 'userfault --help'",
-			 given);
+		complain("unknown command '%s'; 'userfault --help' lists those there are", given);
 	return STATUS_USAGE;
 }
 
@@ -149,15 +165,9 @@ int main(int argc, char **argv)
 	argc -= optind;
 	argv += optind;
 	optind = 0; /* the C library's way to start over with another vector */
-	if (strcmp(argv[0], "run") == 0)
-		return run_main(argc, argv);
-	if (strcmp(argv[0], "join") == 0)
-		return join_main(argc, argv);
-	if (strcmp(argv[0], "ps") == 0)
-		return ps_main(argc, argv);
-	if (strcmp(argv[0], "replay") == 0)
-		return replay_main(argc, argv);
-	if (strcmp(argv[0], "doctor") == 0)
-		return doctor_main(argc, argv);
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strcmp(argv[0], table[i].name) == 0)
+			return table[i].main ? table[i].main(argc, argv) : tool_main(argv[0], argv);
+	}
 	return wrong_command(argv[0]);
 }

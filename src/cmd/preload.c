@@ -1,6 +1,6 @@
 /*
- * preload.c - where the preload library and the host of static programs are, and how the program
- * gets the library.
+ * preload.c - where the preload library, the host of static programs and the commands that are
+ * programs of their own are, and how the program gets the library.
  */
 #include "cmd.h"
 
@@ -81,6 +81,17 @@ bool host_find(char path[PATH_MAX])
 	return (own_directory(dir) && (readable(path, dir, "/" UF_HOST_BUILD) ||
 				       readable(path, dir, "/" UF_HOST_RELATIVE))) ||
 	       readable(path, UF_HOST_INSTALLED, "");
+}
+
+bool tool_find(const char *name, char path[PATH_MAX])
+{
+	char dir[PATH_MAX], file[64], relative[PATH_MAX];
+
+	snprintf(file, sizeof(file), "/userfault-%s", name);
+	snprintf(relative, sizeof(relative), "/" UF_TOOL_RELATIVE "%s", file);
+	return (own_directory(dir) &&
+		(readable(path, dir, file) || readable(path, dir, relative))) ||
+	       readable(path, UF_TOOL_INSTALLED, file);
 }
 
 /*
