@@ -3,7 +3,7 @@
 
 refused 2 "did you mean 'run'" rum
 refused 2 "did you mean 'doctor'" docter --json
-refused 2 "'run', 'join', 'ps', 'replay' and 'doctor'" frobnicate
+refused 2 "userfault --help" frobnicate
 refused 2 "userfault run -- /bin/true" /bin/true
 refused 2 "unknown option --frobnicate" --frobnicate
 refused 2 "did you mean --version" --versoin
