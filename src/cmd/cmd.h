@@ -22,12 +22,15 @@ enum {
 	STATUS_NOT_FOUND = 127,	 /* run: no such PROGRAM */
 };
 
-/* "userfault: " and the sentence, to stderr. */
-void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
 int run_main(int argc, char **argv);
 int replay_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
+
+/* ---- complain.c: command lines; linked by every command -----------------------------------------
+ */
+
+/* "userfault: " and the sentence, to stderr. */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
  * The word among words[] (NULL-terminated) that somebody who typed `wrong` most likely meant, or
@@ -41,7 +44,12 @@ const char *nearest_word(const char *wrong, const char *const *words);
  */
 int bad_option(int answer, char *const *argv, const char *const *long_names, const char *help);
 
-/* ---- limits.c: sizes, and run's options about memory --------------------------------------------
+/* A number of bytes, perhaps with a unit. */
+bool parse_size(const char *text, uint64_t *bytes);
+/* Complain about one; returns STATUS_USAGE. */
+int bad_size(const char *option, const char *text);
+
+/* ---- limits.c: run's options about memory -------------------------------------------------------
  */
 
 struct mm_policy;
@@ -56,10 +64,6 @@ struct limits {
 	char record[PATH_MAX]; /* that, absolute */
 };
 
-/* A number of bytes, perhaps with a unit. */
-bool parse_size(const char *text, uint64_t *bytes);
-/* Complain about one; returns STATUS_USAGE. */
-int bad_size(const char *option, const char *text);
 /* 0, or the exit status after a complaint. */
 int find_policy(const char *name, const struct mm_policy **found);
 

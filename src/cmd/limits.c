@@ -1,10 +1,9 @@
 /*
- * limits.c - sizes, and the options of run that are about memory: the limit, swap, the policy, the
- * record of faults. What is wrong with them is said here, before the program starts.
+ * limits.c - the options of run that are about memory: the limit, swap, the policy, the record of
+ * faults. What is wrong with them is said here, before the program starts.
  */
 #include "cmd.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,39 +19,6 @@
 
 /* Records that a file has room for, unless files are limited to less. */
 #define RECORDS_MOST ((uint64_t)64 << 20)
-
-bool parse_size(const char *text, uint64_t *bytes)
-{
-	static const char units[] = "KMGT";
-	unsigned long long n;
-	const char *unit;
-	char *end;
-
-	if (!isdigit((unsigned char)text[0]))
-		return false;
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (errno)
-		return false;
-	unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
-	if (unit) {
-		unsigned shift = 10 * (unsigned)(unit - units + 1);
-
-		if (n << shift >> shift != n)
-			return false;
-		n <<= shift;
-		end++;
-	}
-	*bytes = n;
-	return *end == 0;
-}
-
-int bad_size(const char *option, const char *text)
-{
-	complain("%s: '%s' is no size; write a number of bytes, or one with K, M, G or T behind it",
-		 option, text);
-	return STATUS_USAGE;
-}
 
 int limits_set_memory(struct limits *l, const char *text)
 {
