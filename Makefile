@@ -5,11 +5,12 @@
 #   make test          all test suites
 #   make conformance   unmodified userfaultfd programs, the kernel's userfaultfd denied
 #   make bench         the speed table, against the kernel
+#   make bench-serve   the page server, against a plain handler
 #   make install       into PREFIX, with DESTDIR
 #   make check-format  what clang-format would change
 #   make clean         remove the build directory
 #
-# run, test, conformance and bench first install the Debian packages that they need and that are missing.
+# run, test, conformance, bench and bench-serve first install the Debian packages that they need and that are missing.
 
 BUILD ?= build
 # Debian's own: it brings the Python it needs, whatever python3 comes first in PATH.
@@ -18,7 +19,7 @@ PREFIX ?= /usr/local
 ARGS ?=
 export BUILD MESON
 
-.PHONY: all run test conformance bench install clean check-format
+.PHONY: all run test conformance bench bench-serve install clean check-format
 .PHONY: setup-build setup-run setup-test setup-conformance setup-bench
 
 all: $(BUILD)/build.ninja
@@ -50,6 +51,10 @@ conformance: setup-conformance
 bench: setup-bench
 	@$(MAKE) --no-print-directory all NINJA_FLAGS=--quiet
 	@bench/run $(BUILD) $(ARGS)
+
+bench-serve: setup-bench
+	@$(MAKE) --no-print-directory all NINJA_FLAGS=--quiet
+	@bench/serve/run $(BUILD) $(ARGS)
 
 install: $(BUILD)/build.ninja
 	@$(MESON) configure $(BUILD) -Dprefix=$(PREFIX)
