@@ -197,6 +197,10 @@ struct pager_file {
 	_Atomic uint64_t cache_bytes, cache_limit, in_flight_bytes, in_flight_limit;
 	_Atomic uint64_t bandwidth; /* of prefetch, bytes/s; 0: no limit */
 	struct shared_source source[PAGER_SOURCES];
+
+	/* What the guests that have ended had counted: added up by whoever ends them. */
+	_Atomic uint64_t ended_count[GUEST_COUNT_MAX];
+	struct shared_histogram ended_latency;
 };
 
 #endif
