@@ -15,12 +15,12 @@ struct window {
 	uint64_t data[WINDOW_PAGES / 64]; /* a bit for each page that is no hole */
 };
 
-/* What the page cache has is looked up, and mapped, by blocks. */
+/* What the page cache has is looked up by blocks. */
 #define BLOCK_PAGES 16u
 #define BLOCK	    ((uint64_t)BLOCK_PAGES * SOURCE_PAGE)
 struct block {
 	uint32_t until; /* ms: so long that counts */
-	uint16_t there; /* a bit for each page that is mapped and resident */
+	uint16_t there; /* a bit for each page that is resident */
 };
 
 struct raw {

@@ -218,23 +218,19 @@ static bool may_ask(struct raw *r, uint32_t now)
 	return r->truthful;
 }
 
-/* The resident ones among its pages are mapped, so that nobody faults on them. */
-static void map_block(struct raw *r, uint64_t index, const unsigned char *resident, unsigned pages,
-		      uint32_t now)
+/*
+ * The resident ones are not mapped here: who copies 16 pages faults once, and that costs less than
+ * the advice to do it before (MADV_POPULATE_READ).
+ */
+static void note_block(struct raw *r, uint64_t index, const unsigned char *resident, unsigned pages,
+		       uint32_t now)
 {
 	struct block *b = &r->block[index];
-	unsigned from, to;
 
 	b->there = 0;
 	b->until = now + KEEP;
-	for (from = 0; from < pages; from = to + 1) {
-		for (to = from; to < pages && (resident[to] & 1); to++)
-			b->there |= (uint16_t)(1u << to);
-		/* Where the kernel does not know the advice, whoever copies them faults. */
-		if (to > from)
-			(void)madvise(r->map + index * BLOCK + from * SOURCE_PAGE,
-				      (size_t)(to - from) * SOURCE_PAGE, MADV_POPULATE_READ);
-	}
+	for (unsigned i = 0; i < pages; i++)
+		b->there |= (uint16_t)((resident[i] & 1u) << i);
 }
 
 /* Looks block index up, and those after it if they are likely to be asked for. */
@@ -255,12 +251,12 @@ static void look(struct raw *r, uint64_t index, uint32_t now)
 	for (unsigned i = 0; i * BLOCK < len; i++) {
 		uint64_t left = (len - i * BLOCK) / SOURCE_PAGE;
 
-		map_block(r, index + i, resident + i * BLOCK_PAGES,
-			  left < BLOCK_PAGES ? (unsigned)left : BLOCK_PAGES, now);
+		note_block(r, index + i, resident + i * BLOCK_PAGES,
+			   left < BLOCK_PAGES ? (unsigned)left : BLOCK_PAGES, now);
 	}
 }
 
-/* Is [offset, end), in block index, mapped and resident? */
+/* Is [offset, end), in block index, resident? */
 static bool there(const struct raw *r, uint64_t index, uint64_t offset, uint64_t end, uint32_t now)
 {
 	const struct block *b = &r->block[index];
