@@ -78,6 +78,22 @@ int limits_environment(const struct limits *l);
 /* The program has ended. */
 void limits_finish(const struct limits *l);
 
+/* ---- run_trace.c: run's option --trace ---------------------------------------------------------
+ */
+
+struct run_trace {
+	const char *name;
+	uint64_t size;	     /* 0: nothing was said */
+	char path[PATH_MAX]; /* name, absolute */
+};
+
+/* The value of --trace-size. As find_policy. */
+int run_trace_set_size(struct run_trace *t, const char *text);
+/* The program is about to be started: the file is made, if there is to be one. As find_policy. */
+int run_trace_begin(struct run_trace *t, char *const *program);
+/* The program has ended. */
+void run_trace_finish(const struct run_trace *t);
+
 /* ---- program.c: may PROGRAM run under the preload library? -------------------------------------
  */
 

@@ -1,9 +1,10 @@
 /*
  * run.c - userfault run: check, prepare the environment, become PROGRAM.
  *
- * Usually the command execs PROGRAM, so everything about the process is PROGRAM's own. With --stats
- * or --record-faults it stays behind as a parent that is in nobody's way: it passes signals on,
- * holds no descriptor but stderr and the statistics, and ends as PROGRAM ended.
+ * Usually the command execs PROGRAM, so everything about the process is PROGRAM's own. With
+ * --stats,
+ * --record-faults or --trace it stays behind as a parent that is in nobody's way: it passes signals
+ * on, holds no descriptor but stderr and the statistics, and ends as PROGRAM ended.
  */
 #include "cmd.h"
 
@@ -25,6 +26,7 @@ struct run {
 	enum host_trap_choice trap;
 	const char *profile; /* NULL: all */
 	struct limits limits;
+	struct run_trace trace;
 	bool file_faults, move_any, fork_events, no_raw_calls;
 	bool stats, verbose;
 	bool hosted;	     /* PROGRAM is static */
@@ -48,6 +50,9 @@ static const char help_text[] =
 	"                              'none' (with a limit: $TMPDIR, /var/tmp)\n"
 	"  --policy=NAME               which pages leave: clock (the default), 2q, random\n"
 	"  --record-faults=FILE        record the faults, for 'userfault replay'\n"
+	"  --trace=FILE                write a trace of faults and what is done about them, for\n"
+	"                              'userfault trace'\n"
+	"  --trace-size=SIZE           at most so large (1G)\n"
 	"  --file-faults               regular files can be registered for all kinds of faults\n"
 	"  --move-any                  UFFDIO_MOVE between all types of memory that can\n"
 	"  --fork-events               EVENT_FORK also without CAP_SYS_PTRACE\n"
@@ -60,9 +65,9 @@ static const char help_text[] =
 	"here, 126 if PROGRAM cannot be run on it, 127 if there is no such PROGRAM.\n";
 
 static const char *const long_names[] = {
-	"trap",		 "profile",	"memory-limit", "swap",	       "policy",
-	"record-faults", "file-faults", "move-any",	"fork-events", "no-raw-calls",
-	"stats",	 "verbose",	"help",		NULL};
+	"trap",	 "profile",    "memory-limit", "swap",	   "policy",	  "record-faults",
+	"trace", "trace-size", "file-faults",  "move-any", "fork-events", "no-raw-calls",
+	"stats", "verbose",    "help",	       NULL};
 static const char *const trap_names[] = {
 	[HOST_TRAP_AUTO] = "auto",
 	[HOST_TRAP_GUARD] = "guard",
@@ -121,6 +126,8 @@ static int parse(int argc, char **argv, struct run *run, int *status)
 		{"swap", required_argument, NULL, 'w'},
 		{"policy", required_argument, NULL, 'P'},
 		{"record-faults", required_argument, NULL, 'r'},
+		{"trace", required_argument, NULL, 'T'},
+		{"trace-size", required_argument, NULL, 'S'},
 		{"file-faults", no_argument, NULL, 'f'},
 		{"move-any", no_argument, NULL, 'M'},
 		{"fork-events", no_argument, NULL, 'F'},
@@ -152,6 +159,12 @@ static int parse(int argc, char **argv, struct run *run, int *status)
 			break;
 		case 'r':
 			run->limits.record_name = optarg;
+			break;
+		case 'T':
+			run->trace.name = optarg;
+			break;
+		case 'S':
+			*status = run_trace_set_size(&run->trace, optarg);
 			break;
 		case 'f':
 			run->file_faults = true;
@@ -218,6 +231,8 @@ static int prepare_environment(const struct run *run, const char *preload)
 	error |= setenv("USERFAULT_TRAP", trap_names[run->trap], 1);
 	error |= setenv("USERFAULT_PROFILE", run->profile ? run->profile : "all", 1);
 	error |= limits_environment(&run->limits);
+	if (run->trace.path[0])
+		error |= setenv("USERFAULT_TRACE", run->trace.path, 1);
 	if (run->file_faults)
 		error |= setenv("USERFAULT_FILE_FAULTS", "1", 1);
 	if (run->fork_events)
@@ -339,6 +354,12 @@ static int end_like(int status)
 	return 128 + sig;
 }
 
+static void finish_files(const struct run *run)
+{
+	limits_finish(&run->limits);
+	run_trace_finish(&run->trace);
+}
+
 static int run_and_stay(const struct run *run, const char *path, int session)
 {
 	const struct session_header *ledger = run->stats ? session_map(session) : NULL;
@@ -380,12 +401,12 @@ static int run_and_stay(const struct run *run, const char *path, int session)
 	close(started[1]);
 	/* Closed by the exec. Without one there is nothing to report. */
 	if (read(started[0], &status, sizeof(status)) == sizeof(status)) {
-		limits_finish(&run->limits);
+		finish_files(run);
 		return status;
 	}
 	let_go_of_files(session);
 	status = wait_for(child, &signals);
-	limits_finish(&run->limits);
+	finish_files(run);
 	if (ledger)
 		report_print(ledger);
 	return end_like(status);
@@ -405,7 +426,9 @@ int run_main(int argc, char **argv)
 	if ((status = program_find(run.program[0], path)) ||
 	    (status = program_check(run.program[0], path, &run.hosted)) ||
 	    (status = preload_find(preload)) || (status = check_machine(&run, &trial)) ||
-	    (status = limits_begin(&run.limits)) || (status = prepare_environment(&run, preload)))
+	    (status = limits_begin(&run.limits)) ||
+	    (status = run_trace_begin(&run.trace, run.program)) ||
+	    (status = prepare_environment(&run, preload)))
 		return status;
 
 	if (run.verbose)
@@ -414,6 +437,7 @@ int run_main(int argc, char **argv)
 	session = session_make(path);
 	if (session < 0)
 		return STATUS_UNABLE;
-	return run.stats || run.limits.record_name ? run_and_stay(&run, path, session)
-						   : become(&run, path);
+	return run.stats || run.limits.record_name || run.trace.name
+		       ? run_and_stay(&run, path, session)
+		       : become(&run, path);
 }

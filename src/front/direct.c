@@ -7,6 +7,7 @@
 #include "front/front.h"
 #include "mm/direct.h"
 #include "mm/reclaim.h"
+#include "mm/trace.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -68,7 +69,7 @@ EXPORT ssize_t uf_mcopy_atomic(void *dst, const void *src, size_t len)
 
 EXPORT ssize_t uf_remap_pages(void *dst, void *src, size_t len)
 {
-	uint64_t to = (uintptr_t)dst, from = (uintptr_t)src, done = 0;
+	uint64_t to = (uintptr_t)dst, from = (uintptr_t)src, done = 0, began;
 	struct mach_entry entry;
 	int err;
 
@@ -80,7 +81,10 @@ EXPORT ssize_t uf_remap_pages(void *dst, void *src, size_t len)
 	mem_note_managed(to, len);
 	mem_note_managed(from, len);
 	mach_enter(&entry);
+	began = mm_trace_now();
 	err = mm_move(mm_space_self, 0, to, from, len, false, &done);
+	if (done)
+		mm_trace_fill(0, began, to, done, TRACE_MOVE);
 	if (done)
 		mm_wake(mm_space_self, to, done);
 	mach_leave(&entry);

@@ -166,7 +166,7 @@ static void answer_read(long n, void *arg)
 static int64_t do_read(struct file *f, struct session_cell *cell, uint64_t len)
 {
 	struct answer answer = {.cell = cell, .flags = uffd_flags(f->ctx)};
-	struct uffd_reader reader = {keep_for_reader, answer_read, &answer};
+	struct uffd_reader reader = {keep_for_reader, answer_read, &answer, cell->tid};
 
 	return uffd_read_here(f->ctx, (uintptr_t)cell->data,
 			      len < SESSION_DATA ? len : SESSION_DATA, &reader);
@@ -239,11 +239,11 @@ static int64_t fill_and_wake(struct file *f, struct session_cell *cell, uint32_t
 	int64_t err;
 
 	*mode |= dontwake;
-	err = ufd_ioctl_here(f, cmd, (uintptr_t)args);
+	err = ufd_ioctl_here(f, cmd, (uintptr_t)args, cell->tid);
 	decide(cell, args, err);
 	range.len = mode[1];
 	if (range.len != SESSION_UNWRITTEN && (int64_t)range.len > 0)
-		ufd_ioctl_here(f, UF_IO_WAKE, (uintptr_t)&range);
+		ufd_ioctl_here(f, UF_IO_WAKE, (uintptr_t)&range, cell->tid);
 	return err;
 }
 
@@ -254,10 +254,10 @@ static int64_t lift_and_wake(struct file *f, struct session_cell *cell, uint32_t
 	int64_t err;
 
 	args[2] = UF_WRITEPROTECT_MODE_DONTWAKE;
-	err = ufd_ioctl_here(f, cmd, (uintptr_t)args);
+	err = ufd_ioctl_here(f, cmd, (uintptr_t)args, cell->tid);
 	decide(cell, args, err);
 	if (!err)
-		ufd_ioctl_here(f, UF_IO_WAKE, (uintptr_t)args);
+		ufd_ioctl_here(f, UF_IO_WAKE, (uintptr_t)args, cell->tid);
 	return err;
 }
 
@@ -278,7 +278,7 @@ static int64_t do_ioctl(struct file *f, struct session_cell *cell, uint32_t cmd,
 		return fill_and_wake(f, cell, cmd, args, mode, dontwake);
 	if ((cmd == UF_IO_WRITEPROTECT || cmd == UF_IO_RWPROTECT) && !args[2])
 		return lift_and_wake(f, cell, cmd, args);
-	err = ufd_ioctl_here(f, cmd, (uintptr_t)args);
+	err = ufd_ioctl_here(f, cmd, (uintptr_t)args, cell->tid);
 	decide(cell, args, err);
 	return err;
 }
@@ -347,7 +347,7 @@ static void ask_again(const struct session_cell *cell)
 		if (msg->event != UF_EVENT_PAGEFAULT)
 			continue;
 		range.start = msg->arg.pagefault.address & UF_PAGE_MASK;
-		ufd_ioctl_here(f, UF_IO_WAKE, (uintptr_t)&range);
+		ufd_ioctl_here(f, UF_IO_WAKE, (uintptr_t)&range, 0);
 	}
 	file_put(f);
 }

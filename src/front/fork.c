@@ -11,6 +11,7 @@
 #include "front/front.h"
 #include "front/huge.h"
 #include "front/ledger.h"
+#include "front/trace.h"
 #include "front/types.h"
 
 #include <fcntl.h>
@@ -251,6 +252,7 @@ void front_fork_child(void)
 	}
 	forking = false;
 	types_child();
+	trace_child();
 	door_child();
 	ledger_child();
 	mm_fork_child(mm_space_self, NULL);

@@ -206,9 +206,11 @@ long ufd_readv(struct file *f, int fd, const struct iovec *iov, int n);
 long ufd_write(struct file *f, const void *buf, size_t count);
 /* ioctl(2). */
 int ufd_ioctl(struct file *f, int fd, unsigned long cmd, uint64_t arg);
-/* What the address space itself does of it, on memory of ours: for others, who asked at the door.
+/*
+ * What the address space itself does of it, on memory of ours: for others, who asked at the door.
+ * by: whose thread it was; 0: the calling one.
  */
-int ufd_ioctl_here(struct file *f, unsigned long cmd, uint64_t arg);
+int ufd_ioctl_here(struct file *f, unsigned long cmd, uint64_t arg, uint32_t by);
 unsigned ufd_poll(struct file *f);
 /* Is something to be read? */
 bool ufd_ready(struct file *f);

@@ -8,6 +8,7 @@
 #include <userfault/userfault.h>
 
 #include "front/front.h"
+#include "mm/trace.h"
 
 #include <sched.h>
 
@@ -206,6 +207,7 @@ EXPORT ssize_t uf_fill_continue(struct uf_handler *h, void *dst, size_t len)
 
 static int protect(struct uf_handler *h, void *addr, size_t len, uint32_t mode, int set)
 {
+	uint64_t began = mm_trace_now();
 	struct mach_entry entry;
 	int err;
 
@@ -213,6 +215,9 @@ static int protect(struct uf_handler *h, void *addr, size_t len, uint32_t mode, 
 		return -EINVAL;
 	mach_enter(&entry);
 	err = mm_protect(mm_space_self, (uintptr_t)addr, len, mode, set != 0);
+	if (!err)
+		mm_trace_range(TRACE_PROTECT, 0, began, (uintptr_t)addr, len,
+			       set ? 0 : TRACE_LIFTED);
 	mach_leave(&entry);
 	return err;
 }

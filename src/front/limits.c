@@ -12,6 +12,7 @@
 
 #include "front/swap_zstd.h"
 #include "front/sys.h"
+#include "front/trace.h"
 #include "mm/reclaim.h"
 #include "mm/record.h"
 
@@ -42,6 +43,7 @@ void limits_environment(void)
 	copy(config.policy, sizeof(config.policy), getenv("USERFAULT_POLICY"));
 	copy(config.record, sizeof(config.record), getenv("USERFAULT_RECORD"));
 	copy(config.swap, sizeof(config.swap), getenv("USERFAULT_SWAP"));
+	trace_environment();
 	size = strrchr(config.swap, ':');
 	if (size) {
 		*size = 0;
@@ -125,6 +127,8 @@ int limits_start(struct mm_space *space, const char **why)
 		*why = "there is no memory for a memory limit";
 	if (!err && config.record[0] && !mm_recording)
 		err = start_record(why);
+	if (!err)
+		err = trace_start(why);
 	if (err)
 		tell(*why);
 	return err;

@@ -20,11 +20,11 @@ extern char **environ;
 
 /* What every child's environment must have, as it stood at the start. */
 static const char *const kept_names[] = {
-	"USERFAULT_TRAP=",	"USERFAULT_PROFILE=",	 "USERFAULT_SESSION=",
-	"USERFAULT_VERBOSE=",	"USERFAULT_HUGE=",	 "USERFAULT_FILE_FAULTS=",
-	"USERFAULT_MOVE_ANY=",	"USERFAULT_SWAP=",	 "USERFAULT_MEMORY_LIMIT=",
-	"USERFAULT_POLICY=",	"USERFAULT_RECORD=",	 HOSTED_HOST "=",
-	"USERFAULT_RAW_CALLS=", "USERFAULT_FORK_EVENTS="};
+	"USERFAULT_TRAP=",	"USERFAULT_PROFILE=",	  "USERFAULT_SESSION=",
+	"USERFAULT_VERBOSE=",	"USERFAULT_HUGE=",	  "USERFAULT_FILE_FAULTS=",
+	"USERFAULT_MOVE_ANY=",	"USERFAULT_SWAP=",	  "USERFAULT_MEMORY_LIMIT=",
+	"USERFAULT_POLICY=",	"USERFAULT_RECORD=",	  HOSTED_HOST "=",
+	"USERFAULT_RAW_CALLS=", "USERFAULT_FORK_EVENTS=", "USERFAULT_TRACE="};
 #define KEPT (sizeof(kept_names) / sizeof(kept_names[0]))
 static char *kept[KEPT];
 static char own_path[PATH_MAX];

@@ -513,7 +513,7 @@ static void note_registered(void)
 	mach_leave(&entry);
 }
 
-int ufd_ioctl_here(struct file *f, unsigned long cmd, uint64_t arg)
+int ufd_ioctl_here(struct file *f, unsigned long cmd, uint64_t arg, uint32_t by)
 {
 	int err;
 
@@ -521,7 +521,7 @@ int ufd_ioctl_here(struct file *f, unsigned long cmd, uint64_t arg)
 		note_range(arg);
 	else if (cmd == UF_IO_MOVE)
 		note_source(arg);
-	err = uffd_ioctl(f->ctx, cmd, arg);
+	err = uffd_ioctl_by(f->ctx, cmd, arg, by);
 	if (!err && cmd == UF_IO_API)
 		note_api(f);
 	if (!err && (cmd == UF_IO_REGISTER || cmd == UF_IO_UNREGISTER))
@@ -531,7 +531,8 @@ int ufd_ioctl_here(struct file *f, unsigned long cmd, uint64_t arg)
 
 static int ioctl_of(struct file *f, unsigned long cmd, uint64_t arg)
 {
-	return atomic_load(&f->foreign) ? remote_ioctl(f, cmd, arg) : ufd_ioctl_here(f, cmd, arg);
+	return atomic_load(&f->foreign) ? remote_ioctl(f, cmd, arg)
+					: ufd_ioctl_here(f, cmd, arg, 0);
 }
 
 /* One of them, by the ioctl that does the same. */

@@ -3,6 +3,7 @@
  */
 #include "mm/internal.h"
 #include "mm/record.h"
+#include "mm/trace.h"
 
 #include <errno.h>
 
@@ -78,6 +79,34 @@ static struct decision decide(const struct mm_area *a, const struct mm_view *v, 
 		return decide_absent(a, v, page, write);
 	}
 	return (struct decision){POISONED, 0};
+}
+
+/* The same as a trace has it. */
+static uint32_t why(struct decision d, mm_entry e)
+{
+	switch (d.verdict) {
+	case ASK:
+		if (d.ask & MM_FAULT_WP)
+			return TRACE_WP;
+		if (d.ask & MM_FAULT_RWP)
+			return TRACE_RWP;
+		return d.ask & MM_FAULT_MINOR ? TRACE_MINOR : TRACE_MISSING;
+	case OPEN:
+		return TRACE_OPENED;
+	case DRAW:
+		return mm_value(e) == MM_SLOT_ASIDE ? TRACE_OPENED : TRACE_BACK;
+	case FETCH:
+		return TRACE_BACK;
+	case LIFT:
+		return TRACE_ASYNC;
+	case POPULATE:
+	case ROOM:
+	case ROOM_BACK:
+	case HELD:
+	case POISONED:
+		break;
+	}
+	return TRACE_ORDINARY;
 }
 
 /* Making a page present may mean that another has to leave. */
@@ -174,10 +203,10 @@ static int show_present(struct mm_space *space, const struct mm_area *a, const s
 
 /*
  * Everything that needs no handler, with the leaf locked. What must be done without locks comes
- * back in *d.
+ * back in *d; in *reason why it was needed at all.
  */
 static int resolve_locally(struct mm_space *space, const struct mm_area *a, uint64_t page,
-			   bool write, bool full, struct decision *d)
+			   bool write, bool full, struct decision *d, uint32_t *reason)
 {
 	struct mm_view v = mm_area_view(a);
 	uint64_t i = page % MM_LEAF_ENTRIES;
@@ -198,6 +227,7 @@ static int resolve_locally(struct mm_space *space, const struct mm_area *a, uint
 	}
 	if (d->verdict == OPEN && mm_store_holds(space, a->table, entries[i]))
 		d->verdict = HELD;
+	*reason = why(*d, entries ? entries[i] : 0);
 	switch (d->verdict) {
 	case OPEN:
 		mm_stat_add(space->stats, MM_STAT_TLB, 1);
@@ -252,7 +282,8 @@ static enum mm_stat stat_of(uint32_t ask)
 
 /* Space read-locked on entry, unlocked on return. */
 static enum mm_outcome ask_handler(struct mm_space *space, const struct mm_area *a,
-				   const struct mm_access *access, uint64_t page, uint32_t ask)
+				   const struct mm_access *access, uint64_t page, uint32_t ask,
+				   uint64_t *took)
 {
 	uint64_t size = (uint64_t)1 << mm_area_type(a)->page_shift, began = mach_now();
 	struct mm_fault f = {.addr = access->addr,
@@ -260,6 +291,7 @@ static enum mm_outcome ask_handler(struct mm_space *space, const struct mm_area 
 			     .size = size,
 			     .flags = ask,
 			     .kernel = access->kernel,
+			     .began = began,
 			     .trap = access->trap};
 	enum mm_outcome outcome = MM_RETRY;
 	uf_ref handler = a->handler, waiter;
@@ -291,7 +323,8 @@ static enum mm_outcome ask_handler(struct mm_space *space, const struct mm_area 
 		return MM_SIGBUS;
 	}
 	mm_stat_add(space->stats, stat_of(ask), 1);
-	mm_stat_latency(space->stats, mach_now() - began);
+	*took = mach_now() - began;
+	mm_stat_latency(space->stats, *took);
 	return outcome;
 }
 
@@ -357,11 +390,11 @@ static int install_fetched(const struct fetching *f, const void *contents)
 /* The store is locked. */
 static int fetch_page(const struct fetching *f)
 {
+	uint64_t page, began = mm_trace_now();
 	struct mach_entry nest;
 	mm_entry *entries;
 	struct mm_area *a;
 	struct mm_view v;
-	uint64_t page;
 	void *contents;
 	int err;
 
@@ -384,6 +417,8 @@ static int fetch_page(const struct fetching *f)
 	}
 	if (!err)
 		err = install_fetched(f, contents);
+	if (!err)
+		mm_trace_fetch(began, f->addr & UF_PAGE_MASK, UF_PAGE_SIZE, true);
 	arena_free(contents, UF_PAGE_SIZE);
 	mm_table_unpin(f->space, v.table);
 	return err;
@@ -405,11 +440,12 @@ static int fetch(struct mm_space *space, uint64_t addr, uf_ref table, bool write
 
 enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 {
+	uint64_t page, began = mm_trace_fault_begin(access), took = 0;
 	enum mm_outcome outcome = MM_RETRY;
+	uint32_t reason = TRACE_ORDINARY;
 	struct decision d;
 	struct mm_area *a;
 	bool full = false;
-	uint64_t page;
 	uf_ref table;
 	int err;
 
@@ -423,9 +459,10 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 		}
 		page = mm_area_page(a, access->addr) & ~(mm_area_group(a) - 1);
 		table = a->table;
-		err = resolve_locally(space, a, page, access->write, full, &d);
+		err = resolve_locally(space, a, page, access->write, full, &d, &reason);
 		if (!err && d.verdict == ASK) {
-			outcome = ask_handler(space, a, access, page, d.ask);
+			reason = why(d, 0);
+			outcome = ask_handler(space, a, access, page, d.ask, &took);
 			break;
 		}
 		mm_read_unlock(space);
@@ -444,6 +481,11 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 	if (outcome == MM_SIGBUS)
 		mm_stat_add(space->stats, MM_STAT_SIGBUS, 1);
 	mm_record_fault(access);
+	if (outcome == MM_SIGBUS)
+		reason |= TRACE_SIGNALLED;
+	if (outcome == MM_INTERRUPTED)
+		reason |= TRACE_RETRIED;
+	mm_trace_fault(access, began, took, reason);
 	return outcome;
 }
 

@@ -7,6 +7,7 @@
  * buffer with faults allowed, and start the round again.
  */
 #include "mm/internal.h"
+#include "mm/trace.h"
 
 #include <errno.h>
 #include <string.h>
@@ -20,6 +21,22 @@ struct filling {
 	bool need_bounce;
 	bool need_room; /* a page must leave first */
 };
+
+/* As a trace names it. */
+static enum trace_fill how(enum mm_source source)
+{
+	switch (source) {
+	case MM_SOURCE_COPY:
+		break;
+	case MM_SOURCE_ZERO:
+		return TRACE_ZEROPAGE;
+	case MM_SOURCE_CONTINUE:
+		return TRACE_CONTINUE;
+	case MM_SOURCE_POISON:
+		return TRACE_POISON;
+	}
+	return TRACE_COPY;
+}
 
 /* Has the area's type what this source needs? */
 static bool type_serves(const struct mm_area *a, enum mm_source source)
@@ -290,6 +307,7 @@ static int fill_round(struct mm_space *space, struct filling *f, int (*may)(uf_r
 int mm_fill(struct mm_space *space, const struct mm_fill *fill, int (*may)(uf_ref), uf_ref may_arg,
 	    uint64_t *done)
 {
+	uint64_t began = mm_trace_now();
 	struct filling f = {.fill = fill};
 	int err = fill->any ? take_over_dst(space, fill) : 0;
 
@@ -297,6 +315,8 @@ int mm_fill(struct mm_space *space, const struct mm_fill *fill, int (*may)(uf_re
 		err = fill_round(space, &f, may, may_arg);
 	arena_free(f.bounce, f.page_size);
 	mm_stat_add(space->stats, MM_STAT_FILLED, f.at >> UF_PAGE_SHIFT);
+	if (f.at)
+		mm_trace_fill(fill->by, began, fill->dst, f.at, how(fill->source));
 	*done = f.at;
 	return err;
 }

@@ -5,6 +5,7 @@
  * else off while the host copies the process, and to make the child's copy of the space its own.
  */
 #include "mm/internal.h"
+#include "mm/trace.h"
 
 #include <string.h>
 
@@ -89,6 +90,8 @@ static void settle_area(struct mm_area *a)
 		a->modes = 0;
 	}
 	a->handler = child;
+	if (child)
+		mm_trace_range(TRACE_RANGE, 0, 0, a->start, a->end - a->start, a->modes);
 }
 
 /* What the program has asked not to be inherited. */

@@ -2,6 +2,7 @@
  * map.c - munmap, mmap over, mprotect, madvise and mlock on managed ranges. mremap is in remap.c.
  */
 #include "mm/events.h"
+#include "mm/trace.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -69,6 +70,8 @@ int mm_munmap(struct mm_space *space, uint64_t start, uint64_t len, const struct
 	mach_write_unlock(&space->lock);
 	if (err)
 		mm_untell(&told);
+	else
+		mm_trace_range(TRACE_UNRANGE, 0, 0, start, len, 0);
 	mm_told(space, &told, MM_EVENT_UNMAP, start, end, 0, entry);
 	return err;
 }
@@ -89,6 +92,8 @@ int mm_mmap_fixed(struct mm_space *space, uint64_t start, uint64_t len, int prot
 		mm_area_remove_range(space, start, end);
 	}
 	mach_write_unlock(&space->lock);
+	if (!err)
+		mm_trace_range(TRACE_UNRANGE, 0, 0, start, len, 0);
 	mm_told(space, &told, MM_EVENT_UNMAP, start, end, 0, entry);
 	return err;
 }
@@ -290,8 +295,10 @@ static int file_change(struct mm_space *space, uint64_t dev, uint64_t ino, uint6
 	}
 	err = change(arg);
 	for (uint32_t i = 0; !err && (a = mm_area_at(space, i)) != NULL; i++)
-		if (shown(a, &r, &start, &end))
+		if (shown(a, &r, &start, &end)) {
 			file_zap(space, a, start, end, private_too);
+			mm_trace_range(TRACE_REMOVE, 0, 0, start, end - start, 0);
+		}
 	return err;
 }
 
@@ -401,10 +408,10 @@ static int advise_area(struct mm_space *space, struct mm_area *a, uint64_t start
 	case MADV_DONTNEED:
 		if (a->flags & MM_AREA_LOCKED)
 			return -EINVAL;
-		mm_zap(space, a, start, end, &how);
-		return 0;
+		__attribute__((fallthrough));
 	case MADV_DONTNEED_LOCKED:
 		mm_zap(space, a, start, end, &how);
+		mm_trace_range(TRACE_REMOVE, 0, 0, start, end - start, 0);
 		return 0;
 	case MADV_FREE:
 		/* A hint: the pages may go at any time, and never doing so is such a time. */

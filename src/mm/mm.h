@@ -116,6 +116,7 @@ int mm_space_init(struct mm_stats *stats);
 
 struct mm_access {
 	uint64_t addr; /* exact */
+	uint64_t ip;   /* the instruction, 0: not known */
 	bool write;
 	bool exec;   /* an instruction fetch */
 	bool kernel; /* made by mach_copy_in/out on the program's behalf, as inside a system call */
@@ -153,6 +154,7 @@ struct mm_fault {
 	uint64_t size;	/* of that page */
 	uint32_t flags; /* MM_FAULT_* */
 	bool kernel;	/* as in mm_access */
+	uint64_t began; /* mach_now() */
 	struct mach_trap *trap;
 };
 
@@ -244,6 +246,7 @@ struct mm_fill {
 	uint64_t src; /* COPY */
 	bool wp;      /* leave it write-protected */
 	bool any;     /* the destination need not be registered, nor managed yet */
+	uint32_t by;  /* the thread it is for, in a trace; 0: the calling one */
 };
 
 /*

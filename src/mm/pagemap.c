@@ -2,6 +2,7 @@
  * pagemap.c - what /proc/PID/pagemap and PAGEMAP_SCAN say of managed pages.
  */
 #include "mm/internal.h"
+#include "mm/trace.h"
 
 #include <errno.h>
 
@@ -160,5 +161,10 @@ int mm_scan_page(struct mm_space *space, uint64_t addr, struct mm_scan_page *out
 
 int mm_scan_protect(struct mm_space *space, uint64_t addr, uint64_t len)
 {
-	return mm_protect(space, addr, len, MM_MODE_WP, true);
+	uint64_t began = mm_trace_now();
+	int err = mm_protect(space, addr, len, MM_MODE_WP, true);
+
+	if (!err)
+		mm_trace_range(TRACE_PROTECT, 0, began, addr, len, 0);
+	return err;
 }

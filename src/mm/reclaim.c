@@ -18,6 +18,7 @@
  * that is refused would walk over everything, turn after turn.
  */
 #include "mm/internal.h"
+#include "mm/trace.h"
 
 #include <errno.h>
 
@@ -395,6 +396,7 @@ static uint64_t swap_out(struct mm_space *space, const struct stretch *at, uint6
 	mach_frames_give(&span, page, done);
 	mm_account(space, mm_area_table(at->area), -(int64_t)done);
 	mm_stat_add(space->stats, MM_STAT_OUT, done);
+	mm_trace_evict(mm_area_addr(at->area, page), done << UF_PAGE_SHIFT);
 	return done;
 }
 
@@ -535,6 +537,7 @@ static bool end_writeback(struct mm_space *space, uf_ref table, uint64_t addr, b
 			mach_frames_give(&span, page, 1);
 			mm_account(space, mm_area_table(a), -1);
 			mm_stat_add(space->stats, MM_STAT_OUT, 1);
+			mm_trace_evict(addr, UF_PAGE_SIZE);
 		}
 		mm_leaf_unlock(mm_area_table(a), page);
 	}

@@ -3,6 +3,7 @@
  * first registered.
  */
 #include "mm/internal.h"
+#include "mm/trace.h"
 
 #include <errno.h>
 
@@ -256,6 +257,8 @@ int mm_register(struct mm_space *space, uf_ref handler, uint64_t start, uint64_t
 		err = -ENOMEM;
 	mm_area_merge(space, start, end);
 	mach_write_unlock(&space->lock);
+	if (!err)
+		mm_trace_range(TRACE_RANGE, 0, 0, start, len, modes);
 	return err;
 }
 
@@ -361,6 +364,8 @@ int mm_unregister(struct mm_space *space, uf_ref handler, uint64_t start, uint64
 	}
 	mm_area_merge(space, start, end);
 	mach_write_unlock(&space->lock);
+	if (!err)
+		mm_trace_range(TRACE_UNRANGE, 0, 0, start, len, 0);
 	return err;
 }
 
@@ -370,8 +375,10 @@ void mm_forget_handler(struct mm_space *space, uf_ref handler)
 	for (uint32_t i = 0; i < space->nareas; i++) {
 		struct mm_area *a = mm_area_at(space, i);
 
-		if (a->handler == handler)
-			disown(a);
+		if (a->handler != handler)
+			continue;
+		disown(a);
+		mm_trace_range(TRACE_UNRANGE, 0, 0, a->start, a->end - a->start, 0);
 	}
 	mm_area_merge(space, 0, mach_task_size());
 	mach_write_unlock(&space->lock);

@@ -2,6 +2,7 @@
  * remap.c - mremap of managed ranges. Tables move along whole: only areas change.
  */
 #include "mm/events.h"
+#include "mm/trace.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -280,6 +281,17 @@ static void tell(struct remap *r, uint64_t old_len, int err, const struct mach_e
 	mm_untell(&r->unmap_told);
 }
 
+/* What is registered at other addresses now. */
+static void trace_remap(const struct remap *r, uint64_t old_len)
+{
+	if (r->moved && !r->keep)
+		mm_trace_range(TRACE_UNRANGE, 0, 0, r->old, old_len, 0);
+	else if (!r->moved && r->new_len < old_len)
+		mm_trace_range(TRACE_UNRANGE, 0, 0, r->old + r->new_len, old_len - r->new_len, 0);
+	if (r->like.handler && (r->moved ? stays_registered(&r->like) : r->new_len > old_len))
+		mm_trace_range(TRACE_RANGE, 0, 0, r->new, r->new_len, r->like.modes);
+}
+
 int mm_mremap(struct mm_space *space, uint64_t old, uint64_t old_len, uint64_t new_len, int flags,
 	      uint64_t new_addr, uint64_t *result, const struct mach_entry *entry)
 {
@@ -300,6 +312,8 @@ int mm_mremap(struct mm_space *space, uint64_t old, uint64_t old_len, uint64_t n
 	if (!err)
 		mm_area_merge(space, r.new, r.new + r.new_len);
 	mach_write_unlock(&space->lock);
+	if (!err)
+		trace_remap(&r, whole);
 	tell(&r, whole, err, entry);
 	*result = r.new;
 	return err;

@@ -3,6 +3,7 @@
  * drawing in contents that stand aside.
  */
 #include "mm/internal.h"
+#include "mm/trace.h"
 
 #include <errno.h>
 
@@ -201,6 +202,7 @@ int mm_draw(struct mm_space *space, const struct mm_area *a, uint64_t page, mm_e
 {
 	uint64_t base = page - page % MM_LEAF_ENTRIES, first = page;
 	bool aside = stands_aside(entries[page - base]);
+	uint64_t began = mm_trace_now();
 	long n;
 
 	if (aside)
@@ -214,5 +216,7 @@ int mm_draw(struct mm_space *space, const struct mm_area *a, uint64_t page, mm_e
 			mm_make_present(base + i, entries[i] & (MM_WP | MM_RWP | MM_SOFTDIRTY));
 	mm_account(space, mm_area_table(a), n);
 	mm_stat_add(space->stats, aside ? MM_STAT_DRAWN : MM_STAT_BACK, (uint64_t)n);
+	if (!aside)
+		mm_trace_fetch(began, mm_area_addr(a, first), (uint64_t)n << UF_PAGE_SHIFT, false);
 	return 0;
 }

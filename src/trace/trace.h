@@ -8,6 +8,17 @@
  * claimed and never finished, by a process that was killed, has kind 0. Records are nearly, not
  * exactly, in the order of time. Who ends a trace cuts the file to its length.
  *
+ * In a trace of a run:
+ *   - `process` is the pid of the process whose memory it is, `thread` the id of the thread that
+ *     did it: of another process, where that filled or read through its descriptor. A pid that
+ *     calls exec goes on under another name, with other modules: a second PROCESS record.
+ *   - A process and a thread are named before the first record that they are in, once more when
+ *     their name has changed; modules before the first fault at one of their instructions. What
+ *     covers an instruction is the module of that process that was recorded last before the fault.
+ *     Code in no file has none. A module's number is that of its record, and so unique in the file.
+ *   - An access that needs more than one step (it is fetched, then protected) is a FAULT for each.
+ *   - A FETCH is a page that came back to addr, with arg bytes; TRACE_OWN_STORE says from where.
+ *
  * Freestanding: the mm writes it in the trap handler.
  */
 #ifndef UF_TRACE_TRACE_H
@@ -35,8 +46,9 @@ struct trace_header {
 	uint64_t real_ns; /* and CLOCK_REALTIME */
 	uint32_t origin;  /* enum trace_origin */
 	uint32_t page_size;
-	char program[192]; /* what was run or served, ends with 0 */
-	uint64_t reserved[8];
+	char program[192];	/* what was run or served, ends with 0 */
+	_Atomic uint64_t ready; /* the writers': records that the disk has room for for certain */
+	uint64_t reserved[7];
 };
 
 enum trace_kind {
@@ -47,8 +59,8 @@ enum trace_kind {
 	TRACE_THREAD,  /* thread's name in text[] */
 	TRACE_MODULE,  /* code at [addr, addr + arg) from offset `time` of a file; value: its number
 			*/
-	TRACE_TEXT,    /* more of module `thread`'s path in text[], from byte `value` on */
-	TRACE_RANGE,   /* [addr, addr + arg) was registered; value: UFFDIO_REGISTER_MODE_* */
+	TRACE_TEXT,  /* of module `thread`'s path: up to 24 bytes in text[], from byte `value` on */
+	TRACE_RANGE, /* [addr, addr + arg) was registered; value: UFFDIO_REGISTER_MODE_* */
 	TRACE_UNRANGE, /* ... unregistered, or unmapped */
 
 	/* What happened. `time` is when it began, `value` how long it took, in ns, at most 2^32
@@ -61,7 +73,7 @@ enum trace_kind {
 	TRACE_PROTECT, /* [addr, addr + arg) was write-protected or, TRACE_LIFTED, released */
 	TRACE_REMOVE,  /* [addr, addr + arg) is gone */
 	TRACE_EVICT,   /* [addr, addr + arg) left memory */
-	TRACE_FETCH,   /* arg bytes came from offset addr of source `thread` */
+	TRACE_FETCH,   /* arg bytes came from offset addr of source `thread` (a run: see above) */
 	TRACE_KINDS,
 };
 
@@ -80,7 +92,7 @@ enum trace_why {
 #define TRACE_WRITE	0x0010u
 #define TRACE_EXEC	0x0020u
 #define TRACE_KERNEL	0x0040u /* by a system call */
-#define TRACE_SIGNALLED 0x0080u /* it ended in SIGBUS or SIGSEGV */
+#define TRACE_SIGNALLED 0x0080u /* it ended in SIGBUS or SIGSEGV; if nobody was asked, ORDINARY */
 #define TRACE_RETRIED	0x0100u /* it was interrupted; the access comes again */
 
 /* flags of a FILL: how. */
@@ -96,6 +108,8 @@ enum trace_fill {
 /* flags of FILL and FETCH: nobody had asked for it yet. FETCH: it failed. */
 #define TRACE_AHEAD  0x10u
 #define TRACE_FAILED 0x20u
+/* flags of FETCH in a run: not from the swap store, but from that of the memory's own type. */
+#define TRACE_OWN_STORE 0x40u
 
 struct trace_record {
 	union {

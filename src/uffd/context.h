@@ -25,7 +25,8 @@ struct uffd_waiter {
 	_Atomic uint32_t
 		refs; /* the thread that waits, and the queue or who took it out of there */
 	uint32_t pad;
-	uint64_t addr; /* as in the message: what WAKE ranges are compared with */
+	uint64_t addr;	 /* as in the message: what WAKE ranges are compared with */
+	uint64_t posted; /* a fault: when it began */
 	struct uf_msg msg;
 };
 
@@ -101,9 +102,11 @@ void uffd_unlock(struct uffd_ctx *ctx);
 
 /* Unlocked: these take the lock, and wake with it released. */
 
-/* UFFDIO_WAKE's work, and what a fill ends with: the faults, read or not, in [start, start + len).
+/*
+ * UFFDIO_WAKE's work, and what a fill ends with: the faults, read or not, in [start, start + len).
+ * by: the thread that wakes, 0: the calling one.
  */
-void uffd_wake_range(struct uffd_ctx *ctx, uint64_t start, uint64_t len);
+void uffd_wake_range(struct uffd_ctx *ctx, uint32_t by, uint64_t start, uint64_t len);
 /* Nobody waits any more from now on: everybody is woken, faults and events. */
 void uffd_close_queues(struct uffd_ctx *ctx);
 

@@ -32,6 +32,7 @@ static void fault_message(const struct uffd_ctx *ctx, const struct mm_fault *f,
 	uint64_t features = atomic_load(&ctx->features);
 
 	w->addr = features & UF_FEATURE_EXACT_ADDRESS ? f->addr : f->page;
+	w->posted = f->began;
 	w->msg.event = UF_EVENT_PAGEFAULT;
 	w->msg.arg.pagefault.flags = f->flags;
 	w->msg.arg.pagefault.address = w->addr;
@@ -140,7 +141,7 @@ static bool handler_wp_unpopulated(uf_ref ref)
 
 static void handler_wake(uf_ref ref, uint64_t start, uint64_t len)
 {
-	uffd_wake_range(uffd_at(ref), start, len);
+	uffd_wake_range(uffd_at(ref), 0, start, len);
 }
 
 static bool handler_wants(uf_ref ref, unsigned event)

@@ -4,6 +4,8 @@
  */
 #include "uffd/context.h"
 
+#include "mm/trace.h"
+
 #include <errno.h>
 #include <stddef.h>
 
@@ -12,6 +14,7 @@ struct call {
 	uf_ref ref;
 	struct uffd_ctx *ctx;
 	uint64_t arg; /* the program's struct */
+	uint32_t by;  /* whose it is, if not the calling thread's */
 };
 
 static int put_result(const struct call *c, size_t offset, int64_t value)
@@ -58,7 +61,7 @@ static int end_fill(const struct call *c, size_t result, int err, uint64_t dst, 
 	int fault = put_result(c, result, done ? (int64_t)done : err);
 
 	if (done && wake)
-		uffd_wake_range(c->ctx, dst, done);
+		uffd_wake_range(c->ctx, c->by, dst, done);
 	if (fault)
 		return -EFAULT;
 	if (done == len)
@@ -93,7 +96,8 @@ static int io_copy(const struct call *c)
 					 .dst = a.dst,
 					 .src = a.src,
 					 .len = a.len,
-					 .wp = a.mode & UF_COPY_MODE_WP},
+					 .wp = a.mode & UF_COPY_MODE_WP,
+					 .by = c->by},
 		       result, !(a.mode & UF_COPY_MODE_DONTWAKE));
 }
 
@@ -114,7 +118,8 @@ static int io_range_fill(const struct call *c, enum mm_source source, uint64_t m
 		       &(struct mm_fill){.source = source,
 					 .dst = a.range.start,
 					 .len = a.range.len,
-					 .wp = a.mode & modes & UF_CONTINUE_MODE_WP},
+					 .wp = a.mode & modes & UF_CONTINUE_MODE_WP,
+					 .by = c->by},
 		       result, !(a.mode & UF_ZEROPAGE_MODE_DONTWAKE));
 }
 
@@ -122,7 +127,7 @@ static int io_move(const struct call *c)
 {
 	const size_t result = offsetof(struct uf_move, move);
 	struct uf_move a;
-	uint64_t done = 0;
+	uint64_t done = 0, began;
 	int err = begin_fill(c, &a, result, result);
 
 	if (!err)
@@ -133,14 +138,18 @@ static int io_move(const struct call *c)
 		err = -EINVAL;
 	if (err)
 		return err;
+	began = mm_trace_now();
 	err = mm_move(uffd_space(c->ctx), c->ref, a.dst, a.src, a.len,
 		      a.mode & UF_MOVE_MODE_ALLOW_SRC_HOLES, &done);
+	if (done)
+		mm_trace_fill(c->by, began, a.dst, done, TRACE_MOVE);
 	return end_fill(c, result, err, a.dst, done, a.len, !(a.mode & UF_MOVE_MODE_DONTWAKE));
 }
 
 /* WRITEPROTECT and RWPROTECT: bit 0 sets, bit 1 is DONTWAKE, both together mean nothing. */
 static int io_protect(const struct call *c, uint32_t mode)
 {
+	uint64_t began = mm_trace_now();
 	struct uf_writeprotect a;
 	bool set, dontwake;
 	int err = may_fill(c->ref);
@@ -157,8 +166,11 @@ static int io_protect(const struct call *c, uint32_t mode)
 	    (set && dontwake))
 		return -EINVAL;
 	err = mm_protect(uffd_space(c->ctx), a.range.start, a.range.len, mode, set);
+	if (!err)
+		mm_trace_range(TRACE_PROTECT, c->by, began, a.range.start, a.range.len,
+			       set ? 0 : TRACE_LIFTED);
 	if (!err && !set && !dontwake)
-		uffd_wake_range(c->ctx, a.range.start, a.range.len);
+		uffd_wake_range(c->ctx, c->by, a.range.start, a.range.len);
 	return err;
 }
 
@@ -175,7 +187,7 @@ static int io_wake(const struct call *c)
 	int err = get_range(c, &a);
 
 	if (!err)
-		uffd_wake_range(c->ctx, a.start, a.len);
+		uffd_wake_range(c->ctx, c->by, a.start, a.len);
 	return err;
 }
 
@@ -285,7 +297,7 @@ static int io_set_mode(const struct call *c)
 		atomic_store(&c->ctx->rwp_async, 0);
 	mach_write_unlock(&space->lock);
 	if (a.enable)
-		uffd_wake_range(c->ctx, 0, mach_task_size());
+		uffd_wake_range(c->ctx, c->by, 0, mach_task_size());
 	return 0;
 }
 
@@ -340,7 +352,12 @@ static int dispatch(const struct call *c, uint32_t cmd)
 
 int uffd_ioctl(uf_ref ref, unsigned long cmd, uint64_t arg)
 {
-	struct call c = {.ref = ref, .ctx = uffd_at(ref), .arg = arg};
+	return uffd_ioctl_by(ref, cmd, arg, 0);
+}
+
+int uffd_ioctl_by(uf_ref ref, unsigned long cmd, uint64_t arg, uint32_t thread)
+{
+	struct call c = {.ref = ref, .ctx = uffd_at(ref), .arg = arg, .by = thread};
 	struct mach_entry entry;
 	int err;
 

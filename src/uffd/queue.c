@@ -3,6 +3,8 @@
  */
 #include "uffd/context.h"
 
+#include "mm/trace.h"
+
 #include <errno.h>
 #include <poll.h>
 
@@ -150,7 +152,7 @@ static void wake_list(uf_ref list)
 	}
 }
 
-void uffd_wake_range(struct uffd_ctx *ctx, uint64_t start, uint64_t len)
+void uffd_wake_range(struct uffd_ctx *ctx, uint32_t by, uint64_t start, uint64_t len)
 {
 	uf_ref list;
 
@@ -160,6 +162,8 @@ void uffd_wake_range(struct uffd_ctx *ctx, uint64_t start, uint64_t len)
 	list = take_range(ctx, UFFD_FAULTS, start, start + len, 0);
 	list = take_range(ctx, UFFD_READ, start, start + len, list);
 	uffd_unlock(ctx);
+	if (list)
+		mm_trace_wake(by, start, len);
 	wake_list(list);
 }
 
@@ -175,17 +179,24 @@ void uffd_close_queues(struct uffd_ctx *ctx)
 	wake_list(list);
 }
 
+/* Messages on their way to a reader. */
+struct batch {
+	struct uf_msg msg[READ_BATCH];
+	uint64_t posted[READ_BATCH]; /* of faults: when they began */
+};
+
 /*
  * Take the next message: faults first, then events. A read event lets its thread go on. 0: there is
  * none; 1; or why not.
  */
-static int take_message(struct uffd_ctx *ctx, struct uf_msg *msg, uf_ref *wake,
+static int take_message(struct uffd_ctx *ctx, struct uf_msg *msg, uint64_t *posted, uf_ref *wake,
 			const struct uffd_reader *reader)
 {
 	struct uffd_waiter *w = arena_at(ctx->queue[UFFD_FAULTS].head);
 
 	if (w) {
 		*msg = w->msg;
+		*posted = w->posted;
 		w->read = true;
 		uffd_dequeue(ctx, w);
 		uffd_enqueue(ctx, UFFD_READ, w);
@@ -209,14 +220,14 @@ static int take_message(struct uffd_ctx *ctx, struct uf_msg *msg, uf_ref *wake,
 }
 
 /* How many; or, where there would be one, why there is none. */
-static long take_batch(struct uffd_ctx *ctx, struct uf_msg *msgs, size_t max, uf_ref *wake,
+static long take_batch(struct uffd_ctx *ctx, struct batch *b, size_t max, uf_ref *wake,
 		       const struct uffd_reader *reader)
 {
 	size_t n = 0;
 	int more = 1;
 
 	mach_lock(&ctx->lock);
-	while (n < max && (more = take_message(ctx, &msgs[n], wake, reader)) > 0)
+	while (n < max && (more = take_message(ctx, &b->msg[n], &b->posted[n], wake, reader)) > 0)
 		n++;
 	uffd_unlock(ctx);
 	return n || more > 0 ? (long)n : more;
@@ -229,13 +240,22 @@ long uffd_read(uf_ref ref, uint64_t buf, size_t count)
 	return uffd_read_here(ref, buf, count, &plain);
 }
 
+static void trace_batch(const struct batch *b, size_t n, uint32_t by)
+{
+	for (size_t i = 0; i < n; i++)
+		if (b->msg[i].event == UF_EVENT_PAGEFAULT)
+			mm_trace_message(by, b->posted[i], b->msg[i].arg.pagefault.address,
+					 b->msg[i].arg.pagefault.flags);
+}
+
 /* Threads whose events have been read go on at the end: one of them may end this process. */
 long uffd_read_here(uf_ref ref, uint64_t buf, size_t count, const struct uffd_reader *reader)
 {
 	struct uffd_ctx *ctx = uffd_at(ref);
-	struct uf_msg msgs[READ_BATCH];
-	size_t want = count / sizeof(*msgs), done = 0;
+	const size_t size = sizeof(struct uf_msg);
+	size_t want = count / size, done = 0;
 	struct mach_entry entry;
+	struct batch batch;
 	uf_ref wake = 0;
 	int err = 0;
 	long n;
@@ -246,17 +266,18 @@ long uffd_read_here(uf_ref ref, uint64_t buf, size_t count, const struct uffd_re
 		return -EAGAIN;
 	mach_enter(&entry);
 	do {
-		n = take_batch(ctx, msgs, want - done < READ_BATCH ? want - done : READ_BATCH,
+		n = take_batch(ctx, &batch, want - done < READ_BATCH ? want - done : READ_BATCH,
 			       &wake, reader);
-		if (n > 0)
-			err = mach_copy_out(buf + done * sizeof(*msgs), msgs,
-					    (size_t)n * sizeof(*msgs));
+		if (n > 0) {
+			err = mach_copy_out(buf + done * size, batch.msg, (size_t)n * size);
+			trace_batch(&batch, (size_t)n, reader->by);
+		}
 		if (!err && n > 0)
 			done += (size_t)n;
 		else if (n < 0)
 			err = (int)n;
 	} while (!err && n == READ_BATCH && done < want);
-	n = done ? (long)(done * sizeof(*msgs)) : err ? err : -EAGAIN;
+	n = done ? (long)(done * size) : err ? err : -EAGAIN;
 	if (reader->told)
 		reader->told(n, reader->arg);
 	wake_list(wake);

@@ -42,8 +42,12 @@ int uffd_create(struct mm_space *space, int flags, uint64_t id, uf_ref *ctx, int
 /* The last descriptor of the context is closed: release everything that waits. */
 void uffd_close(uf_ref ctx);
 
-/* ioctl(2) on it. 0 or a negative errno. Not for FIONBIO, which is the host's. May wait. */
+/*
+ * ioctl(2) on it. 0 or a negative errno. Not for FIONBIO, which is the host's. May wait. The second
+ * form is for another process's thread.
+ */
 int uffd_ioctl(uf_ref ctx, unsigned long cmd, uint64_t arg);
+int uffd_ioctl_by(uf_ref ctx, unsigned long cmd, uint64_t arg, uint32_t thread);
 
 /*
  * read(2) that never blocks: bytes read (k * 32), -EAGAIN when nothing is pending, -EINVAL,
@@ -59,11 +63,13 @@ long uffd_read(uf_ref ctx, uint64_t buf, size_t count);
  *            message stays as it is.
  *   told     the result is n, and the messages are where they were wanted; called before threads go
  *            on whose events are among them. NULL: nobody needs to know.
+ *   by       the thread that reads; 0: the calling one.
  */
 struct uffd_reader {
 	int (*install)(int hidden, int flags, void *arg);
 	void (*told)(long n, void *arg);
 	void *arg;
+	uint32_t by;
 };
 long uffd_read_here(uf_ref ctx, uint64_t buf, size_t count, const struct uffd_reader *reader);
 

@@ -198,6 +198,7 @@ static enum mm_outcome serve(const struct cpu_fault *fault, struct mach_trap *t,
 {
 	struct mm_access access = {
 		.addr = fault->addr,
+		.ip = kernel ? 0 : cpu_program_counter(t->uc),
 		.write = fault->write,
 		.exec = fault->exec,
 		.kernel = kernel,
