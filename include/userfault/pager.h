@@ -56,7 +56,8 @@ struct uf_pager_options {
 };
 #define UF_PAGER_OPTIONS                                                                           \
 	{                                                                                          \
-		.size = sizeof(struct uf_pager_options)                                            \
+		sizeof(struct uf_pager_options), NULL, 0, 0, 0, 0, UF_PAGER_POISON, NULL, NULL,    \
+			NULL                                                                       \
 	}
 
 /* options NULL: all as it comes. -ENOMEM, -EMFILE. */
@@ -88,11 +89,10 @@ int uf_source_close(struct uf_source *source);
 /* ---- memory of this process
  */
 
-#define UF_PAGED_WRITABLE 1u /* PROT_WRITE too; changes are the program's own, never the source's  \
-			      */
-#define UF_PAGED_DEMAND 2u   /* nothing is prefetched */
-#define UF_PAGED_KERNEL 4u   /* the kernel's userfaultfd, or -EPERM/-ENOSYS */
-#define UF_PAGED_OWN	8u   /* Userfault's; neither: the kernel's if it may be used */
+#define UF_PAGED_WRITABLE 1u /* PROT_WRITE too; changes stay in the program */
+#define UF_PAGED_DEMAND	  2u /* nothing is prefetched */
+#define UF_PAGED_KERNEL	  4u /* the kernel's userfaultfd, or -EPERM/-ENOSYS */
+#define UF_PAGED_OWN	  8u /* Userfault's; neither: the kernel's if it may be used */
 
 struct uf_paged_options {
 	size_t size;	   /* sizeof(struct uf_paged_options) */
@@ -104,7 +104,7 @@ struct uf_paged_options {
 };
 #define UF_PAGED_OPTIONS                                                                           \
 	{                                                                                          \
-		.size = sizeof(struct uf_paged_options)                                            \
+		sizeof(struct uf_paged_options), 0, 0, NULL, NULL, NULL, NULL                      \
 	}
 
 /*
@@ -157,7 +157,7 @@ struct uf_snapshot_options {
 };
 #define UF_SNAPSHOT_OPTIONS                                                                        \
 	{                                                                                          \
-		.size = sizeof(struct uf_snapshot_options)                                         \
+		sizeof(struct uf_snapshot_options), NULL, 0                                        \
 	}
 
 /*

@@ -94,6 +94,7 @@ int uf_mprotect(void *addr, size_t len, int prot);
 int uf_madvise(void *addr, size_t len, int advice);
 
 /* sigaction(2) for a program that handles SIGSEGV itself. */
+struct sigaction; /* <signal.h> keeps it to itself in strict C */
 int uf_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 
 /*
