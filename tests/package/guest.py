@@ -1,0 +1,60 @@
+"""A guest of userfault serve: sends its region and userfaultfd, and reads all of its memory.
+
+guest.py SOCKET FILE: the memory is FILE's contents. Exit status 0, or 77 without userfaultfd.
+"""
+
+import ctypes
+import fcntl
+import json
+import mmap
+import os
+import socket
+import struct
+import sys
+import time
+
+SYS_USERFAULTFD = 323
+UFFDIO_API, UFFDIO_REGISTER = 0xC018AA3F, 0xC020AA00
+FEATURE_EVENT_REMOVE = 1 << 3
+
+
+def connect(path):
+    """The server may still be on its way."""
+    until = time.monotonic() + 30
+    while True:
+        server = socket.socket(socket.AF_UNIX)
+        try:
+            server.connect(path)
+            return server
+        except (FileNotFoundError, ConnectionRefusedError):
+            server.close()
+            if time.monotonic() > until:
+                raise
+            os.sched_yield()
+
+
+def main():
+    path, name = sys.argv[1:]
+    with open(name, "rb") as file:
+        expected = file.read()
+    libc = ctypes.CDLL(None, use_errno=True)
+    uffd = libc.syscall(SYS_USERFAULTFD, os.O_CLOEXEC | os.O_NONBLOCK)
+    if uffd < 0:
+        print("no userfaultfd here:", os.strerror(ctypes.get_errno()))
+        return 77
+    fcntl.ioctl(uffd, UFFDIO_API, struct.pack("QQQ", 0xAA, FEATURE_EVENT_REMOVE, 0))
+    memory = mmap.mmap(-1, len(expected), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    fcntl.ioctl(uffd, UFFDIO_REGISTER, struct.pack("QQQQ", address, len(expected), 1, 0))
+    region = {"base_host_virt_addr": address, "size": len(expected), "offset": 0,
+              "page_size": 4096, "page_size_kib": 4096}
+    server = connect(path)
+    socket.send_fds(server, [json.dumps([region]).encode()], [uffd])
+    if memory[:] != expected:
+        print("the memory is not what the file contains")
+        return 1
+    print(f"{len(expected) // 4096} pages from the server")
+    return 0
+
+
+sys.exit(main())
