@@ -18,7 +18,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Files are asked about in this order; the last is any file's. */
-static const struct source_ops *const kinds[] = {&source_raw};
+static const struct source_ops *const kinds[] = {&source_packed, &source_raw};
 
 /* Those that need libraries which not everybody has. */
 static const struct module {

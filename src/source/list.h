@@ -6,6 +6,6 @@
 
 #include "pager/source.h"
 
-extern const struct source_ops source_raw;
+extern const struct source_ops source_packed, source_raw;
 
 #endif

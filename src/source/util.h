@@ -73,7 +73,7 @@ struct pool_options {
 	void (*end)(void *local);
 };
 int pool_new(const struct pool_options *options, struct pool **out);
-/* No job is under way. */
+/* Jobs that run are waited for, and those that were not taken are forgotten. */
 void pool_free(struct pool *p);
 /* Those that are `ahead` wait for those that are not. */
 void pool_add(struct pool *p, struct pool_job *job, bool ahead);
@@ -83,6 +83,8 @@ void pool_hurry(struct pool *p, struct pool_job *job);
 void pool_cancel(struct pool *p, struct pool_job *job);
 /* Readable when pool_take has something. */
 int pool_fd(struct pool *p);
+/* Has it readable though nothing was done. */
+void pool_wake(struct pool *p);
 /* What has been done since, in a list of its own; NULL: nothing. */
 struct pool_job *pool_take(struct pool *p);
 

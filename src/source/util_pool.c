@@ -70,14 +70,13 @@ static bool drop(struct queue *q, struct pool_job *job)
 /* Under the lock. */
 static void finish(struct pool *p, struct pool_job *job, int error)
 {
-	uint64_t one = 1;
 	bool first = !p->done.first;
 
 	job->error = error;
 	job->state = JOB_DONE;
 	put(&p->done, job);
 	if (first)
-		(void)!write(p->event, &one, sizeof(one));
+		pool_wake(p);
 }
 
 static void *worker(void *arg)
@@ -217,6 +216,13 @@ int pool_fd(struct pool *p)
 	return p->event;
 }
 
+void pool_wake(struct pool *p)
+{
+	uint64_t one = 1;
+
+	(void)!write(p->event, &one, sizeof(one));
+}
+
 struct pool_job *pool_take(struct pool *p)
 {
 	struct pool_job *done;
@@ -226,8 +232,7 @@ struct pool_job *pool_take(struct pool *p)
 	done = p->done.first;
 	p->done.first = NULL;
 	p->done.last = &p->done.first;
-	if (done)
-		(void)!read(p->event, &count, sizeof(count));
+	(void)!read(p->event, &count, sizeof(count));
 	pthread_mutex_unlock(&p->lock);
 	return done;
 }
