@@ -1,10 +1,10 @@
 # bash completion for userfault. The commands, their options and values are read from --help, so that
 # they are always those of the userfault at hand.
 
-# What --help says, as lines "--option value", where value is what stands behind the =.
+# What --help says, as lines "--option value", where value is what stands behind the = or the space.
 _userfault_options() {
-	"$@" --help 2>/dev/null </dev/null |
-		sed -nE 's/^ {1,6}(-[[:alnum:]], )?(--[[:alnum:]][[:alnum:]-]*)([= ]([^ ]+))?.*/\2 \4/p'
+	"$@" --help 2>/dev/null </dev/null | sed -nE '/^ {1,6}-/ {s/^ +//; s/  .*//; s/, -/\n-/g; p}' |
+		sed -nE 's/^(--[[:alnum:]][[:alnum:]-]*)([= ]([^ ]+))?$/\1 \3/p'
 }
 
 _userfault_commands() {
@@ -19,13 +19,16 @@ _userfault_values() {
 	--policy) value='clock|2q|random' ;;
 	--swap) value='zstd|none' ;;
 	--profile) value='all|linux-4.11|linux-4.19|linux-5.4|linux-5.10|linux-5.15|linux-6.1|linux-6.6|linux-6.12' ;;
+	--on-failure) value='poison|kill|wait' ;;
+	--log-format) value='text|json' ;;
+	--user | --owner) COMPREPLY=($(compgen -u -- "$cur")) && return ;;
 	esac
 	case $value in
 	*\|*) COMPREPLY=($(compgen -W "${value//|/ }" -- "$cur")) ;;
 	esac
 	case $option,$value in
 	*,DIR* | *,*DIRECTORY*) COMPREPLY+=($(compgen -d -- "$cur")) ;;
-	--swap,* | *,*FILE* | *,*PATH* | *,*TRACE* | *,*SOURCE* | *,*SOCKET*)
+	--swap,* | *,*FILE* | *,*PATH* | *,*TRACE* | *,*ORDER* | *,*TARGET* | *,*SOURCE* | *,*SOCKET*)
 		COMPREPLY+=($(compgen -f -- "$cur"))
 		;;
 	esac

@@ -30,30 +30,40 @@ function __userfault_in_program
     return 1
 end
 
+function __userfault_option --argument-names option value text
+    switch $option
+        case --policy
+            set value 'clock|2q|random'
+        case --profile
+            set value 'all|linux-4.11|linux-4.19|linux-5.4|linux-5.10|linux-5.15|linux-6.1|linux-6.6|linux-6.12'
+        case --on-failure
+            set value 'poison|kill|wait'
+        case --log-format
+            set value 'text|json'
+    end
+    if string match -q '*|*' -- $value
+        for one in (string split '|' -- $value)
+            printf '%s=%s\t%s\n' $option $one $text
+        end
+    else if test -n "$value"
+        printf '%s=\t%s\n' $option $text
+    else
+        printf '%s\t%s\n' $option $text
+    end
+end
+
 # "--option<TAB>what it does", and "--option=value" for each value that --help names.
 function __userfault_options
     set -l command (__userfault_command)
     test -n "$command"; or return
     for line in (userfault $command --help 2>/dev/null </dev/null)
-        set -l found (string match -r '^ {1,6}(?:-[A-Za-z0-9], )?(--[a-z0-9][a-z0-9-]*)(?:[= ]([^ ]+))?(?: +(.*))?$' -- $line)
+        set -l found (string match -r '^ {1,6}(-(?:[^ ]| [^ ])*)(?:  +(.*))?$' -- $line)
         or continue
-        set -l option $found[2]
-        set -l value $found[3]
-        set -l text $found[4]
-        switch $option
-            case --policy
-                set value 'clock|2q|random'
-            case --profile
-                set value 'all|linux-4.11|linux-4.19|linux-5.4|linux-5.10|linux-5.15|linux-6.1|linux-6.6|linux-6.12'
-        end
-        if string match -q '*|*' -- $value
-            for one in (string split '|' -- $value)
-                printf '%s=%s\t%s\n' $option $one $text
-            end
-        else if test -n "$value"
-            printf '%s=\t%s\n' $option $text
-        else
-            printf '%s\t%s\n' $option $text
+        set -l text $found[3]
+        for part in (string split ', ' -- $found[2])
+            set -l option (string match -r '^(--[a-z0-9][a-z0-9-]*)(?:[= ]([^ ]+))?$' -- $part)
+            or continue
+            __userfault_option $option[2] "$option[3]" "$text"
         end
     end
 end

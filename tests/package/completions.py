@@ -95,7 +95,7 @@ def refuses(command, option):
 
 
 def check_values(command, text):
-    for option, values in re.findall(r"^ {1,6}(--[a-z-]+)=([a-z0-9-]+(?:\|[a-z0-9-]+)+)", text, re.M):
+    for option, values in re.findall(r"^ {1,6}(--[a-z-]+)[= ]([a-z0-9-]+(?:\|[a-z0-9-]+)+)", text, re.M):
         if offered_values(command, option) != set(values.split("|")):
             failures.append(f"{command} {option}: {sorted(offered_values(command, option))} offered")
     for option in re.findall(r"^ {1,6}(--profile)=", text, re.M):
