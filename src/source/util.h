@@ -71,6 +71,7 @@ struct pool_options {
 	size_t local_size;
 	int (*work)(struct pool_job *job, void *local);
 	void (*end)(void *local);
+	size_t stack; /* of each thread; 0: enough for what the sources do */
 };
 int pool_new(const struct pool_options *options, struct pool **out);
 /* Jobs that run are waited for, and those that were not taken are forgotten. */

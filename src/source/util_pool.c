@@ -125,7 +125,7 @@ static int start(struct pool *p)
 	if (error)
 		return -error;
 	sigfillset(&all);
-	pthread_attr_setstacksize(&attr, STACK);
+	pthread_attr_setstacksize(&attr, p->options.stack ? p->options.stack : STACK);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&p->thread[p->started], &attr, worker, p);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
