@@ -134,13 +134,20 @@ static void put_args(struct perfetto *p, const struct trace_record *r)
 	fputc('}', p->out);
 }
 
+/* A message lies there before its reader has it. */
+static uint64_t starts(const struct perfetto *p, const struct trace_record *r)
+{
+	return survey_when(p->survey,
+			   record_kind(r) == TRACE_MESSAGE ? r->time + r->value : r->time);
+}
+
 static void put_slice(struct perfetto *p, const struct trace_record *r, const char *category,
 		      const char *name, uint64_t ns)
 {
 	begin(p);
 	fprintf(p->out, "\"ph\":\"X\",\"cat\":\"%s\",\"name\":\"%s\"," TRACKS ",", category, name,
 		r->process, r->thread);
-	put_time(p, "ts", survey_when(p->survey, r->time));
+	put_time(p, "ts", starts(p, r));
 	fputc(',', p->out);
 	put_time(p, "dur", ns);
 	put_args(p, r);
@@ -188,7 +195,7 @@ static void put_arrow(struct perfetto *p, const struct trace_record *r, char pha
 		"\"ph\":\"%c\",\"cat\":\"handled\",\"name\":\"handled\",\"id\":%" PRIu64 "," TRACKS
 		",",
 		phase, id, r->process, r->thread);
-	put_time(p, "ts", survey_when(p->survey, r->time));
+	put_time(p, "ts", starts(p, r));
 	fputs(phase == 'f' ? ",\"bp\":\"e\"}" : "}", p->out);
 }
 
@@ -207,7 +214,7 @@ static void flow_message(struct perfetto *p, const struct trace_record *r)
 	f = table_at(&p->open, r->process, r->addr / p->survey->page);
 	if (!f)
 		return;
-	*f = (struct flow){++p->flows, r->time};
+	*f = (struct flow){++p->flows, r->time + r->value};
 	put_arrow(p, r, 't', f->id);
 }
 

@@ -35,7 +35,7 @@ static void explain(struct wait *w, const struct trace_record *r, uint64_t page)
 	switch (record_kind(r)) {
 	case TRACE_MESSAGE:
 		if (!w->read && (r->addr & ~(page - 1)) == base)
-			w->read = at;
+			w->read = at + r->value < fault->value ? at + r->value : fault->value;
 		break;
 	case TRACE_FILL:
 		if (!covers || (r->flags & TRACE_FAILED))
