@@ -74,16 +74,32 @@ static const char *own_directory(char dir[PATH_MAX])
 	return dir;
 }
 
+/* Next to it, or from there where an installed tree has them, wherever that has been moved to. */
+static void *load_beside(const char *name, char *why, size_t why_size)
+{
+	static const char *const places[] = {"", "/userfault", UF_MODULE_RELATIVE};
+	char own[PATH_MAX], dir[PATH_MAX + 256];
+	void *handle = NULL;
+
+	if (!own_directory(own))
+		return NULL;
+	for (size_t i = 0; i < COUNT(places) && !handle; i++) {
+		snprintf(dir, sizeof(dir), "%s%s", own, places[i]);
+		handle = load_from(dir, name, why, why_size);
+	}
+	return handle;
+}
+
 static int load(const struct module *m, const struct source_ops **out, char *why, size_t why_size)
 {
-	char own[PATH_MAX], reason[200] = "it is not there";
+	char reason[200] = "it is not there";
 	const char *named = secure_getenv("USERFAULT_MODULES");
 	const struct source_ops *const *ops;
 	const uint32_t *version;
 	void *handle = load_from(named, m->name, reason, sizeof(reason));
 
 	if (!handle)
-		handle = load_from(own_directory(own), m->name, reason, sizeof(reason));
+		handle = load_beside(m->name, reason, sizeof(reason));
 	if (!handle)
 		handle = load_from(UF_MODULE_DIR, m->name, reason, sizeof(reason));
 	if (!handle)
