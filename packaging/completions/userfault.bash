@@ -3,7 +3,7 @@
 
 # What --help says, as lines "--option value", where value is what stands behind the = or the space.
 _userfault_options() {
-	"$@" --help 2>/dev/null </dev/null | sed -nE '/^ {1,6}-/ {s/^ +//; s/  .*//; s/, -/\n-/g; p}' |
+	"$@" --help 2>/dev/null </dev/null | sed -nE '/^ {1,6}-/ {s/^ +//; s/  .*//; s/^(--[^ ]+=[^ ]+) .*/\1/; s/, -/\n-/g; p}' |
 		sed -nE 's/^(--[[:alnum:]][[:alnum:]-]*)([= ]([^ ]+))?$/\1 \3/p'
 }
 

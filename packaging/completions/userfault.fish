@@ -57,7 +57,8 @@ function __userfault_options
     set -l command (__userfault_command)
     test -n "$command"; or return
     for line in (userfault $command --help 2>/dev/null </dev/null)
-        set -l found (string match -r '^ {1,6}(-(?:[^ ]| [^ ])*)(?:  +(.*))?$' -- $line)
+        set -l found (string match -r '^ {1,6}(--[^ ]+=[^ ]+)(?: +(.*))?$' -- $line)
+        or set found (string match -r '^ {1,6}(-(?:[^ ]| [^ ])*)(?:  +(.*))?$' -- $line)
         or continue
         set -l text $found[3]
         for part in (string split ', ' -- $found[2])

@@ -79,7 +79,9 @@ if command -v scdoc >/dev/null; then
 	done
 	if command -v man >/dev/null; then
 		for page in share/man/man?/*; do
-			man --warnings -l "$page" 2>&1 >/dev/null | grep . && fail "man complains of $page"
+			page=${page##*/}
+			man --warnings -M "$dir/moved/share/man" "${page##*.}" "${page%.*}" 2>&1 >/dev/null |
+				grep . && fail "man complains of $page"
 		done
 	fi
 fi
