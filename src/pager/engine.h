@@ -40,6 +40,7 @@
 
 struct engine;
 struct guest;
+struct uffd_ops;
 
 enum engine_log {
 	ENGINE_ERROR,
@@ -61,6 +62,8 @@ struct engine_hooks {
 	void (*ended)(void *arg, struct guest *g, enum guest_end why);
 	/* FAILURE_KILL for this guest; it is ended next. NULL: its process is sent SIGKILL. */
 	void (*give_up)(void *arg, struct guest *g, const char *why);
+	/* A guest's process has forked, and its child's memory is a guest of its own. */
+	void (*forked)(void *arg, struct guest *parent, struct guest *child);
 	void *arg;
 };
 
@@ -113,8 +116,10 @@ struct guest_config {
 	const char *name;		   /* NULL: "guest N" */
 	const struct guest_region *region; /* addr, size, offset, page_size, flags */
 	size_t nregions;
-	bool own;	      /* memory of this process */
-	uint64_t limit;	      /* bytes of it in memory; 0: no limit (own only) */
+	bool own;		    /* memory of this process */
+	const struct uffd_ops *ops; /* NULL: uffd is the kernel's, or looks like it */
+	uint64_t limit;		    /* bytes of it in memory; 0: no limit (own only) */
+	bool readonly;	      /* nothing in it changes; else it is registered for WP (limit only) */
 	const char *spill;    /* directory for changed pages that leave; NULL: they stay */
 	const char *record;   /* order to record to, or NULL */
 	const char *prefetch; /* order to prefetch by; NULL: in order of addresses */
@@ -134,7 +139,10 @@ int guest_attach(struct engine *e, const struct guest_config *config, struct gue
  */
 int guest_adopt(struct engine *e, const struct guest_config *config, int file, struct guest **out,
 		char *why, size_t why_size);
-/* No more is served. wake: who waits goes on (to fault on memory that nobody serves any more). */
+/*
+ * No more is served, and its descriptors are closed: who waits goes on, unless somebody else has a
+ * duplicate of the userfaultfd. Not from within a hook.
+ */
 void guest_detach(struct guest *g, enum guest_end why);
 int guest_fd(struct guest *g); /* its guest file */
 int guest_uffd(struct guest *g);

@@ -51,6 +51,7 @@ enum page_state {
 #define PAGE_WAITED	0x10u /* somebody waits for it */
 #define PAGE_USED	0x20u /* for the eviction's clock */
 #define PAGE_PROTECTED	0x40u /* write-protected by us */
+#define PAGE_HERE	0x80u /* removed, and filled with zeros since */
 
 /* Latencies: bucket b counts [2^(b/4), 2^((b+1)/4)) ns; as MM_LATENCY_BUCKETS. */
 #define SHARED_BUCKETS 160
@@ -161,7 +162,15 @@ struct guest_file {
 	struct guest_waiter waiter[GUEST_WAITERS];
 	struct shared_histogram latency; /* message read to fault resolved */
 
-	_Atomic uint64_t inbox_bytes; /* being worked on; see engine.h about takeovers */
+	/*
+	 * The regions change as a whole: they are written to next[] first, and change says that
+	 * they are complete; a new server finishes what it finds begun. 0: none; else how many, and
+	 * shifted by 32 the message that is done with it, counted from 1 (0: none).
+	 */
+	_Atomic uint64_t change;
+	struct guest_region next[GUEST_REGIONS];
+
+	_Atomic uint64_t inbox_bytes; /* being worked on; a message is done when its event is 0 */
 	uint8_t inbox[GUEST_INBOX * 32];
 };
 
