@@ -25,8 +25,28 @@ says() {
 # All files but those that change with any installation.
 files() {
 	find / -xdev \( -path /root -o -path /var/lib/dpkg -o -path /var/cache -o -path /var/log \
-		-o -path /etc/ld.so.cache -o -path /var/lib/systemd \) -prune -o -print | sort
+		-o -path /etc/ld.so.cache -o -path /var/lib/systemd -o -name __pycache__ ! -path "*/userfault/*" \) -prune -o -print |
+		sort
 }
+
+cat >serve.sh <<'END'
+# serve SOCKET: starts the server and waits for it to say that it serves.
+serve() {
+	rm -f said
+	mkfifo said
+	userfault serve --socket "$1" --memory memory 2>said &
+	server=$!
+	exec 3<said
+	while read -r line <&3; do
+		echo "$line"
+		case $line in
+		*" serves "*) return ;;
+		esac
+	done >serve.log
+	fail "userfault serve does not serve: $(cat serve.log)"
+}
+END
+. ./serve.sh
 
 # What this system's own packages still had to do.
 check "configuring the root directory" dpkg --configure --pending
@@ -43,20 +63,20 @@ check "userfault run" userfault run --stats -- ./faults 200 50 0
 says '(^|[^0-9])200([^0-9]|$)'
 
 head -c 1048576 /dev/urandom >memory
-userfault serve --socket /run/serve.sock --memory memory >serve.log 2>&1 &
-server=$!
+serve /run/serve.sock
 python3 guest.py /run/serve.sock memory >out 2>&1
 case $? in
 0) ;;
 77)
 	# The kernel's is refused: both on Userfault.
 	kill "$server"
-	check "userfault serve on Userfault" userfault run -- sh -c '
-		userfault serve --socket /run/serve2.sock --memory memory >serve.log 2>&1 &
+	check "userfault serve on Userfault" userfault run -- sh -c '. ./serve.sh
+		serve /run/serve2.sock
 		python3 guest.py /run/serve2.sock memory
 		status=$?
-		kill $!
+		kill "$server"
 		exit $status'
+	serve /run/serve.sock
 	;;
 *) fail "userfault serve: $(tail -n 5 out serve.log)" ;;
 esac
