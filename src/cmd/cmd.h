@@ -94,6 +94,12 @@ int run_trace_begin(struct run_trace *t, char *const *program);
 /* The program has ended. */
 void run_trace_finish(const struct run_trace *t);
 
+/* ---- inject.c: run's option --inject ------------------------------------------------------------
+ */
+
+/* Is it all understood? 0, or the exit status after a complaint. */
+int inject_check(const char *spec);
+
 /* ---- program.c: may PROGRAM run under the preload library? -------------------------------------
  */
 
@@ -148,7 +154,8 @@ const struct session_header *session_map(int fd);
 /* ---- report.c: the statistics of a run ---------------------------------------------------------
  */
 
-void report_print(const struct session_header *h);
+/* injecting: there was to be something. */
+void report_print(const struct session_header *h, bool injecting);
 
 /* ---- kernel.c: what the kernel offers of its own ------------------------------------------------
  */

@@ -175,7 +175,21 @@ static void print_memory(const struct sum *sum)
 		sum->budget);
 }
 
-void report_print(const struct session_header *h)
+static void print_injected(const _Atomic uint64_t *n)
+{
+	line("injected");
+	fprintf(stderr,
+		"errors %" PRIu64 ", storms %" PRIu64 ", partial fills %" PRIu64
+		", empty reads %" PRIu64 ",\n",
+		n[MM_STAT_INJECT_ERROR], n[MM_STAT_INJECT_STORM], n[MM_STAT_INJECT_PART],
+		n[MM_STAT_INJECT_EMPTY]);
+	line("");
+	fprintf(stderr,
+		"spurious wakes %" PRIu64 ", messages twice %" PRIu64 ", delays %" PRIu64 "\n",
+		n[MM_STAT_INJECT_WAKE], n[MM_STAT_INJECT_TWICE], n[MM_STAT_INJECT_DELAY]);
+}
+
+void report_print(const struct session_header *h, bool injecting)
 {
 	const struct sum *sum = add_up(h);
 
@@ -187,4 +201,6 @@ void report_print(const struct session_header *h)
 		sum->processes == 1 ? "" : "es", sum->traps[0] ? sum->traps : "no");
 	print_faults(&sum->stats);
 	print_memory(sum);
+	if (injecting)
+		print_injected(sum->stats.count);
 }

@@ -27,6 +27,7 @@ struct run {
 	const char *profile; /* NULL: all */
 	struct limits limits;
 	struct run_trace trace;
+	const char *inject; /* NULL: nothing */
 	bool file_faults, move_any, fork_events, no_raw_calls;
 	bool stats, verbose;
 	bool hosted;	     /* PROGRAM is static */
@@ -53,6 +54,11 @@ static const char help_text[] =
 	"  --trace=FILE                write a trace of faults and what is done about them, for\n"
 	"                              'userfault trace'\n"
 	"  --trace-size=SIZE           at most so large (1G)\n"
+	"  --inject=WHAT[,WHAT]...     let go wrong what a kernel may let go wrong, for who tests "
+	"a\n"
+	"                              handler: copy:EAGAIN:1%, delay:p99=5ms, spurious-wake,\n"
+	"                              partial-copy, dup-message, event-storm, seed=7, ... (see\n"
+	"                              userfault-run(1))\n"
 	"  --file-faults               regular files can be registered for all kinds of faults\n"
 	"  --move-any                  UFFDIO_MOVE between all types of memory that can\n"
 	"  --fork-events               EVENT_FORK also without CAP_SYS_PTRACE\n"
@@ -65,9 +71,9 @@ static const char help_text[] =
 	"here, 126 if PROGRAM cannot be run on it, 127 if there is no such PROGRAM.\n";
 
 static const char *const long_names[] = {
-	"trap",	 "profile",    "memory-limit", "swap",	   "policy",	  "record-faults",
-	"trace", "trace-size", "file-faults",  "move-any", "fork-events", "no-raw-calls",
-	"stats", "verbose",    "help",	       NULL};
+	"trap",		"profile",    "memory-limit", "swap",	     "policy",	 "record-faults",
+	"trace",	"trace-size", "inject",	      "file-faults", "move-any", "fork-events",
+	"no-raw-calls", "stats",      "verbose",      "help",	     NULL};
 static const char *const trap_names[] = {
 	[HOST_TRAP_AUTO] = "auto",
 	[HOST_TRAP_GUARD] = "guard",
@@ -128,6 +134,7 @@ static int parse(int argc, char **argv, struct run *run, int *status)
 		{"record-faults", required_argument, NULL, 'r'},
 		{"trace", required_argument, NULL, 'T'},
 		{"trace-size", required_argument, NULL, 'S'},
+		{"inject", required_argument, NULL, 'i'},
 		{"file-faults", no_argument, NULL, 'f'},
 		{"move-any", no_argument, NULL, 'M'},
 		{"fork-events", no_argument, NULL, 'F'},
@@ -165,6 +172,10 @@ static int parse(int argc, char **argv, struct run *run, int *status)
 			break;
 		case 'S':
 			*status = run_trace_set_size(&run->trace, optarg);
+			break;
+		case 'i':
+			run->inject = optarg;
+			*status = inject_check(optarg);
 			break;
 		case 'f':
 			run->file_faults = true;
@@ -233,6 +244,8 @@ static int prepare_environment(const struct run *run, const char *preload)
 	error |= limits_environment(&run->limits);
 	if (run->trace.path[0])
 		error |= setenv("USERFAULT_TRACE", run->trace.path, 1);
+	if (run->inject)
+		error |= setenv("USERFAULT_INJECT", run->inject, 1);
 	if (run->file_faults)
 		error |= setenv("USERFAULT_FILE_FAULTS", "1", 1);
 	if (run->fork_events)
@@ -408,7 +421,7 @@ static int run_and_stay(const struct run *run, const char *path, int session)
 	status = wait_for(child, &signals);
 	finish_files(run);
 	if (ledger)
-		report_print(ledger);
+		report_print(ledger, run->inject != NULL);
 	return end_like(status);
 }
 

@@ -82,7 +82,7 @@ EXPORT ssize_t uf_remap_pages(void *dst, void *src, size_t len)
 	mem_note_managed(from, len);
 	mach_enter(&entry);
 	began = mm_trace_now();
-	err = mm_move(mm_space_self, 0, to, from, len, false, &done);
+	err = mm_move(mm_space_self, 0, to, from, len, false, NULL, &done);
 	if (done)
 		mm_trace_fill(0, began, to, done, TRACE_MOVE);
 	if (done)

@@ -166,7 +166,11 @@ static void answer_read(long n, void *arg)
 static int64_t do_read(struct file *f, struct session_cell *cell, uint64_t len)
 {
 	struct answer answer = {.cell = cell, .flags = uffd_flags(f->ctx)};
-	struct uffd_reader reader = {keep_for_reader, answer_read, &answer, cell->tid};
+	struct uffd_reader reader = {.install = keep_for_reader,
+				     .told = answer_read,
+				     .arg = &answer,
+				     .by = cell->tid,
+				     .mayfail = true};
 
 	return uffd_read_here(f->ctx, (uintptr_t)cell->data,
 			      len < SESSION_DATA ? len : SESSION_DATA, &reader);

@@ -15,6 +15,7 @@
 #include "front/trace.h"
 #include "mm/reclaim.h"
 #include "mm/record.h"
+#include "uffd/inject.h"
 
 static struct {
 	uint64_t limit;
@@ -22,6 +23,7 @@ static struct {
 	uint64_t swap_size;
 	char policy[32];
 	char record[4096];
+	char inject[1024];
 } config;
 
 static uint64_t number(const char *text)
@@ -43,6 +45,7 @@ void limits_environment(void)
 	copy(config.policy, sizeof(config.policy), getenv("USERFAULT_POLICY"));
 	copy(config.record, sizeof(config.record), getenv("USERFAULT_RECORD"));
 	copy(config.swap, sizeof(config.swap), getenv("USERFAULT_SWAP"));
+	copy(config.inject, sizeof(config.inject), getenv("USERFAULT_INJECT"));
 	trace_environment();
 	size = strrchr(config.swap, ':');
 	if (size) {
@@ -106,6 +109,21 @@ static int start_record(const char **why)
 	return 0;
 }
 
+static int start_inject(const char **why)
+{
+	struct inject_answer answer;
+	struct uffd_inject inject;
+
+	if (!config.inject[0])
+		return 0;
+	if (!uffd_inject_parse(config.inject, &inject, &answer)) {
+		*why = "USERFAULT_INJECT cannot be understood; userfault run --inject says why";
+		return -EINVAL;
+	}
+	uffd_inject_begin(&inject);
+	return 0;
+}
+
 /* Somebody asked for it on purpose: a process that cannot have it does not go on in silence. */
 static void tell(const char *why)
 {
@@ -127,6 +145,8 @@ int limits_start(struct mm_space *space, const char **why)
 		*why = "there is no memory for a memory limit";
 	if (!err && config.record[0] && !mm_recording)
 		err = start_record(why);
+	if (!err)
+		err = start_inject(why);
 	if (!err)
 		err = trace_start(why);
 	if (err)

@@ -1,7 +1,8 @@
 /*
  * limits.h - what the environment says about memory limits, swap, and the record of faults; see
  * userfault-run(1). Names: USERFAULT_MEMORY_LIMIT (bytes), USERFAULT_SWAP ("none", "zstd", or an
- * absolute path; then ":BYTES", 0 for all there is), USERFAULT_POLICY, USERFAULT_RECORD.
+ * absolute path; then ":BYTES", 0 for all there is), USERFAULT_POLICY, USERFAULT_RECORD,
+ * USERFAULT_INJECT.
  */
 #ifndef UF_FRONT_LIMITS_H
 #define UF_FRONT_LIMITS_H

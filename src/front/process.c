@@ -24,7 +24,8 @@ static const char *const kept_names[] = {
 	"USERFAULT_VERBOSE=",	"USERFAULT_HUGE=",	  "USERFAULT_FILE_FAULTS=",
 	"USERFAULT_MOVE_ANY=",	"USERFAULT_SWAP=",	  "USERFAULT_MEMORY_LIMIT=",
 	"USERFAULT_POLICY=",	"USERFAULT_RECORD=",	  HOSTED_HOST "=",
-	"USERFAULT_RAW_CALLS=", "USERFAULT_FORK_EVENTS=", "USERFAULT_TRACE="};
+	"USERFAULT_RAW_CALLS=", "USERFAULT_FORK_EVENTS=", "USERFAULT_TRACE=",
+	"USERFAULT_INJECT="};
 #define KEPT (sizeof(kept_names) / sizeof(kept_names[0]))
 static char *kept[KEPT];
 static char own_path[PATH_MAX];

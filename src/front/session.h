@@ -36,7 +36,7 @@
 #define SESSION_ENV	  "USERFAULT_SESSION"
 
 #define SESSION_MAGIC	0x6e6f697373657366ull
-#define SESSION_VERSION 2u
+#define SESSION_VERSION 3u
 #define SESSION_SLOTS	4096u
 
 struct session_header {

@@ -416,13 +416,14 @@ static int sleep_on(struct file *f, int fd)
 
 long ufd_read(struct file *f, int fd, void *buf, size_t count)
 {
-	static const struct uffd_reader here = {.install = front_fork_install};
+	struct uffd_reader here = {.install = front_fork_install};
 	bool foreign = atomic_load(&f->foreign);
 	long n;
 	int err;
 
 	pthread_testcancel();
 	for (;;) {
+		here.mayfail = atomic_load(&f->nonblock);
 		n = foreign ? remote_read(f, buf, count)
 			    : uffd_read_here(f->ctx, (uintptr_t)buf, count, &here);
 		if (!foreign)

@@ -125,6 +125,9 @@ bool mach_waiter_dead(const struct mach_waiter *w);
  */
 void mach_wait_blocked(struct mach_waiter *w, const struct mach_entry *entry, uint32_t spin_ns);
 
+/* Do nothing for so long, whatever signals come. May wait; no locks held. */
+void mach_delay(uint64_t ns);
+
 /* One turn of a spin loop (a pause; the scheduler's turn on sim). */
 void mach_relax(void);
 

@@ -280,18 +280,19 @@ static enum mm_stat stat_of(uint32_t ask)
 	return ask & MM_FAULT_MINOR ? MM_STAT_MINOR : MM_STAT_MISSING;
 }
 
-/* Space read-locked on entry, unlocked on return. */
+/* Space read-locked on entry, unlocked on return. *took: how long it has taken until now. */
 static enum mm_outcome ask_handler(struct mm_space *space, const struct mm_area *a,
 				   const struct mm_access *access, uint64_t page, uint32_t ask,
 				   uint64_t *took)
 {
-	uint64_t size = (uint64_t)1 << mm_area_type(a)->page_shift, began = mach_now();
+	uint64_t size = (uint64_t)1 << mm_area_type(a)->page_shift, now = mach_now();
+	uint64_t began = *took ? now - *took : now;
 	struct mm_fault f = {.addr = access->addr,
 			     .page = access->addr & ~(size - 1),
 			     .size = size,
 			     .flags = ask,
 			     .kernel = access->kernel,
-			     .began = began,
+			     .posted = now,
 			     .trap = access->trap};
 	enum mm_outcome outcome = MM_RETRY;
 	uf_ref handler = a->handler, waiter;
@@ -436,11 +437,17 @@ static int fetch(struct mm_space *space, uint64_t addr, uf_ref table, bool write
 	return err;
 }
 
+/* Has the obstacle been seen to, so that it can go on? */
+static bool looks_again(enum verdict verdict)
+{
+	return verdict == ROOM || verdict == ROOM_BACK || verdict == HELD || verdict == ASK;
+}
+
 /* ---- The fault ------------------------------------------------------------------------------- */
 
 enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 {
-	uint64_t page, began = mm_trace_fault_begin(access), took = 0;
+	uint64_t page, began = mm_trace_fault_begin(access), took = 0, delay = 0;
 	enum mm_outcome outcome = MM_RETRY;
 	uint32_t reason = TRACE_ORDINARY;
 	struct decision d;
@@ -462,10 +469,15 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 		err = resolve_locally(space, a, page, access->write, full, &d, &reason);
 		if (!err && d.verdict == ASK) {
 			reason = why(d, 0);
-			outcome = ask_handler(space, a, access, page, d.ask, &took);
-			break;
+			delay = took ? 0 : mm_handler->delay(a->handler);
+			if (!delay) {
+				outcome = ask_handler(space, a, access, page, d.ask, &took);
+				break;
+			}
 		}
 		mm_read_unlock(space);
+		if (!err && d.verdict == ASK)
+			mach_delay(took = delay);
 		if (!err && d.verdict == FETCH)
 			err = fetch(space, access->addr, table, access->write);
 		if (!err && d.verdict == ROOM)
@@ -475,7 +487,7 @@ enum mm_outcome mm_fault(struct mm_space *space, const struct mm_access *access)
 			full = mm_reclaim(space, access->addr, 1) != 0;
 		if (!err && d.verdict == HELD)
 			mm_store_await(space, table);
-	} while (!err && (d.verdict == ROOM || d.verdict == ROOM_BACK || d.verdict == HELD));
+	} while (!err && looks_again(d.verdict));
 	if (err || d.verdict == POISONED)
 		outcome = MM_SIGBUS;
 	if (outcome == MM_SIGBUS)

@@ -192,16 +192,27 @@ static long poison(const struct mm_view *v, uint64_t page, uint64_t n, mm_entry 
 	return (long)n;
 }
 
+/* Bytes of the fill that are to be done at all, where the destination's pages are so large. */
+static uint64_t stop_at(const struct mm_fill *fill, uint64_t page_size)
+{
+	uint64_t at = (fill->stop.at + page_size - 1) & ~(page_size - 1);
+
+	return fill->stop.err ? mm_min(at, fill->len) : fill->len;
+}
+
 /* One run inside one leaf. Space read-locked. Advances f->at; 0, or what stops the loop. */
 static int fill_run(struct mm_space *space, struct filling *f, const struct mm_area *a)
 {
 	uint64_t addr = f->fill->dst + f->at, page = mm_area_page(a, addr);
-	uint64_t end = mm_min(a->end, f->fill->dst + f->fill->len), n, room;
+	uint64_t stop = stop_at(f->fill, f->page_size);
+	uint64_t end = mm_min(a->end, f->fill->dst + stop), n, room;
 	struct mm_view v = mm_area_view(a);
 	mm_entry *entries, *e;
 	long done;
 	int err;
 
+	if (f->at >= stop)
+		return f->fill->stop.err;
 	room = mm_leaf_run(page, (end - addr) >> UF_PAGE_SHIFT);
 	/* A mark takes no room. */
 	if (f->fill->source != MM_SOURCE_POISON)

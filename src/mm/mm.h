@@ -149,12 +149,12 @@ bool mm_make_ready(struct mm_space *space, uint64_t start, uint64_t len, bool wr
 #define MM_FAULT_RWP   8u
 
 struct mm_fault {
-	uint64_t addr;	/* exact */
-	uint64_t page;	/* masked to the type's page */
-	uint64_t size;	/* of that page */
-	uint32_t flags; /* MM_FAULT_* */
-	bool kernel;	/* as in mm_access */
-	uint64_t began; /* mach_now() */
+	uint64_t addr;	 /* exact */
+	uint64_t page;	 /* masked to the type's page */
+	uint64_t size;	 /* of that page */
+	uint32_t flags;	 /* MM_FAULT_* */
+	bool kernel;	 /* as in mm_access */
+	uint64_t posted; /* mach_now() */
 	struct mach_trap *trap;
 };
 
@@ -199,6 +199,8 @@ struct mm_handler_ops {
 	/* Something in the range changed: wake its waiters. */
 	void (*wake)(uf_ref handler, uint64_t start, uint64_t len);
 
+	/* How long to wait, with no locks, before a fault is posted, in ns. */
+	uint64_t (*delay)(uf_ref handler);
 	/* Does the handler want this event (enum mm_event)? */
 	bool (*wants)(uf_ref handler, unsigned event);
 	/* A mapping change begins that will end in an event: fills fail EAGAIN until it is read. */
@@ -240,6 +242,12 @@ enum mm_source {
 	MM_SOURCE_POISON
 };
 
+/* Where a fill, or a move, is to fail: behind so many bytes, whole pages; err 0: nowhere. */
+struct mm_stop {
+	uint64_t at;
+	int err;
+};
+
 struct mm_fill {
 	enum mm_source source;
 	uint64_t dst, len;
@@ -247,6 +255,7 @@ struct mm_fill {
 	bool wp;      /* leave it write-protected */
 	bool any;     /* the destination need not be registered, nor managed yet */
 	uint32_t by;  /* the thread it is for, in a trace; 0: the calling one */
+	struct mm_stop stop;
 };
 
 /*
@@ -263,10 +272,10 @@ int mm_protect(struct mm_space *space, uint64_t start, uint64_t len, uint32_t mo
 
 /*
  * UFFDIO_MOVE. -EINVAL, -ENOENT, -EEXIST, -EBUSY, -ENOMEM; *done bytes. handler 0: the destination
- * need not be registered, nor managed yet.
+ * need not be registered, nor managed yet. stop NULL: nowhere.
  */
 int mm_move(struct mm_space *space, uf_ref handler, uint64_t dst, uint64_t src, uint64_t len,
-	    bool allow_holes, uint64_t *done);
+	    bool allow_holes, const struct mm_stop *stop, uint64_t *done);
 
 /* ---- What the program does to its memory ------------------------------------------------------
  * Each does what the system call of that name does to the managed part of the range and leaves

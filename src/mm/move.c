@@ -261,7 +261,7 @@ static int prepare_src(struct moving *m, uf_ref handler)
 }
 
 int mm_move(struct mm_space *space, uf_ref handler, uint64_t dst, uint64_t src, uint64_t len,
-	    bool allow_holes, uint64_t *done)
+	    bool allow_holes, const struct mm_stop *stop, uint64_t *done)
 {
 	struct moving m = {.space = space,
 			   .dst_addr = dst,
@@ -276,7 +276,9 @@ int mm_move(struct mm_space *space, uf_ref handler, uint64_t dst, uint64_t src, 
 		m.unmanaged = source_unmanaged(&m);
 	if (!err && !m.unmanaged)
 		err = prepare_src(&m, handler);
-	while (!err && m.at < len) {
+	if (!err && stop && stop->err)
+		m.len = mm_min(stop->at & ~(mm_area_page_size(m.dst) - 1), len);
+	while (!err && m.at < m.len) {
 		if (m.unmanaged) {
 			err = take_run(&m);
 			if (err == -EINVAL)
@@ -287,6 +289,8 @@ int mm_move(struct mm_space *space, uf_ref handler, uint64_t dst, uint64_t src, 
 		if (!err)
 			err = move_run(&m);
 	}
+	if (!err && m.at < len)
+		err = stop->err;
 	mach_write_unlock(&space->lock);
 	mm_stat_add(space->stats, MM_STAT_FILLED, m.at >> UF_PAGE_SHIFT);
 	/* Contents that there were have come under a limit: what is too much leaves now. */

@@ -29,6 +29,13 @@ enum mm_stat {
 	MM_STAT_REFUSED,       /* times that nothing could leave to make room under a limit */
 	MM_STAT_RESIDENT,      /* pages in memory that count against a limit: highest seen */
 	MM_STAT_SWAP,	       /* bytes in the swap store: highest seen */
+	MM_STAT_INJECT_ERROR,  /* injected (uffd/inject.h): ioctls that failed with nothing done */
+	MM_STAT_INJECT_STORM,  /* the same in storms, and REMOVE events more than there were */
+	MM_STAT_INJECT_PART,   /* fills that ended early */
+	MM_STAT_INJECT_EMPTY,  /* reads that found nothing */
+	MM_STAT_INJECT_WAKE,   /* threads woken without a page */
+	MM_STAT_INJECT_TWICE,  /* messages told twice */
+	MM_STAT_INJECT_DELAY,  /* delays */
 	MM_STAT_MAX,
 };
 

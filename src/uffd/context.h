@@ -4,6 +4,7 @@
 #ifndef UF_UFFD_CONTEXT_H
 #define UF_UFFD_CONTEXT_H
 
+#include "uffd/inject.h"
 #include "uffd/uffd.h"
 
 #include <userfault/abi.h>
@@ -23,8 +24,8 @@ struct uffd_waiter {
 	uint32_t queue; /* enum uffd_queue_id; under the context's lock */
 	uint32_t read;	/* somebody has its message; under the context's lock */
 	_Atomic uint32_t
-		refs; /* the thread that waits, and the queue or who took it out of there */
-	uint32_t pad;
+		refs;	 /* the thread that waits, and the queue or who took it out of there */
+	bool phantom;	 /* nobody waits */
 	uint64_t addr;	 /* as in the message: what WAKE ranges are compared with */
 	uint64_t posted; /* a fault: when it began */
 	struct uf_msg msg;
@@ -61,6 +62,7 @@ struct uffd_ctx {
 	/* fork.c: of the fork that is under way, and not used otherwise. */
 	bool forking;
 	uf_ref fork_next, fork_child;
+	_Atomic uint64_t injected[INJECT_OPS]; /* operations so far, when something is injected */
 	uffd_callback callback;
 	void *callback_arg;
 };
@@ -94,6 +96,8 @@ uf_ref uffd_child(uf_ref ref);
 
 void uffd_enqueue(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter *w);
 void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w);
+/* A message that nobody waits behind; false: no memory. */
+bool uffd_enqueue_phantom(struct uffd_ctx *ctx, enum uffd_queue_id q, const struct uf_msg *msg);
 /*
  * Release the lock, and bring the descriptor's level in line with what is pending and who looks: a
  * sleeper is told behind the lock, for it may run at once, where this thread ran, and want it.

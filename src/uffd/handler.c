@@ -26,13 +26,23 @@ static uint64_t feature_of(unsigned event)
 	return 0;
 }
 
+/* What nobody is asked about by message is not late, either. */
+static uint64_t handler_delay(uf_ref ref)
+{
+	struct uffd_ctx *ctx = uffd_at(ref);
+
+	if (!uffd_injecting || ctx->callback || (atomic_load(&ctx->features) & UF_FEATURE_SIGBUS))
+		return 0;
+	return inject_delay(ctx, INJECT_FAULT, inject_next(ctx, INJECT_FAULT));
+}
+
 static void fault_message(const struct uffd_ctx *ctx, const struct mm_fault *f,
 			  struct uffd_waiter *w)
 {
 	uint64_t features = atomic_load(&ctx->features);
 
 	w->addr = features & UF_FEATURE_EXACT_ADDRESS ? f->addr : f->page;
-	w->posted = f->began;
+	w->posted = f->posted;
 	w->msg.event = UF_EVENT_PAGEFAULT;
 	w->msg.arg.pagefault.flags = f->flags;
 	w->msg.arg.pagefault.address = w->addr;
@@ -167,6 +177,38 @@ static void event_message(struct uf_msg *msg, unsigned event, uint64_t a, uint64
 	msg->arg.reserved.reserved3 = c;
 }
 
+static bool post_phantom(struct uffd_ctx *ctx, unsigned event, uint64_t a, uint64_t b)
+{
+	struct uf_msg msg = {0};
+
+	event_message(&msg, event, a, b, 0);
+	if (!uffd_enqueue_phantom(ctx, UFFD_EVENTS, &msg))
+		return false;
+	inject_count(ctx, MM_STAT_INJECT_STORM);
+	return true;
+}
+
+/*
+ * Pieces of a REMOVE event, the first twice, before the rest of it, which begins at the result: the
+ * thread waits for that, so all have been read before a page goes. Pieces are as large as pages may
+ * be. Context locked.
+ */
+static uint64_t storm_of_removes(struct uffd_ctx *ctx, uint64_t start, uint64_t end)
+{
+	uint64_t n = inject_next(ctx, INJECT_REMOVE), page = UF_PAGE_SIZE, pages, piece;
+	const uint64_t huge = (uint64_t)1 << 21;
+
+	if (!inject_met(INJECT_REMOVE, INJECT_STORM, n))
+		return start;
+	if (((start | end) & (huge - 1)) == 0)
+		page = huge;
+	pages = (end - start) / page;
+	piece = (1 + inject_pick(INJECT_REMOVE, n, pages)) * page;
+	if (!post_phantom(ctx, MM_EVENT_REMOVE, start, start + piece) || start + piece == end)
+		return start;
+	return post_phantom(ctx, MM_EVENT_REMOVE, start, start + piece) ? start + piece : start;
+}
+
 /* Without memory for a waiter, or when the context closes, there is nobody to wait for. */
 static void handler_event(uf_ref ref, unsigned event, uint64_t a, uint64_t b, uint64_t c,
 			  const struct mach_entry *entry)
@@ -176,9 +218,11 @@ static void handler_event(uf_ref ref, unsigned event, uint64_t a, uint64_t b, ui
 	bool queued = false;
 
 	if (w) {
-		event_message(&w->msg, event, a, b, c);
 		mach_lock(&ctx->lock);
 		queued = !ctx->closed;
+		if (queued && uffd_injecting && event == MM_EVENT_REMOVE)
+			a = storm_of_removes(ctx, a, b);
+		event_message(&w->msg, event, a, b, c);
 		if (queued)
 			uffd_enqueue(ctx, UFFD_EVENTS, w);
 		uffd_unlock(ctx);
@@ -220,6 +264,7 @@ const struct mm_handler_ops uffd_handler_ops = {
 	.forking = uffd_forking,
 	.child = uffd_child,
 	.wake = handler_wake,
+	.delay = handler_delay,
 	.wants = handler_wants,
 	.changing = handler_changing,
 	.unchanging = handler_unchanging,

@@ -15,6 +15,9 @@ struct call {
 	struct uffd_ctx *ctx;
 	uint64_t arg; /* the program's struct */
 	uint32_t by;  /* whose it is, if not the calling thread's */
+	/* When something is injected: */
+	enum inject_op op;
+	uint64_t n;
 };
 
 static int put_result(const struct call *c, size_t offset, int64_t value)
@@ -41,6 +44,101 @@ static int may_fill(uf_ref ref)
 	return atomic_load(&uffd_at(ref)->changing) ? -EAGAIN : 0;
 }
 
+/* ---- What is injected (uffd/inject.h) ----------------------------------------------------------
+ */
+
+static enum inject_op op_of(uint32_t cmd)
+{
+	switch (cmd) {
+	case UF_IO_COPY:
+		return INJECT_COPY;
+	case UF_IO_ZEROPAGE:
+		return INJECT_ZEROPAGE;
+	case UF_IO_CONTINUE:
+		return INJECT_CONTINUE;
+	case UF_IO_MOVE:
+		return INJECT_MOVE;
+	case UF_IO_POISON:
+		return INJECT_POISON;
+	case UF_IO_WRITEPROTECT:
+		return INJECT_WRITEPROTECT;
+	case UF_IO_RWPROTECT:
+		return INJECT_RWPROTECT;
+	case UF_IO_REGISTER:
+		return INJECT_REGISTER;
+	case UF_IO_UNREGISTER:
+		return INJECT_UNREGISTER;
+	case UF_IO_WAKE:
+		return INJECT_WAKE;
+	default:
+		return INJECT_OPS;
+	}
+}
+
+/* Before anything is done, and before the calling thread has entered. */
+static void inject_begin(struct call *c, uint32_t cmd)
+{
+	uint64_t delay;
+
+	c->op = op_of(cmd);
+	if (c->op == INJECT_OPS)
+		return;
+	c->n = inject_next(c->ctx, c->op);
+	delay = inject_delay(c->ctx, c->op, c->n);
+	if (delay)
+		mach_delay(delay);
+}
+
+/* A change of mappings is under way, or is said to be. */
+static int inject_change(const struct call *c)
+{
+	uint64_t n = inject_next(c->ctx, INJECT_CHANGE);
+
+	if (inject_stormy(n)) {
+		inject_count(c->ctx, MM_STAT_INJECT_STORM);
+		return -EAGAIN;
+	}
+	if (!inject_met(c->op, INJECT_EAGAIN, c->n))
+		return 0;
+	inject_count(c->ctx, MM_STAT_INJECT_ERROR);
+	return -EAGAIN;
+}
+
+/* Does it fail so before it does anything? */
+static int inject_failure(const struct call *c, enum inject_kind kind, int err)
+{
+	if (!uffd_injecting || !inject_met(c->op, kind, c->n))
+		return 0;
+	inject_count(c->ctx, MM_STAT_INJECT_ERROR);
+	return err;
+}
+
+/* Where the fill, or the move, of len bytes fails. */
+static struct mm_stop inject_stop(const struct call *c, uint64_t len)
+{
+	uint64_t pages = len >> UF_PAGE_SHIFT;
+
+	if (!uffd_injecting)
+		return (struct mm_stop){0, 0};
+	if (inject_met(c->op, INJECT_ENOMEM, c->n))
+		return (struct mm_stop){0, -ENOMEM};
+	if (inject_met(c->op, INJECT_EBUSY, c->n))
+		return (struct mm_stop){inject_pick(c->op, c->n, pages) << UF_PAGE_SHIFT, -EBUSY};
+	if (pages > 1 && inject_met(c->op, INJECT_PARTIAL, c->n))
+		return (struct mm_stop){(1 + inject_pick(c->op, c->n, pages - 1)) << UF_PAGE_SHIFT,
+					-EAGAIN};
+	return (struct mm_stop){0, 0};
+}
+
+static void inject_stopped(const struct call *c, const struct mm_stop *stop, int err, bool part)
+{
+	if (stop->err && err == stop->err)
+		inject_count(c->ctx, part ? MM_STAT_INJECT_PART : MM_STAT_INJECT_ERROR);
+}
+
+/* ---- Fills -------------------------------------------------------------------------------------
+ */
+
 /*
  * What COPY and its kin begin with: a change of mappings under way is reported even before the
  * argument is read.
@@ -49,6 +147,8 @@ static int begin_fill(const struct call *c, void *args, size_t size, size_t resu
 {
 	int err = may_fill(c->ref);
 
+	if (!err && uffd_injecting && (err = inject_change(c)) != 0 && inject_pick(c->op, c->n, 2))
+		return err;
 	if (err)
 		return put_result(c, result, err) ? -EFAULT : err;
 	return mach_copy_in(args, c->arg, size);
@@ -69,11 +169,14 @@ static int end_fill(const struct call *c, size_t result, int err, uint64_t dst, 
 	return done ? -EAGAIN : err;
 }
 
-static int do_fill(const struct call *c, const struct mm_fill *fill, size_t result, bool wake)
+static int do_fill(const struct call *c, struct mm_fill *fill, size_t result, bool wake)
 {
 	uint64_t done = 0;
-	int err = mm_fill(uffd_space(c->ctx), fill, may_fill, c->ref, &done);
+	int err;
 
+	fill->stop = inject_stop(c, fill->len);
+	err = mm_fill(uffd_space(c->ctx), fill, may_fill, c->ref, &done);
+	inject_stopped(c, &fill->stop, err, done != 0);
 	return end_fill(c, result, err, fill->dst, done, fill->len, wake);
 }
 
@@ -126,8 +229,9 @@ static int io_range_fill(const struct call *c, enum mm_source source, uint64_t m
 static int io_move(const struct call *c)
 {
 	const size_t result = offsetof(struct uf_move, move);
-	struct uf_move a;
 	uint64_t done = 0, began;
+	struct mm_stop stop;
+	struct uf_move a;
 	int err = begin_fill(c, &a, result, result);
 
 	if (!err)
@@ -139,8 +243,10 @@ static int io_move(const struct call *c)
 	if (err)
 		return err;
 	began = mm_trace_now();
+	stop = inject_stop(c, a.len);
 	err = mm_move(uffd_space(c->ctx), c->ref, a.dst, a.src, a.len,
-		      a.mode & UF_MOVE_MODE_ALLOW_SRC_HOLES, &done);
+		      a.mode & UF_MOVE_MODE_ALLOW_SRC_HOLES, &stop, &done);
+	inject_stopped(c, &stop, err, done != 0);
 	if (done)
 		mm_trace_fill(c->by, began, a.dst, done, TRACE_MOVE);
 	return end_fill(c, result, err, a.dst, done, a.len, !(a.mode & UF_MOVE_MODE_DONTWAKE));
@@ -154,6 +260,8 @@ static int io_protect(const struct call *c, uint32_t mode)
 	bool set, dontwake;
 	int err = may_fill(c->ref);
 
+	if (!err && uffd_injecting)
+		err = inject_change(c);
 	if (!err)
 		err = mach_copy_in(&a, c->arg, sizeof(a));
 	if (!err)
@@ -165,7 +273,9 @@ static int io_protect(const struct call *c, uint32_t mode)
 	if ((a.mode & ~(UF_WRITEPROTECT_MODE_WP | UF_WRITEPROTECT_MODE_DONTWAKE)) ||
 	    (set && dontwake))
 		return -EINVAL;
-	err = mm_protect(uffd_space(c->ctx), a.range.start, a.range.len, mode, set);
+	err = inject_failure(c, INJECT_ENOMEM, -ENOMEM);
+	if (!err)
+		err = mm_protect(uffd_space(c->ctx), a.range.start, a.range.len, mode, set);
 	if (!err)
 		mm_trace_range(TRACE_PROTECT, c->by, began, a.range.start, a.range.len,
 			       set ? 0 : TRACE_LIFTED);
@@ -216,6 +326,8 @@ static int io_register(const struct call *c)
 	if (!err)
 		err = check_range(a.range.start, a.range.len);
 	if (!err)
+		err = inject_failure(c, INJECT_ENOMEM, -ENOMEM);
+	if (!err)
 		err = mm_register(uffd_space(c->ctx), c->ref, a.range.start, a.range.len,
 				  (uint32_t)a.mode, &ops);
 	if (err)
@@ -228,6 +340,8 @@ static int io_unregister(const struct call *c)
 	struct uf_range a;
 	int err = get_range(c, &a);
 
+	if (!err)
+		err = inject_failure(c, INJECT_ENOMEM, -ENOMEM);
 	return err ? err : mm_unregister(uffd_space(c->ctx), c->ref, a.start, a.len);
 }
 
@@ -361,6 +475,8 @@ int uffd_ioctl_by(uf_ref ref, unsigned long cmd, uint64_t arg, uint32_t thread)
 	struct mach_entry entry;
 	int err;
 
+	if (uffd_injecting && atomic_load(&c.ctx->initialised))
+		inject_begin(&c, (uint32_t)cmd);
 	/* Programs wake after fills that have woken already: nobody waits, and no lock is needed.
 	 */
 	if ((uint32_t)cmd == UF_IO_WAKE && atomic_load(&c.ctx->initialised) &&

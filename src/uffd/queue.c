@@ -63,6 +63,23 @@ void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w)
 	w->queue = UFFD_NOWHERE;
 }
 
+/* Its only reference is the queue's. */
+bool uffd_enqueue_phantom(struct uffd_ctx *ctx, enum uffd_queue_id q, const struct uf_msg *msg)
+{
+	struct uffd_waiter *w = arena_alloc(sizeof(*w));
+
+	if (!w)
+		return false;
+	atomic_store(&w->refs, 1);
+	w->phantom = true;
+	w->msg = *msg;
+	if (msg->event == UF_EVENT_PAGEFAULT)
+		w->addr = msg->arg.pagefault.address;
+	w->posted = mach_now();
+	uffd_enqueue(ctx, q, w);
+	return true;
+}
+
 /*
  * Raising costs a system call, so it is left out while a reader looks at the queue anyway, and
  * where nobody sleeps on the descriptor. True: a sleeper is to be told.
@@ -147,7 +164,8 @@ static void wake_list(uf_ref list)
 
 	while ((w = arena_at(list)) != NULL) {
 		list = w->next;
-		mach_wake(&w->wait);
+		if (!w->phantom)
+			mach_wake(&w->wait);
 		uffd_waiter_put(w);
 	}
 }
@@ -186,6 +204,28 @@ struct batch {
 };
 
 /*
+ * A fault's message is being read: perhaps it is there once more, and perhaps whoever waits is sent
+ * round again. True: nobody waits for it any more; who goes on is on the list.
+ */
+static bool inject_message(struct uffd_ctx *ctx, struct uffd_waiter *w, uf_ref *wake)
+{
+	uint64_t n;
+
+	if (!w->phantom) {
+		n = inject_next(ctx, INJECT_MESSAGE);
+		if (inject_met(INJECT_MESSAGE, INJECT_TWICE, n) &&
+		    uffd_enqueue_phantom(ctx, UFFD_FAULTS, &w->msg))
+			inject_count(ctx, MM_STAT_INJECT_TWICE);
+		if (!inject_met(INJECT_MESSAGE, INJECT_WAKE_UP, n))
+			return false;
+		inject_count(ctx, MM_STAT_INJECT_WAKE);
+	}
+	w->next = *wake;
+	*wake = arena_ref(w);
+	return true;
+}
+
+/*
  * Take the next message: faults first, then events. A read event lets its thread go on. 0: there is
  * none; 1; or why not.
  */
@@ -199,6 +239,8 @@ static int take_message(struct uffd_ctx *ctx, struct uf_msg *msg, uint64_t *post
 		*posted = w->posted;
 		w->read = true;
 		uffd_dequeue(ctx, w);
+		if (uffd_injecting && inject_message(ctx, w, wake))
+			return 1;
 		uffd_enqueue(ctx, UFFD_READ, w);
 		return 1;
 	}
@@ -248,6 +290,26 @@ static void trace_batch(const struct batch *b, size_t n, uint32_t by)
 					 b->msg[i].arg.pagefault.flags);
 }
 
+/* Is there, for once, nothing to read? Then it comes anew: whoever polls sees another edge. */
+static bool inject_read(struct uffd_ctx *ctx, bool mayfail)
+{
+	uint64_t n = inject_next(ctx, INJECT_READ), delay = inject_delay(ctx, INJECT_READ, n);
+	struct mach_entry entry;
+
+	if (delay)
+		mach_delay(delay);
+	if (!mayfail || !inject_met(INJECT_READ, INJECT_EAGAIN, n))
+		return false;
+	inject_count(ctx, MM_STAT_INJECT_EMPTY);
+	mach_enter(&entry);
+	mach_lock(&ctx->lock);
+	if (ctx->watched)
+		ctx->level = false;
+	uffd_unlock(ctx);
+	mach_leave(&entry);
+	return true;
+}
+
 /* Threads whose events have been read go on at the end: one of them may end this process. */
 long uffd_read_here(uf_ref ref, uint64_t buf, size_t count, const struct uffd_reader *reader)
 {
@@ -262,7 +324,7 @@ long uffd_read_here(uf_ref ref, uint64_t buf, size_t count, const struct uffd_re
 
 	if (!atomic_load(&ctx->initialised) || want == 0)
 		return -EINVAL;
-	if (!uffd_ready(ref))
+	if (!uffd_ready(ref) || (uffd_injecting && inject_read(ctx, reader->mayfail)))
 		return -EAGAIN;
 	mach_enter(&entry);
 	do {
@@ -317,7 +379,7 @@ void uffd_drop_dead(struct uffd_ctx *ctx)
 	for (enum uffd_queue_id q = UFFD_FAULTS; q < UFFD_QUEUES; q++)
 		for (w = arena_at(ctx->queue[q].head); w; w = next) {
 			next = arena_at(w->next);
-			if (!mach_waiter_dead(&w->wait))
+			if (w->phantom || !mach_waiter_dead(&w->wait))
 				continue;
 			uffd_dequeue(ctx, w);
 			w->next = list;

@@ -64,12 +64,14 @@ long uffd_read(uf_ref ctx, uint64_t buf, size_t count);
  *   told     the result is n, and the messages are where they were wanted; called before threads go
  *            on whose events are among them. NULL: nobody needs to know.
  *   by       the thread that reads; 0: the calling one.
+ *   mayfail  it bears EAGAIN when something is to be read: it looks again, or its program does.
  */
 struct uffd_reader {
 	int (*install)(int hidden, int flags, void *arg);
 	void (*told)(long n, void *arg);
 	void *arg;
 	uint32_t by;
+	bool mayfail;
 };
 long uffd_read_here(uf_ref ctx, uint64_t buf, size_t count, const struct uffd_reader *reader);
 

@@ -301,6 +301,12 @@ static inline int sys_futex(_Atomic uint32_t *word, int op, uint32_t val)
 	return (int)cpu_syscall6(SYS_futex, (long)word, op, val, 0, 0, 0);
 }
 
+/* *time becomes what is left of it when a signal's handler has run: -EINTR. */
+static inline int sys_nanosleep(struct timespec *time)
+{
+	return (int)cpu_syscall6(SYS_nanosleep, (long)time, (long)time, 0, 0, 0, 0);
+}
+
 static inline int sys_futex_wait(_Atomic uint32_t *word, uint32_t val, const struct timespec *most)
 {
 	return (int)cpu_syscall6(SYS_futex, (long)word, FUTEX_WAIT, val, (long)most, 0, 0);

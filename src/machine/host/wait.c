@@ -91,6 +91,14 @@ uint32_t mach_tgid(void)
 	return sys_getpid();
 }
 
+void mach_delay(uint64_t ns)
+{
+	struct timespec left = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+
+	while (sys_nanosleep(&left) == -EINTR)
+		;
+}
+
 void mach_relax(void)
 {
 	cpu_pause();

@@ -323,6 +323,14 @@ void mach_wake(struct mach_waiter *w)
 	sim_point();
 }
 
+void mach_delay(uint64_t ns)
+{
+	(void)ns;
+	if (sim_holds_lock())
+		sim_fail("a thread waits with a lock held");
+	sim_point();
+}
+
 /* ---- Notification --------------------------------------------------------------------------- */
 
 #define MAX_NOTIFIES 4096
