@@ -1,0 +1,292 @@
+/*
+ * listen.c - connections, from when they are accepted until their message is complete.
+ *
+ * Strangers may be slow, say too much, or send descriptors by the dozen: time, bytes and numbers
+ * are bounded, and one who cannot be dealt with takes the place of nobody else.
+ */
+#include "serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PATIENCE_MS    5000 /* for a message */
+#define SWEEP_MS       500
+#define CONNECTIONS    256 /* whose message is not complete */
+#define DESCRIPTORS    16  /* that one message may bring; only two mean anything */
+#define ACCEPT_AT_ONCE 16
+#define PAUSE_MS       500
+/* What a guest takes: its connection, userfaultfd, memory, process, file; one more to look. */
+#define ROOM 8
+
+struct connection {
+	struct connection *next, **at;
+	struct listener *listener;
+	struct peer peer;
+	struct message_reader *reader;
+	struct message message;
+	int fd[DESCRIPTORS];
+	unsigned nfds;
+	uint64_t begun;
+};
+
+struct listener {
+	struct server *s;
+	int fd;
+	struct connection *first, **last;
+	unsigned n;
+	bool sweeping, closed;
+};
+
+static void sweep(void *arg);
+static void accept_some(void *arg, uint32_t events);
+
+static void connection_free(struct connection *c)
+{
+	struct listener *l = c->listener;
+
+	*c->at = c->next;
+	if (c->next)
+		c->next->at = c->at;
+	else
+		l->last = c->at;
+	l->n--;
+	if (c->peer.socket >= 0) {
+		engine_watch(l->s->engine, c->peer.socket, 0, NULL, NULL);
+		close(c->peer.socket);
+	}
+	if (c->peer.pidfd >= 0)
+		close(c->peer.pidfd);
+	for (unsigned i = 0; i < c->nfds; i++)
+		close(c->fd[i]);
+	message_reader_free(c->reader);
+	free(c);
+}
+
+static void refuse(struct connection *c, const char *why)
+{
+	server_refused(c->listener->s, &c->peer, why);
+	connection_free(c);
+}
+
+/* ---- the message
+ */
+
+/* More than there is room for are closed at once. false: the kernel had to drop some. */
+static bool take_descriptors(struct connection *c, struct msghdr *m, bool *many)
+{
+	for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
+		size_t len = h->cmsg_len - CMSG_LEN(0);
+
+		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < len / sizeof(int); i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(h) + i * sizeof(int), sizeof(int));
+			if (c->nfds < DESCRIPTORS) {
+				c->fd[c->nfds++] = fd;
+			} else {
+				close(fd);
+				*many = true;
+			}
+		}
+	}
+	*many |= c->nfds > 2;
+	return !(m->msg_flags & MSG_CTRUNC);
+}
+
+static void complete(struct connection *c)
+{
+	struct server *s = c->listener->s;
+	struct peer peer = c->peer;
+	struct message m = c->message;
+	int uffd = c->nfds > 0 ? c->fd[0] : -1, memfd = c->nfds > 1 ? c->fd[1] : -1;
+
+	engine_watch(s->engine, peer.socket, 0, NULL, NULL);
+	c->peer.socket = c->peer.pidfd = -1;
+	c->nfds = 0;
+	connection_free(c);
+	server_accept(s, &peer, &m, uffd, memfd);
+}
+
+static void read_message(void *arg, uint32_t events)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
+	struct connection *c = arg;
+	char text[16384], why[256];
+	struct iovec iov = {.iov_base = text, .iov_len = sizeof(text)};
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = control,
+			   .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(c->peer.socket, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	bool many = false;
+	int done;
+
+	(void)events;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n < 0) {
+		snprintf(why, sizeof(why), "its connection failed: %s", strerror(errno));
+		refuse(c, why);
+		return;
+	}
+	if (!take_descriptors(c, &m, &many)) {
+		refuse(c, many ? "it sends too many descriptors"
+			       : "there is no room for its descriptors; 'ulimit -n' raises the "
+				 "limit");
+		return;
+	}
+	if (many) {
+		refuse(c, "more than two descriptors came with its message");
+		return;
+	}
+	if (n == 0) {
+		refuse(c, "it has gone before its message was complete");
+		return;
+	}
+	done = message_read(c->reader, text, (size_t)n, &c->message, why, sizeof(why));
+	if (done < 0)
+		refuse(c, why);
+	else if (done > 0)
+		complete(c);
+}
+
+/* ---- connections
+ */
+
+static void sweep(void *arg)
+{
+	struct listener *l = arg;
+
+	l->sweeping = false;
+	while (l->first && now_ms() - l->first->begun >= PATIENCE_MS)
+		refuse(l->first, "it does not say all of its message in time");
+	if (l->first) {
+		l->sweeping = true;
+		engine_timer(l->s->engine, SWEEP_MS, sweep, l);
+	}
+}
+
+static void begin_connection(struct listener *l, int fd)
+{
+	struct connection *c = calloc(1, sizeof(*c));
+
+	if (c)
+		c->reader = message_reader_new();
+	if (!c || !c->reader) {
+		free(c);
+		close(fd);
+		say_often(ENGINE_ERROR, "there is no memory for another guest");
+		return;
+	}
+	peer_look(fd, &c->peer);
+	c->listener = l;
+	c->begun = now_ms();
+	c->at = l->last;
+	*l->last = c;
+	l->last = &c->next;
+	l->n++;
+	if (engine_watch(l->s->engine, fd, EPOLLIN, read_message, c) != 0) {
+		refuse(c, "there is no memory for it");
+		return;
+	}
+	if (l->n > CONNECTIONS)
+		refuse(l->first, "it has not said all of its message, and others want to");
+	if (!l->sweeping) {
+		l->sweeping = true;
+		engine_timer(l->s->engine, SWEEP_MS, sweep, l);
+	}
+}
+
+/* Without it a message's descriptors would be lost, and the guest with them. */
+static bool is_room(struct listener *l)
+{
+	unsigned wanted = ROOM + (l->n < 16 ? l->n : 16) * ROOM, n = 0;
+	int fd[ROOM * 17];
+
+	while (n < wanted && (fd[n] = fcntl(l->fd, F_DUPFD_CLOEXEC, 0)) >= 0)
+		n++;
+	for (unsigned i = 0; i < n; i++)
+		close(fd[i]);
+	return n == wanted;
+}
+
+static void go_on(void *arg)
+{
+	struct listener *l = arg;
+
+	if (!l->closed)
+		engine_watch(l->s->engine, l->fd, EPOLLIN, accept_some, l);
+}
+
+static void pause_for_descriptors(struct listener *l)
+{
+	say_often(
+		ENGINE_WARNING,
+		"no descriptors are left for more guests than these %u; they wait until there are "
+		"('ulimit -n' raises the limit)",
+		l->s->nclients);
+	engine_watch(l->s->engine, l->fd, 0, NULL, NULL);
+	engine_timer(l->s->engine, PAUSE_MS, go_on, l);
+}
+
+static void accept_some(void *arg, uint32_t events)
+{
+	struct listener *l = arg;
+
+	(void)events;
+	for (unsigned i = 0; i < ACCEPT_AT_ONCE && !l->closed; i++) {
+		int fd;
+
+		if (!is_room(l)) {
+			pause_for_descriptors(l);
+			return;
+		}
+		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd >= 0) {
+			begin_connection(l, fd);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			pause_for_descriptors(l);
+		return;
+	}
+}
+
+int listener_begin(struct server *s, int fd)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	l->s = s;
+	l->fd = fd;
+	l->last = &l->first;
+	s->listener = l;
+	return engine_watch(s->engine, fd, EPOLLIN, accept_some, l);
+}
+
+void listener_end(struct server *s)
+{
+	struct listener *l = s->listener;
+
+	if (!l || l->closed)
+		return;
+	/* Timers may still come: it stays. */
+	l->closed = true;
+	engine_watch(s->engine, l->fd, 0, NULL, NULL);
+	while (l->first)
+		refuse(l->first, "serving ends");
+}
+
+unsigned listener_pending(struct server *s)
+{
+	return s->listener ? s->listener->n : 0;
+}
