@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 
-from remote import CHUNK, HERE, Source, check, make_image, run
+from remote import CHUNK, HERE, Source, check, make_image, pack, run, same_files
 
 MODULE = os.environ["MODULE"]
 ECANCELED, ETIMEDOUT, ENOENT, ESTALE, EBADMSG, EINVAL = -125, -110, -2, -116, -74, -22
@@ -174,6 +174,15 @@ def refusals(directory):
     s.end()
 
 
+def packing(directory):
+    """userfault pack: to the cluster, and from it."""
+    image = make_image(directory + "/i", (8 << 20) + 4096)
+    pack("--verify", image, spec_of("packed"))
+    pack("--verify", spec_of("packed"), directory + "/packed")
+    pack("--to=raw", spec_of("packed"), directory + "/back")
+    check(same_files(image, directory + "/back"), "it is something else")
+
+
 def end(*_):
     sys.exit(1)
 
@@ -186,6 +195,6 @@ with tempfile.TemporaryDirectory(prefix="uf-") as directory:
         print(started.stdout + started.stderr)
         sys.exit(started.returncode)
     try:
-        run([contents, replace, namespaces, damage, outage, refusals])
+        run([contents, replace, namespaces, damage, outage, refusals, packing])
     finally:
         ceph_sh("stop")

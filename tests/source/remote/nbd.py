@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 
-from remote import CHUNK, Source, check, make_image, need, run
+from remote import CHUNK, Source, check, make_image, need, pack, run, same_files
 
 MODULE = os.environ["MODULE"]
 ENOTCONN, ECANCELED, ENOSPC, EROFS = -107, -125, -28, -30
@@ -355,6 +355,22 @@ def writing(directory):
     s.end()
 
 
+def packing(directory):
+    """userfault pack: to a server, from it, and from a packed image to it."""
+    image = make_image(directory + "/i", 8 << 20)
+    make_image(directory + "/t", 8 << 20, seed=9)
+    server = Server(directory, "file", directory + "/t")
+    try:
+        pack("--verify", image, server.spec)
+        check(same_files(image, directory + "/t"), "it wrote something else")
+        pack("--verify", server.spec, directory + "/packed")
+        pack("--verify", directory + "/packed", server.spec)
+        pack("--to=raw", server.spec, directory + "/back")
+        check(same_files(image, directory + "/back"), "it read something else")
+    finally:
+        server.kill()
+
+
 need("nbdkit")
 run([contents, qemu, block_sizes, many_holes, restart, errors, stall, cancels, one_connection,
-     refusals, tls, writing])
+     refusals, tls, writing, packing])

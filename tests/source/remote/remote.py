@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -112,14 +113,27 @@ class Source:
         self.process.wait()
 
 
+def pack(*arguments):
+    """userfault pack, which says nothing unless it fails."""
+    done = subprocess.run([os.environ["PACK"], "--quiet", *arguments], text=True,
+                          capture_output=True)
+    check(done.returncode == 0, f"pack {arguments}: {done.stderr}")
+
+
+def same_files(a, b):
+    with open(a, "rb") as one, open(b, "rb") as other:
+        return one.read() == other.read()
+
+
 def run(tests):
     """Each gets a directory of its own; all are run, also after one has failed."""
     failed = 0
     for test in tests:
         with tempfile.TemporaryDirectory(prefix="uf-") as directory:
+            begun = time.monotonic()
             try:
                 test(directory)
-                print(f"ok {test.__name__}", flush=True)
+                print(f"ok {test.__name__} {time.monotonic() - begun:.1f} s", flush=True)
             except Exception:
                 failed += 1
                 print(f"FAILED {test.__name__}", flush=True)
