@@ -363,6 +363,8 @@ void fill_poison(struct guest *g, const struct guest_region *r, uint64_t page)
 	int err = fill_once(&f, addr, NULL, r->page_size, &done);
 
 	if (err == -EAGAIN) {
+		/* Nothing fetches it any more: when its turn comes it is asked for anew. */
+		page_canceled(g, page, 1);
 		guest_park_pages(g, page, 1, err);
 		return;
 	}
