@@ -21,6 +21,7 @@ import zipfile
 import userfault
 
 PAGE = userfault.PAGE
+RANDOM, LIMIT = 400 * PAGE, 256 * PAGE  # bytes of a file that are not zero; in memory of them
 
 # A thread that waits for a page with the lock held waits for ever: say where.
 faulthandler.dump_traceback_later(100, exit=True)
@@ -225,7 +226,7 @@ class HandlerTest(unittest.TestCase):
 
 class PagerTest(unittest.TestCase):
     def setUp(self):
-        self.contents = random.Random(2).randbytes(64 * PAGE) + bytes(64 * PAGE) + b"end"
+        self.contents = random.Random(2).randbytes(RANDOM) + bytes(64 * PAGE) + b"end"
         self.file = tempfile.NamedTemporaryFile(prefix="userfault-test-")
         self.file.write(self.contents)
         self.file.flush()
@@ -262,21 +263,22 @@ class PagerTest(unittest.TestCase):
                     stats = memory.stats()
                     self.assertGreater(stats.filled, 0)
                     self.assertGreaterEqual(stats.max_ns, stats.p50_ns)
-                with source.map(64 * PAGE, 2 * PAGE, backend=backend, writable=True) as memory:
+                with source.map(RANDOM, 2 * PAGE, backend=backend, writable=True) as memory:
                     memory[1] = 3
                     self.assertEqual(memory[:4], b"\0\3\0\0")
-                self.file.seek(64 * PAGE)
+                self.file.seek(RANDOM)
                 self.assertEqual(self.file.read(4), bytes(4))
 
     def test_limit(self):
         for backend in self.backends():
             with self.subTest(backend=backend), userfault.Pager() as pager:
-                memory = pager.open(self.file.name).map(writable=True, limit=16 * PAGE, backend=backend)
-                for at in range(0, 64 * PAGE, PAGE):
-                    memory[at] = at // PAGE
-                for at in range(0, 64 * PAGE, PAGE):
-                    self.assertEqual(memory.read(at, 64), bytes([at // PAGE]) + self.contents[at + 1 : at + 64])
-                self.assertLess(memory.stats().resident, 64)
+                memory = pager.open(self.file.name).map(writable=True, limit=LIMIT, backend=backend)
+                for at in range(0, RANDOM, PAGE):
+                    memory[at] = at // PAGE % 251
+                for at in range(0, RANDOM, PAGE):
+                    self.assertEqual(memory.read(at, 64), bytes([at // PAGE % 251]) + self.contents[at + 1 : at + 64])
+                self.assertLessEqual(memory.stats().resident, LIMIT // PAGE)
+                self.assertGreater(memory.stats().spilled, 0)
 
     def test_record(self):
         with tempfile.TemporaryDirectory() as directory:
@@ -305,7 +307,7 @@ class PagerTest(unittest.TestCase):
                     self.assertEqual(memory.view(30 * PAGE, PAGE), self.contents[30 * PAGE : 31 * PAGE])
                     self.assertEqual(memory.read(0, len(self.contents)), self.contents)
                 self.assertTrue(all(at % PAGE == 0 and size % PAGE == 0 for at, size in asked))
-                with source.map(limit=16 * PAGE, backend=backend) as memory:
+                with source.map(limit=LIMIT, backend=backend) as memory:
                     with self.assertRaises(BufferError):
                         memory.view()
                     self.assertEqual(memory.read(0, len(self.contents)), self.contents)
