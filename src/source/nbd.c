@@ -131,7 +131,7 @@ static int nbd_fetch(struct source *base, struct source_request *request)
 	struct nbd_job *job = s->unused;
 	int r;
 
-	if (!job || (request->ahead && s->ahead >= s->ahead_max))
+	if (!job || (request->ahead && s->ahead >= s->window.now))
 		return -EAGAIN;
 	if (request->offset >= base->size)
 		return -EINVAL;
@@ -144,7 +144,7 @@ static int nbd_fetch(struct source *base, struct source_request *request)
 	s->unused = job->next;
 	s->ahead += request->ahead;
 	request->private[0] = (uint64_t)(uintptr_t)job;
-	request->private[1] = request->ahead;
+	request->private[1] = request->ahead ? window_clock() : 0;
 	send_job(s, job);
 	return 0;
 }
@@ -198,7 +198,11 @@ static void end_job(struct nbd_source *s, struct nbd_job *job)
 	struct source_request *request = job->request;
 	int error = job->error;
 
-	s->ahead -= (unsigned)request->private[1];
+	if (request->private[1]) {
+		s->ahead--;
+		if (!error)
+			window_took(&s->window, window_clock() - request->private[1]);
+	}
 	/* What the server sends no more than its size of is zero. */
 	if (!error && !job->bounce)
 		memset((char *)request->buf + job->len, 0, request->len - job->len);
@@ -364,14 +368,14 @@ static int learn(struct nbd_source *s, struct nbd_handle *h, char *why, size_t w
 
 static int start(struct nbd_source *s, struct nbd_handle *h)
 {
-	unsigned jobs;
+	unsigned ahead =
+		s->connections > 1 ? (s->connections - 1) * NBD_AHEAD_EACH : NBD_AHEAD_SHARED;
+	unsigned jobs = ahead + NBD_DEMAND;
 	int r = 0;
 
-	s->ahead_max =
-		s->connections > 1 ? (s->connections - 1) * NBD_AHEAD_EACH : NBD_AHEAD_SHARED;
-	s->base.depth = s->ahead_max;
+	window_init(&s->window, NBD_AHEAD_LEAST, ahead);
+	s->base.depth = ahead;
 	s->base.costly = true;
-	jobs = s->ahead_max + NBD_DEMAND;
 	s->job = calloc(jobs, sizeof(*s->job));
 	if (!s->job || s->fd < 0) {
 		nbd_close(h);

@@ -21,10 +21,12 @@
 #include <stdint.h>
 
 #include "pager/source.h"
+#include "source/window.h"
 
 #define NBD_CHUNK	    (256u << 10)
 #define NBD_CONNECTIONS	    4u	/* by default, of servers that allow several */
 #define NBD_CONNECTIONS_MAX 16u /* "connections=" */
+#define NBD_AHEAD_LEAST	    8u
 #define NBD_AHEAD_EACH	    16u /* prefetches under way on a connection that only does that */
 #define NBD_AHEAD_SHARED    6u	/* on one that also serves demand, which then queues behind them */
 #define NBD_DEMAND	    64u
@@ -118,7 +120,8 @@ struct nbd_source {
 
 	/* The engine's. */
 	unsigned connections;
-	unsigned ahead, ahead_max;
+	unsigned ahead;
+	struct window window;
 	struct nbd_job *job, *unused;
 	struct nbd_conn conn[NBD_CONNECTIONS_MAX];
 };

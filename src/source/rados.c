@@ -6,6 +6,7 @@
  */
 #include "source/rados.h"
 #include "source/util.h"
+#include "source/window.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -16,8 +17,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define AHEAD_MAX  32u
-#define DEMAND_MAX 64u
+#define AHEAD_LEAST 8u
+#define AHEAD_MAX   48u
+#define DEMAND_MAX  64u
 
 static const struct source_ops operations;
 
@@ -29,8 +31,8 @@ struct read_job {
 	struct read_job *next;
 	rados_completion_t completion;
 	uint64_t chunk;
-	uint32_t len; /* of what is there; zeros follow */
-	bool ahead;
+	uint32_t len;	/* of what is there; zeros follow */
+	uint64_t begun; /* when, if it is ahead; else 0 */
 	int error;
 };
 
@@ -43,6 +45,7 @@ struct rados_source {
 
 	/* The engine's. */
 	unsigned ahead;
+	struct window window;
 	struct read_job job[AHEAD_MAX + DEMAND_MAX], *unused;
 };
 
@@ -108,14 +111,14 @@ static int rados_source_fetch(struct source *base, struct source_request *r)
 	char name[RADOS_NAME_MAX];
 	int error;
 
-	if (!job || (r->ahead && s->ahead >= AHEAD_MAX))
+	if (!job || (r->ahead && s->ahead >= s->window.now))
 		return -EAGAIN;
 	if (r->offset >= h->size || r->offset % h->chunk + r->len > h->chunk)
 		return -EINVAL;
 	job->request = r;
 	job->chunk = r->offset / h->chunk;
 	job->len = h->size - r->offset < r->len ? (uint32_t)(h->size - r->offset) : r->len;
-	job->ahead = r->ahead;
+	job->begun = r->ahead ? window_clock() : 0;
 	job->completion = NULL;
 	if (s->image.word[job->chunk] == 0) {
 		memset(r->buf, 0, r->len);
@@ -126,7 +129,7 @@ static int rados_source_fetch(struct source *base, struct source_request *r)
 			return error;
 	}
 	s->unused = job->next;
-	s->ahead += job->ahead;
+	s->ahead += r->ahead;
 	r->private[0] = (uint64_t)(uintptr_t)job;
 	if (job->completion) {
 		rados_object_name(name, &s->image, h->generation, r->offset / h->object_size);
@@ -176,7 +179,11 @@ static void rados_source_process(struct source *base)
 		next = job->next;
 		if (job->completion)
 			rados_aio_release(job->completion);
-		s->ahead -= job->ahead;
+		if (job->begun) {
+			s->ahead--;
+			if (!error && job->completion)
+				window_took(&s->window, window_clock() - job->begun);
+		}
 		job->next = s->unused;
 		s->unused = job;
 		r->done(r, error);
@@ -235,6 +242,7 @@ static int rados_source_open(const char *spec, const struct source_env *env, str
 		s->job[i].next = s->unused;
 		s->unused = &s->job[i];
 	}
+	window_init(&s->window, AHEAD_LEAST, AHEAD_MAX);
 	s->base.ops = &operations;
 	snprintf(s->base.spec, sizeof(s->base.spec), "%s", spec);
 	s->base.size = s->image.header.size;

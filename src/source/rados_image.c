@@ -125,13 +125,22 @@ static const char *const settings[][2] = {
 	{"admin_socket", ""},
 };
 
+#define SETTINGS     (sizeof(settings) / sizeof(settings[0]))
+#define SETTING_SIZE 256
+
+static void get_settings(rados_t cluster, char value[SETTINGS][SETTING_SIZE])
+{
+	for (size_t i = 0; i < SETTINGS; i++)
+		if (rados_conf_get(cluster, settings[i][0], value[i], SETTING_SIZE) < 0)
+			value[i][0] = 0;
+}
+
 static int configure(rados_t cluster, const struct rados_name *n, char *why, size_t why_size)
 {
-	char timeout[32];
+	char before[SETTINGS][SETTING_SIZE], after[SETTINGS][SETTING_SIZE], timeout[32];
 	int r;
 
-	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-		rados_conf_set(cluster, settings[i][0], settings[i][1]);
+	get_settings(cluster, before);
 	r = rados_conf_read_file(cluster, n->conf);
 	if (r < 0 && n->conf)
 		return source_why(why, why_size, r, "the Ceph configuration %s cannot be read: %s",
@@ -139,6 +148,11 @@ static int configure(rados_t cluster, const struct rados_name *n, char *why, siz
 	if (r < 0 && r != -ENOENT)
 		return source_why(why, why_size, r, "the Ceph configuration cannot be read: %s",
 				  strerror(-r));
+	/* What is set by a program has precedence over files, so it comes after them. */
+	get_settings(cluster, after);
+	for (size_t i = 0; i < SETTINGS; i++)
+		if (!strcmp(before[i], after[i]))
+			rados_conf_set(cluster, settings[i][0], settings[i][1]);
 	/*
 	 * Without a limit librados lets the network write to a request's memory, even after it was
 	 * canceled.
