@@ -229,6 +229,12 @@ static bool take_slot(struct session *s, uint32_t number, const struct session_s
 	p->requests = slot->requests;
 	for (unsigned i = 0; i < 4; i++)
 		p->faults[i] = slot->stats.count[kinds[i]];
+	p->filled = slot->stats.count[MM_STAT_FILLED];
+	p->out = slot->stats.count[MM_STAT_OUT];
+	p->back = slot->stats.count[MM_STAT_BACK];
+	for (unsigned i = 0; i < MM_LATENCY_BUCKETS; i++)
+		p->latency[i] = slot->stats.latency[i];
+	p->latency_max = slot->stats.latency_max;
 	take_threads(p, slot);
 	return true;
 }

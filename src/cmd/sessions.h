@@ -39,7 +39,10 @@ struct session_process {
 	uint32_t roles; /* SLOT_OWNER, SLOT_HANDLER */
 	uint64_t contexts, ranges, pages, requests;
 	uint64_t faults[4]; /* given to handlers: missing, write-protect, minor, read-write */
-	uint32_t waiting;   /* threads, of which so many are in thread[] */
+	uint64_t filled;    /* pages */
+	uint64_t out, back; /* pages that left memory, and that came back */
+	uint64_t latency[MM_LATENCY_BUCKETS], latency_max; /* of the faults that were served */
+	uint32_t waiting; /* threads, of which so many are in thread[] */
 	uint32_t nthreads;
 	struct session_thread thread[SESSION_WAITERS];
 };
