@@ -264,8 +264,9 @@ static int part_done(void *arg, int *error)
 	struct nbd_job *job = arg;
 	struct nbd_conn *c = job->conn;
 
+	/* ESHUTDOWN: of a server that is going, or has closed the connection. */
 	if (*error && !job->error)
-		job->error = -*error;
+		job->error = *error == ESHUTDOWN ? -ENOTCONN : -*error;
 	if (--job->parts == 0) {
 		unlink_job(c, job);
 		job->lost = job->error == -ENOTCONN;
