@@ -23,6 +23,7 @@ expect_json() {
 }
 
 mkdir "$dir/work"
+reader=$(realpath "$(dirname "$0")")/read-image.py
 cd "$dir/work" || exit 1
 
 # 800 pages and some bytes: text, random, zero, repeated; a hole at the end.
@@ -60,6 +61,10 @@ grep -q 'stored *406 pages in 26 chunks of 64.0 KiB' "$dir/out" || fail "$what: 
 pack --check image
 expect_status 0
 expect_out 'image: intact'
+
+what='a reader made from the documentation'
+/usr/bin/python3 "$reader" image back 2>"$dir/err" || fail "$what: $(cat "$dir/err")"
+cmp -s memory back || fail "$what: not the same"
 
 what='and back'
 pack --to=raw --verify --json image back
@@ -120,6 +125,8 @@ expect_json ordered_pages 13
 pack --quiet --to=raw other back
 expect_status 0
 cmp -s memory back || fail "$what: not the same"
+/usr/bin/python3 "$reader" other back 2>"$dir/err" || fail "$what: $(cat "$dir/err")"
+cmp -s memory back || fail "$what: not what the documentation says"
 # The first slot is that of page 700, the next ones are those before it.
 pack --info --json other
 [ "$(json extents)" -gt 10 ] || fail "$what: $(json extents) runs, as without"
