@@ -76,10 +76,13 @@ def qemu(directory):
     subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", image, directory + "/q"],
                    check=True)
     path, pid_file = directory + "/s", directory + "/p"
-    subprocess.run(["qemu-nbd", "--fork", "-k", path, "--pid-file", pid_file, "-f", "qcow2", "-r",
-                    "-x", "memory", "--persistent", directory + "/q"], check=True)
+    server = subprocess.Popen(["qemu-nbd", "-k", path, "--pid-file", pid_file, "-f", "qcow2", "-r",
+                               "-x", "memory", "--persistent", directory + "/q"])
     s = Source(MODULE)
     try:
+        while not os.path.exists(pid_file):
+            check(server.poll() is None, "qemu-nbd ended")
+            os.sched_yield()
         s.ask("expect", image)
         s.open(f"nbd+unix:///memory?socket={path}")
         check(s.extents()[1] > 1 << 20, "holes are not known")
@@ -89,7 +92,8 @@ def qemu(directory):
         check("other" in why, why)
         s.end()
     finally:
-        os.kill(int(open(pid_file).read()), signal.SIGKILL)
+        server.kill()
+        server.wait()
 
 
 def block_sizes(directory):
