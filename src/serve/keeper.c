@@ -26,10 +26,11 @@
 extern char **environ;
 
 /* A server that died sooner than this after it was given everything made no progress. */
-#define PROGRESS_MS 5000
+#define PROGRESS_MS 2000
 /* So many such in a row are replaced at once; then ever later, up to LATEST_MS. */
-#define AT_ONCE	  3
-#define LATEST_MS 10000
+#define AT_ONCE	  20
+#define FIRST_MS  50
+#define LATEST_MS 1000
 /* A first server that never was ready. */
 #define TRIES 5
 /* The next standby is started when the server has had time for those who waited. */
@@ -249,7 +250,7 @@ static void lost_server(struct keeper *k)
 	k->give_at = k->died_at;
 	if (k->deaths > AT_ONCE && !k->replacing) {
 		unsigned shift = k->deaths - AT_ONCE - 1;
-		uint64_t delay = shift < 7 ? 100ull << shift : LATEST_MS;
+		uint64_t delay = shift < 4 ? (uint64_t)FIRST_MS << shift : LATEST_MS;
 
 		k->give_at += delay;
 		say(ENGINE_ERROR,

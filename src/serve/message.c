@@ -23,8 +23,8 @@
 struct message_reader {
 	struct json_tokener *tokener;
 	size_t len;
-	uint64_t colons; /* outside of strings: one for each name */
-	bool in_string, escaped, begun;
+	uint64_t colons;			/* outside of strings: one for each name */
+	bool in_string, escaped, begun, quoted; /* quoted: with '...' */
 };
 
 static int wrong(char *why, size_t size, const char *format, ...)
@@ -80,6 +80,8 @@ static void count_names(struct message_reader *r, const char *text, size_t len)
 			r->in_string = !r->in_string;
 		else if (text[i] == ':' && !r->in_string)
 			r->colons++;
+		else if (text[i] == '\'' && !r->in_string)
+			r->quoted = true;
 	}
 }
 
@@ -221,6 +223,10 @@ int message_read(struct message_reader *r, const char *text, size_t len, struct 
 	if (root)
 		used = json_tokener_get_parse_end(r->tokener);
 	count_names(r, text, used);
+	if (r->quoted) {
+		json_object_put(root);
+		return wrong(why, why_size, "the message is not JSON: quotes are \"");
+	}
 	if (!root) {
 		enum json_tokener_error e = json_tokener_get_error(r->tokener);
 

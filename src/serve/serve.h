@@ -259,7 +259,7 @@ struct server {
 	int base[HELD_FDS];
 	uint32_t *gone; /* guests that the keeper has not been told about yet */
 	size_t ngone, gone_room;
-	bool watching_out; /* until the channel takes more */
+	bool tell_base, tell_all; /* to a new keeper */
 	bool ending, ended, ready;
 	int end_status;
 	struct listener *listener;

@@ -62,8 +62,7 @@ static int say_word(struct server *s, enum word_kind kind, uint32_t number, cons
 
 static void keeper_ready(void *arg, uint32_t events);
 
-/* What the keeper does not know yet, as far as it takes it. */
-static void tell_keeper(struct server *s)
+static int tell_gone(struct server *s)
 {
 	int error = 0;
 
@@ -72,6 +71,13 @@ static void tell_keeper(struct server *s)
 		if (!error)
 			s->ngone--;
 	}
+	return error;
+}
+
+static int tell_guests(struct server *s)
+{
+	int error = 0;
+
 	for (struct client *c = s->clients; c && !error; c = c->next) {
 		int fd[HELD_FDS];
 
@@ -81,9 +87,40 @@ static void tell_keeper(struct server *s)
 		error = say_word(s, WORD_GUEST, c->number, fd);
 		c->told = !error;
 	}
-	if (s->channel >= 0)
-		engine_watch(s->engine, s->channel, EPOLLIN | (error == -EAGAIN ? EPOLLOUT : 0),
-			     keeper_ready, s);
+	return error;
+}
+
+/* To one that knows nothing yet. */
+static int tell_base(struct server *s)
+{
+	int fd[HELD_FDS], error;
+
+	memcpy(fd, s->base, sizeof(fd));
+	fd[HELD_PAGER] = engine_file(s->engine);
+	error = say_word(s, WORD_BASE, 0, fd);
+	s->tell_base = error != 0;
+	return error;
+}
+
+/* What the keeper does not know yet, as far as it takes it; the rest when it takes more. */
+static void tell_keeper(struct server *s)
+{
+	int error = 0;
+
+	if (s->channel < 0)
+		return;
+	if (s->tell_base)
+		error = tell_base(s);
+	if (!error)
+		error = tell_gone(s);
+	if (!error)
+		error = tell_guests(s);
+	if (!error && s->tell_all) {
+		error = say_word(s, WORD_ALL, 0, NULL);
+		s->tell_all = error != 0;
+	}
+	engine_watch(s->engine, s->channel, EPOLLIN | (error == -EAGAIN ? EPOLLOUT : 0),
+		     keeper_ready, s);
 }
 
 static void keep_client(struct server *s, struct client *c)
@@ -597,14 +634,11 @@ static void use_channel(struct server *s)
 	atomic_store(&engine_shared(s->engine)->keeper, (uint32_t)s->keeper);
 }
 
-/* Its end of the channel goes over all that it is to hold; what does not go at once goes later. */
 static void make_keeper(void *arg)
 {
 	struct server *s = arg;
-	struct word w;
-	int fd[HELD_FDS], error;
+	int error = start_self(s->o, "keeper", &s->keeper, &s->channel);
 
-	error = start_self(s->o, "keeper", &s->keeper, &s->channel);
 	if (error) {
 		s->channel = -1;
 		say_often(ENGINE_ERROR, "no keeper can be started: %s", strerror(-error));
@@ -612,13 +646,7 @@ static void make_keeper(void *arg)
 		return;
 	}
 	use_channel(s);
-	memcpy(fd, s->base, sizeof(fd));
-	fd[HELD_PAGER] = engine_file(s->engine);
-	word_begin(&w, WORD_BASE);
-	w.pid = getpid();
-	word_send(s->channel, &w, fd);
-	word_begin(&w, WORD_ALL);
-	word_send(s->channel, &w, NULL);
+	s->tell_base = s->tell_all = true;
 	s->ngone = 0;
 	for (struct client *c = s->clients; c; c = c->next)
 		c->told = false;
@@ -804,7 +832,7 @@ int server_main(const struct serve_options *o, int channel)
 	struct word w;
 	char why[512];
 
-	prctl(PR_SET_NAME, "uf-serve-standby");
+	prctl(PR_SET_NAME, "uf-serve-next");
 	if (begin_server(&s, o, channel) != 0)
 		return STATUS_UNABLE;
 	held_begin(&held);
