@@ -17,6 +17,7 @@
 #define NEAR_LIMITED 8u
 #define URGENT_NS    (4 * SLICE_NS) /* for all who have caught up together */
 #define URGENT_MIN   (SLICE_NS / 4)
+#define SLICE_BYTES  (512u << 10) /* at least, even if the time has gone to somebody else */
 #define BURST_NS     (10 * NS_PER_MS)
 
 enum step {
@@ -289,7 +290,8 @@ static void finished(struct guest *g)
 /* False: there is nothing more for it to do now. */
 static bool slice(struct guest *g, uint64_t ns)
 {
-	uint64_t until = now_ns() + ns;
+	uint64_t until = now_ns() + ns, least = SLICE_BYTES * ns / SLICE_NS;
+	uint64_t begun = atomic_load_explicit(&g->f->ahead_done, memory_order_relaxed);
 	enum step step;
 
 	do {
@@ -298,7 +300,9 @@ static bool slice(struct guest *g, uint64_t ns)
 		step = g->ahead.order.count ? step_recorded(g) : step_in_order(g);
 		if (step == STEP_END)
 			finished(g);
-	} while (step == STEP_MORE && now_ns() < until);
+	} while (step == STEP_MORE &&
+		 (now_ns() < until ||
+		  atomic_load_explicit(&g->f->ahead_done, memory_order_relaxed) - begun < least));
 	return step != STEP_STOP && g->ahead.on;
 }
 
