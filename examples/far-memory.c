@@ -20,7 +20,7 @@
 
 enum {
 	PAGE = 4096,
-	CHANGES = 20000,
+	WRITES = 10, /* one touch in so many */
 };
 
 static int fail(const char *what)
@@ -42,7 +42,7 @@ static unsigned use(char *memory, uint64_t pages, uint64_t touches)
 	uint64_t writes = 1, reads = 2, sum = 0;
 	unsigned wrong = 0;
 
-	for (uint64_t i = 0; i < CHANGES; i++) {
+	for (uint64_t i = 0; i < touches / WRITES; i++) {
 		uint64_t page = random_page(&writes, pages);
 
 		*(uint64_t *)(memory + page * PAGE + 8) = ~page;
@@ -50,7 +50,7 @@ static unsigned use(char *memory, uint64_t pages, uint64_t touches)
 	for (uint64_t i = 0; i < touches; i++)
 		sum += *(volatile unsigned char *)(memory + random_page(&reads, pages) * PAGE);
 	writes = 1;
-	for (uint64_t i = 0; i < CHANGES; i++) {
+	for (uint64_t i = 0; i < touches / WRITES; i++) {
 		uint64_t page = random_page(&writes, pages);
 
 		wrong += *(uint64_t *)(memory + page * PAGE + 8) != ~page;
@@ -80,7 +80,7 @@ int main(int argc, char **argv)
 	options.flags = UF_PAGED_WRITABLE | UF_PAGED_DEMAND;
 	options.limit = limit << 20;
 	if (uf_pager_new(NULL, &pager) < 0 || uf_source_open(pager, argv[1], &source) < 0)
-		return fail(argv[1]);
+		return fail("source");
 	size = uf_source_size(source) / PAGE * PAGE;
 	if (uf_pager_map(pager, source, 0, size, &options, &memory, &paged) < 0)
 		return fail("map");

@@ -37,8 +37,9 @@ struct channel {
 	int fd;
 	SSL_CTX *context; /* NULL: in clear */
 	SSL *ssl;
-	bool wants_write, wants_read; /* TLS: what it waits for to go on */
-	bool closed;		      /* the other side has said all */
+	/* TLS: receiving has to send first, and the other way round. */
+	bool in_wants_write, out_wants_read;
+	bool closed; /* the other side has said all */
 	struct buffer in, out;
 };
 
@@ -216,48 +217,39 @@ static int shake_hands(struct channel *c, char *why, size_t size)
 	return 0;
 }
 
-/* Bytes, 0: would wait, -EPIPE. */
-static ssize_t tls_result(struct channel *c, int n)
+/* Bytes, 0: would wait, -EPIPE. `other` is what `other_way` says then. */
+static ssize_t tls_result(struct channel *c, int n, int other, bool *other_way)
 {
+	int what = n > 0 ? SSL_ERROR_NONE : SSL_get_error(c->ssl, n);
+
+	*other_way = what == other;
 	if (n > 0)
 		return n;
-	switch (SSL_get_error(c->ssl, n)) {
-	case SSL_ERROR_WANT_READ:
-		c->wants_read = true;
+	if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE)
 		return 0;
-	case SSL_ERROR_WANT_WRITE:
-		c->wants_write = true;
-		return 0;
-	case SSL_ERROR_ZERO_RETURN:
-		c->closed = true;
-		return -EPIPE;
-	default:
-		ERR_clear_error();
-		return -EPIPE;
-	}
+	ERR_clear_error();
+	return -EPIPE;
 }
 
-static ssize_t plain_result(struct channel *c, ssize_t n)
+static ssize_t plain_result(ssize_t n)
 {
 	if (n > 0)
 		return n;
-	if (n == 0) {
-		c->closed = true;
-		return -EPIPE;
-	}
-	return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
+	return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -EPIPE;
 }
 
 static ssize_t get(struct channel *c, void *to, size_t len)
 {
-	return c->ssl ? tls_result(c, SSL_read(c->ssl, to, (int)len))
-		      : plain_result(c, recv(c->fd, to, len, MSG_DONTWAIT));
+	return c->ssl ? tls_result(c, SSL_read(c->ssl, to, (int)len), SSL_ERROR_WANT_WRITE,
+				   &c->in_wants_write)
+		      : plain_result(recv(c->fd, to, len, MSG_DONTWAIT));
 }
 
 static ssize_t put(struct channel *c, const void *from, size_t len)
 {
-	return c->ssl ? tls_result(c, SSL_write(c->ssl, from, (int)len))
-		      : plain_result(c, send(c->fd, from, len, MSG_DONTWAIT | MSG_NOSIGNAL));
+	return c->ssl ? tls_result(c, SSL_write(c->ssl, from, (int)len), SSL_ERROR_WANT_READ,
+				   &c->out_wants_read)
+		      : plain_result(send(c->fd, from, len, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 /* ---- opening and closing
@@ -331,9 +323,9 @@ static bool full(const struct channel *c)
 
 short channel_events(const struct channel *c)
 {
-	bool output = channel_queued(c) && (!c->ssl || c->wants_write || !c->wants_read);
+	bool output = (channel_queued(c) && !c->out_wants_read) || c->in_wants_write;
 
-	return (short)((full(c) ? 0 : POLLIN) | (output || c->wants_write ? POLLOUT : 0));
+	return (short)((full(c) ? 0 : POLLIN) | (output ? POLLOUT : 0));
 }
 
 /* ---- frames
@@ -376,10 +368,19 @@ int channel_pump(struct channel *c)
 {
 	int error;
 
-	c->wants_read = c->wants_write = false;
 	error = send_some(c);
 	/* What has arrived is the caller's, also when that was the end. */
 	return error ? error : receive_some(c);
+}
+
+bool channel_pending(const struct channel *c)
+{
+	return c->ssl && !full(c) && SSL_pending(c->ssl) > 0;
+}
+
+int channel_flush(struct channel *c)
+{
+	return send_some(c);
 }
 
 int channel_send(struct channel *c, const struct frame *f, const void *data)

@@ -7,6 +7,7 @@
 #ifndef UF_PAGER_CHANNEL_H
 #define UF_PAGER_CHANNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,8 +42,15 @@ void channel_close(struct channel *c);
 int channel_fd(const struct channel *c);
 /* POLL* to wait for. */
 short channel_events(const struct channel *c);
-/* Sends and receives what can be without waiting. -EPIPE: the other side is gone. */
+/*
+ * Sends and receives what can be without waiting. -EPIPE: the other side is gone. Afterwards there
+ * may be frames (channel_next), of which no event on the descriptor will tell.
+ */
 int channel_pump(struct channel *c);
+/* There is more to receive, of which no event will tell: pump once more. */
+bool channel_pending(const struct channel *c);
+/* Sends only. */
+int channel_flush(struct channel *c);
 /* Bytes that wait to be sent. */
 size_t channel_queued(const struct channel *c);
 /* Copies. -ENOMEM. */

@@ -162,9 +162,11 @@ static int ask(struct peer *p)
 	return error;
 }
 
-/* Nothing will come any more. */
-static void break_off(struct peer *p, int error)
+/* Nothing will come any more, however often it is asked for: that is what ENODATA says. */
+static void break_off(struct peer *p)
 {
+	const int error = -ENODATA;
+
 	p->broken = error;
 	while (p->fresh)
 		append(&p->asked, take_out(&p->fresh, p->fresh));
@@ -181,14 +183,16 @@ static void *peer_main(void *arg)
 
 	for (;;) {
 		pthread_mutex_lock(&p->lock);
-		gone = channel_pump(p->channel);
-		error = receive(p);
+		do {
+			gone = channel_pump(p->channel);
+			error = receive(p);
+		} while (!gone && !error && channel_pending(p->channel));
 		if (!error)
 			error = ask(p);
 		if (!error && !gone)
-			gone = channel_pump(p->channel);
+			gone = channel_flush(p->channel);
 		if (error || gone || p->stop) {
-			break_off(p, error ? error : gone ? gone : -ECANCELED);
+			break_off(p);
 			pthread_mutex_unlock(&p->lock);
 			return NULL;
 		}

@@ -140,7 +140,7 @@ static int handle(struct sender *s, struct freeze *f, const struct frame *frame)
 static int work(void *arg, struct freeze *f)
 {
 	struct sender *s = arg;
-	int gone = channel_pump(s->channel), error = 0, got = 0;
+	int gone = channel_pump(s->channel), error = 0, got = 1;
 	const void *data;
 	struct frame frame;
 
@@ -153,8 +153,11 @@ static int work(void *arg, struct freeze *f)
 		return error ? error : got;
 	if (gone)
 		return gone;
-	/* What was just queued goes out at once. */
-	return got > 0 ? 1 : channel_pump(s->channel);
+	/* What was just queued goes out at once; then there may be room for more answers. */
+	error = channel_flush(s->channel);
+	return error ? error
+		     : channel_queued(s->channel) < QUEUE &&
+			       (got > 0 || channel_pending(s->channel));
 }
 
 static short events(void *arg)

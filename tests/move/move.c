@@ -187,7 +187,6 @@ static void sender_dies(void)
 {
 	int sock[2];
 	char *memory = make_memory();
-	struct uf_pager_options patience = UF_PAGER_OPTIONS;
 	struct uf_paged_options options = UF_PAGED_OPTIONS;
 	struct uf_pager *pager;
 	struct uf_paged *paged;
@@ -205,8 +204,7 @@ static void sender_dies(void)
 		_exit(0);
 	}
 	close(sock[0]);
-	patience.deadline_ms = 200;
-	CHECK(uf_pager_new(&patience, &pager) == 0);
+	CHECK(uf_pager_new(NULL, &pager) == 0);
 	options.flags = UF_PAGED_DEMAND;
 	CHECK(uf_pager_receive(pager, sock[1], NULL, &options, &here, &len, &paged) == 0);
 	CHECK(*(volatile uint64_t *)((char *)here + PAGE + 64) == PAGE * 31 + 64);

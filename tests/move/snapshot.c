@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 enum {
-	LEN = 96 << 20,
+	LEN = 48 << 20,
 };
 
 static struct uf_pager *pager;
@@ -23,7 +23,7 @@ static const char *in_dir(const char *name)
 
 static void *memory_of(const char *kind)
 {
-	int flags = MAP_ANONYMOUS | MAP_NORESERVE;
+	int flags = MAP_ANONYMOUS;
 
 	if (strcmp(kind, "shared") == 0)
 		flags |= MAP_SHARED;
