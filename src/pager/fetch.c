@@ -227,13 +227,14 @@ static void assembly_drop(struct assembly *a)
 	assembly_free(a);
 }
 
-/* It has no memory to be fetched with: whoever waits is answered as if the source had failed. */
-static void no_memory(struct guest *g, const struct guest_region *r, uint64_t page, uint64_t n)
+/* They cannot be fetched, or filled: whoever waits is answered as if the source had failed. */
+static void undelivered(struct guest *g, const struct guest_region *r, uint64_t page, uint64_t n,
+			int error)
 {
 	page_canceled(g, page, n);
 	for (uint64_t i = page; i < page + n; i++) {
 		if (page_has(g, i, PAGE_WAITED))
-			pages_given_up(g, r, i, 1, -ENOMEM);
+			pages_given_up(g, r, i, 1, error);
 	}
 }
 
@@ -259,7 +260,7 @@ static void assembly_done(struct assembly *a)
 		}
 	}
 	if (err && err != -ESRCH)
-		no_memory(g, r, page, 1);
+		undelivered(g, r, page, 1, err);
 	assembly_free(a);
 }
 
@@ -273,7 +274,7 @@ static void assemble(struct guest *g, const struct guest_region *r, uint64_t pag
 		a->buf = buffer_get(g->e, r->page_size);
 	if (!a || !a->buf) {
 		free(a);
-		no_memory(g, r, page, 1);
+		undelivered(g, r, page, 1, -ENOMEM);
 		return;
 	}
 	a->g = g;
@@ -298,7 +299,7 @@ static void assemble(struct guest *g, const struct guest_region *r, uint64_t pag
 		w = c ? want_new(g, c, page, 1, at, len, ahead) : NULL;
 		if (!w) {
 			assembly_drop(a);
-			no_memory(g, r, page, 1);
+			undelivered(g, r, page, 1, -ENOMEM);
 			return;
 		}
 		w->assembly = a;
@@ -329,7 +330,7 @@ void fetch_pages(struct guest *g, const struct guest_region *r, uint64_t page, u
 		}
 		c = chunk_get(g->feed, offset, ahead);
 		if (!c || !want_new(g, c, page, run, offset, run * r->page_size, ahead)) {
-			no_memory(g, r, page, run);
+			undelivered(g, r, page, run, -ENOMEM);
 			return;
 		}
 		page_fetching(g, page, run);
@@ -638,7 +639,7 @@ static void deliver_want(struct want *w)
 			return;
 		}
 		if (err) {
-			no_memory(g, r, page, n - done);
+			undelivered(g, r, page, n - done, err);
 			break;
 		}
 	}

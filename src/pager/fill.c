@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "pager/internal.h"
@@ -219,8 +221,30 @@ static int fill_run(struct fill *f, uint64_t page, uint64_t n, const char *src, 
 /* ---- by way of the file (minor faults)
  */
 
+/* Into a file that has no write(2): one of huge pages. A source that vanishes is -EFAULT. */
+static int file_map_write(struct guest *g, uint64_t offset, const char *src, uint64_t len)
+{
+	char *to = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, g->memfd, (off_t)offset);
+	struct iovec from = {.iov_base = (void *)(uintptr_t)src, .iov_len = len};
+	struct iovec dest = {.iov_base = to, .iov_len = len};
+	ssize_t n;
+
+	if (to == MAP_FAILED)
+		return errno == ENOSPC ? -ENOMEM : -errno;
+	n = process_vm_writev(getpid(), &from, 1, &dest, 1, 0);
+	if (n < 0 && errno == EFAULT) {
+		/* The source, or no huge page for the file? */
+		n = fallocate(g->memfd, 0, (off_t)offset, (off_t)len) ? -ENOMEM : -EFAULT;
+	} else if (n < 0) {
+		n = -errno;
+	}
+	munmap(to, len);
+	return n == (ssize_t)len ? 0 : n < 0 ? (int)n : -EFAULT;
+}
+
 /* Into the file. Zeros are a hole filled, so that what somebody has written there stays. */
-static int file_write(struct guest *g, uint64_t offset, const char *src, uint64_t len)
+static int file_write(struct guest *g, const struct guest_region *r, uint64_t offset,
+		      const char *src, uint64_t len)
 {
 	uint64_t at = 0;
 
@@ -231,6 +255,8 @@ static int file_write(struct guest *g, uint64_t offset, const char *src, uint64_
 		}
 		return 0;
 	}
+	if (r->page_size > PAGE_4K)
+		return file_map_write(g, offset, src, len);
 	while (at < len) {
 		ssize_t n = pwrite(g->memfd, src + at, len - at, (off_t)(offset + at));
 
@@ -252,7 +278,7 @@ static int fill_minor(struct fill *f, uint64_t page, uint64_t n, const char *src
 {
 	struct guest *g = f->g;
 	uint64_t done;
-	int err = file_write(g, page_offset(f->r, page), src, n * f->r->page_size);
+	int err = file_write(g, f->r, page_offset(f->r, page), src, n * f->r->page_size);
 
 	*pages = 0;
 	if (err)
