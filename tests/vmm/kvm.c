@@ -221,6 +221,37 @@ static void touch_for_kvm(struct vcpu *v)
 		skip(v);
 }
 
+/*
+ * The same where KVM was emulating the instruction: then it is for us to do what the instruction
+ * does with memory.
+ */
+static void access_for_kvm(struct vcpu *v)
+{
+	struct kvm_run *run = v->run;
+	struct kvm_regs regs;
+	struct command *c = current(v, &regs);
+	uint64_t i = (uint64_t)(c - v->command), at = run->mmio.phys_addr % PAGE;
+	char *page;
+
+	if (i >= v->n || run->mmio.phys_addr / PAGE != c->gpa / PAGE || at + run->mmio.len > PAGE ||
+	    run->mmio.len > sizeof(run->mmio.data))
+		give_up(STATUS_WRONG, "the guest strayed to %#jx", (uintmax_t)run->mmio.phys_addr);
+	v->efaults++;
+	page = page_hva(v->vm, v->visit[i].page);
+	if (plain_touch(page, run->mmio.is_write)) {
+		if (run->mmio.is_write)
+			memcpy(page + at, run->mmio.data, run->mmio.len);
+		else
+			memcpy(run->mmio.data, page + at, run->mmio.len);
+		return;
+	}
+	/* What it is about is finished before the guest is somewhere else. */
+	run->immediate_exit = 1;
+	ioctl(v->kvm, KVM_RUN, 0);
+	run->immediate_exit = 0;
+	skip(v);
+}
+
 void kvm_execute(struct vcpu *v)
 {
 	struct kvm_regs regs = {
@@ -241,6 +272,8 @@ void kvm_execute(struct vcpu *v)
 			skip(v);
 		else if (rc < 0 && errno == EFAULT && ++in_vain < 1000 * BATCH)
 			touch_for_kvm(v);
+		else if (rc == 0 && v->run->exit_reason == KVM_EXIT_MMIO)
+			access_for_kvm(v);
 		else if (rc < 0 && errno != EINTR && errno != EAGAIN)
 			give_up(STATUS_WRONG, "KVM_RUN: %m");
 		else if (rc == 0)

@@ -156,7 +156,7 @@ static void tell_wedged(struct vm *vm)
 
 		while (c < v->n && atomic_load(&v->command[c].done) != DONE_NOT)
 			c++;
-		if (!atomic_load(&v->finished) && c < v->n)
+		if (atomic_load(&v->executes) && c < v->n)
 			say("wedged: vCPU %u waits for page %ju at %p", i,
 			    (uintmax_t)v->visit[c].page, (void *)page_hva(vm, v->visit[c].page));
 	}

@@ -139,10 +139,12 @@ void vcpu_flush(struct vcpu *v)
 	if (v->n == 0)
 		return;
 	v->command[v->n].op = OP_END;
+	atomic_store(&v->executes, true);
 	if (v->kvm >= 0)
 		kvm_execute(v);
 	else
 		plain_execute(v);
+	atomic_store(&v->executes, false);
 	for (unsigned i = 0; i < v->n; i++) {
 		times_note(&v->times, v->command[i].ticks, v->visit[i].page);
 		check(v, &v->visit[i], &v->command[i]);

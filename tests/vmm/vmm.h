@@ -132,7 +132,7 @@ struct vcpu {
 	struct times times;
 	_Atomic uint64_t visits;
 	uint64_t written, poisoned, raced;
-	_Atomic bool finished;
+	_Atomic bool executes, finished;
 };
 
 struct kvm;
