@@ -56,6 +56,7 @@ struct fill {
 	enum trace_fill how;
 	bool quiet;   /* wakes nobody */
 	bool protect; /* the pages begin write-protected */
+	bool zero;    /* the pages have no contents */
 };
 
 /*
@@ -120,6 +121,8 @@ static void filled(const struct fill *f, uint64_t page, uint64_t n, enum fill_wh
 		waiter_done(g, i);
 	}
 	count(g, GUEST_FILLED_DEMAND, demanded);
+	if (f->zero)
+		count(g, GUEST_FILLED_ZERO, n);
 	count(g, why == FILL_AHEAD ? GUEST_FILLED_AHEAD : GUEST_FILLED_NEAR, n - demanded);
 	PROBE(pager_fill, g->f->number, addr, n * f->r->page_size, f->how);
 	if (g->e->o.trace)
@@ -335,8 +338,6 @@ int fill_pages(struct guest *g, const struct guest_region *r, uint64_t page, uin
 
 	if (g->ending)
 		return -ESRCH;
-	if (!src)
-		count(g, GUEST_FILLED_ZERO, n);
 	while (at < n && !err) {
 		struct fill f = {.g = g, .r = r, .how = how(g, r, src)};
 		const char *from = src ? (const char *)src + at * r->page_size : NULL;
