@@ -14,6 +14,8 @@
 
 #include "list.h"
 
+/* Bytes that are asked for at a time: enough for some threads, and all of it in their caches. */
+#define UNDER_WAY (1u << 20)
 /* Pages that one look at the index goes over at most. */
 #define LOOK_MOST (UINT64_C(64) << 10)
 
@@ -31,39 +33,28 @@ static bool packed_probe(const char *spec, int fd)
 }
 
 /*
- * How large requests had better be: so large that they need few chunks. An image in the order of
- * addresses has its neighbours in one chunk; in one that is in the order of first touches they are
- * all over it.
+ * How large requests had better be. In the order of addresses, neighbours are in one chunk; in an
+ * image that begins in the order of first touches they are all over it, and one that is fetched for
+ * its neighbour's sake costs a chunk of its own: then it is by pages, and what is decompressed
+ * already is found by peek.
  */
 static uint32_t best_chunk(const struct packed *p)
 {
-	enum {
-		SAMPLES = 256,
-		FEW = 3
-	};
-	uint32_t per_chunk = packed_slots_of(&p->h), chunk = p->h.chunk_size;
+	uint32_t chunk = p->h.chunk_size;
+	uint64_t breaks = 0, stored = 0;
 
-	if (chunk < 4 * SOURCE_PAGE)
-		chunk = 4 * SOURCE_PAGE;
-	for (; chunk > SOURCE_PAGE; chunk /= 2) {
-		uint64_t pages = chunk / SOURCE_PAGE, blocks = p->npages / pages;
-		uint64_t step = blocks > SAMPLES ? blocks / SAMPLES : 1, seen = 0, changes = 0;
+	for (uint64_t i = 1, top = p->npages ? p->page[0] : 0; i < p->npages; i++) {
+		uint32_t slot = p->page[i];
 
-		for (uint64_t i = 0; i < blocks; i += step) {
-			uint32_t last = UINT32_MAX, before = (uint32_t)changes;
-
-			for (uint64_t k = i * pages; k < (i + 1) * pages; k++) {
-				uint32_t at = p->page[k] ? (p->page[k] - 1) / per_chunk : last;
-
-				changes += at != last;
-				last = at;
-			}
-			seen += changes != before;
-		}
-		if (changes <= seen * FEW)
-			break;
+		/* One that repeats an earlier page says nothing. */
+		stored += slot != 0;
+		breaks += slot > top && slot != top + 1;
+		top = slot > top ? slot : top;
+		breaks += slot && p->page[i - 1] > slot + p->npages / 64;
 	}
-	return chunk;
+	if (breaks > stored / 64)
+		return SOURCE_PAGE;
+	return chunk < 4 * SOURCE_PAGE ? 4 * SOURCE_PAGE : chunk;
 }
 
 static void packed_close(struct source *s)
@@ -117,7 +108,7 @@ static int packed_open(const char *spec, const struct source_env *env, struct so
 	}
 	p->s.size = p->h.size;
 	p->s.chunk = best_chunk(p);
-	p->s.depth = p->s.chunk < PACKED_CHUNK ? 256 : 64;
+	p->s.depth = UNDER_WAY / p->s.chunk < 4 ? 4 : UNDER_WAY / p->s.chunk;
 	p->s.costly = true;
 	*out = &p->s;
 	return 0;

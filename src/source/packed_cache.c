@@ -28,7 +28,8 @@ struct packed_entry {
 	struct pool_job job; /* first */
 	struct packed *p;
 	uint64_t chunk;
-	unsigned char *buf; /* NULL: never used */
+	unsigned char *buf; /* its own; NULL: never used */
+	unsigned char *to;  /* that, or of the one request that wants exactly this */
 	enum {
 		ENTRY_FREE,
 		ENTRY_LOADING,
@@ -115,10 +116,10 @@ static int load(struct pool_job *job, void *local)
 	if (error)
 		return error;
 	if (len == size)
-		memcpy(e->buf, from, size);
-	else if (ZSTD_decompressDCtx(w->zstd, e->buf, size, from, len) != size)
+		memcpy(e->to, from, size);
+	else if (ZSTD_decompressDCtx(w->zstd, e->to, size, from, len) != size)
 		return -EBADMSG;
-	return XXH3_64bits(e->buf, size) == p->sum[e->chunk] ? 0 : -EBADMSG;
+	return XXH3_64bits(e->to, size) == p->sum[e->chunk] ? 0 : -EBADMSG;
 }
 
 /* ---- entries
@@ -152,25 +153,24 @@ static struct packed_entry *take_entry(struct packed *p)
 
 	while (e && e->state == ENTRY_LOADING)
 		e = e->newer;
-	if (!e)
-		return NULL;
-	if (!e->buf)
-		e->buf = aligned_alloc(SOURCE_PAGE, p->h.chunk_size);
-	if (!e->buf)
-		return NULL;
-	if (e->state == ENTRY_READY)
+	if (e && e->state == ENTRY_READY)
 		p->where[e->chunk] = 0;
-	e->state = ENTRY_FREE;
+	if (e)
+		e->state = ENTRY_FREE;
 	return e;
 }
 
-/* NULL: all entries are loading. */
-static struct packed_entry *begin_load(struct packed *p, uint64_t chunk, bool ahead)
+/* To where, or NULL: it is kept. NULL: all entries are loading. */
+static struct packed_entry *begin_load(struct packed *p, uint64_t chunk, bool ahead,
+				       unsigned char *to)
 {
 	struct packed_entry *e = take_entry(p);
 
-	if (!e)
+	if (e && !to && !e->buf)
+		e->buf = aligned_alloc(SOURCE_PAGE, p->h.chunk_size);
+	if (!e || (!to && !e->buf))
 		return NULL;
+	e->to = to ? to : e->buf;
 	e->chunk = chunk;
 	e->state = ENTRY_LOADING;
 	e->asked = false;
@@ -189,7 +189,7 @@ static void load_ahead(struct packed *p, uint64_t chunk)
 	for (uint64_t next = chunk + 1; next <= chunk + AHEAD && next < p->h.chunks; next++) {
 		if (p->loading >= p->nentries / 2)
 			break;
-		if (!find(p, next) && !begin_load(p, next, true))
+		if (!find(p, next) && !begin_load(p, next, true, NULL))
 			break;
 	}
 }
@@ -200,7 +200,7 @@ static struct packed_entry *ask(struct packed *p, uint64_t chunk, bool ahead)
 	struct packed_entry *e = find(p, chunk);
 
 	if (!e)
-		e = begin_load(p, chunk, ahead);
+		e = begin_load(p, chunk, ahead, NULL);
 	else if (e->state == ENTRY_LOADING && !ahead)
 		pool_hurry(p->pool, &e->job);
 	if (e && !e->asked) {
@@ -231,7 +231,7 @@ static uint32_t run_of(const struct packed *p, uint64_t first, uint32_t most)
 static const unsigned char *contents(const struct packed *p, const struct packed_entry *e,
 				     uint64_t page)
 {
-	return e->buf + (size_t)((p->page[page] - 1) % packed_slots_of(&p->h)) * SOURCE_PAGE;
+	return e->to + (size_t)((p->page[page] - 1) % packed_slots_of(&p->h)) * SOURCE_PAGE;
 }
 
 static uint64_t chunk_of(const struct packed *p, uint64_t page)
@@ -251,29 +251,34 @@ static void give(const struct packed *p, const struct packed_entry *e,
 		if (first + i >= p->npages || !p->page[first + i])
 			continue;
 		run = run_of(p, first + i, n - i);
-		if (chunk_of(p, first + i) == e->chunk)
+		if (chunk_of(p, first + i) == e->chunk && e->to != request->buf)
 			memcpy((char *)request->buf + (size_t)i * SOURCE_PAGE,
 			       contents(p, e, first + i), (size_t)run * SOURCE_PAGE);
 	}
 }
 
-static bool want(struct packed *p, struct packed_entry *e, struct source_request *request)
+/* So that want() cannot fail once a thread is at work for the request. */
+static bool have_want(struct packed *p)
 {
-	struct packed_want *w;
+	struct packed_want *w = p->free_wants ? NULL : malloc(sizeof(*w));
+
+	if (w) {
+		w->next = NULL;
+		p->free_wants = w;
+	}
+	return p->free_wants;
+}
+
+static void want(struct packed *p, struct packed_entry *e, struct source_request *request)
+{
+	struct packed_want *w = p->free_wants;
 
 	if (e->wants && e->wants->request == request)
-		return true;
-	w = p->free_wants;
-	if (w)
-		p->free_wants = w->next;
-	else
-		w = malloc(sizeof(*w));
-	if (!w)
-		return false;
+		return;
+	p->free_wants = w->next;
 	*w = (struct packed_want){e->wants, request};
 	e->wants = w;
 	taking_of(request)->pending++;
-	return true;
 }
 
 static void put_ready(struct packed *p, struct source_request *request)
@@ -281,6 +286,19 @@ static void put_ready(struct packed *p, struct source_request *request)
 	taking_of(request)->next = NULL;
 	*p->last_ready = request;
 	p->last_ready = &taking_of(request)->next;
+}
+
+/* Is the request exactly a chunk, that is not there yet? Then it is decompressed where it goes. */
+static bool is_chunk(const struct packed *p, const struct source_request *request)
+{
+	uint64_t first = request->offset / SOURCE_PAGE, chunk;
+	uint32_t n = pages_of(request);
+
+	if (first + n > p->npages || !p->page[first])
+		return false;
+	chunk = chunk_of(p, first);
+	return request->len == packed_chunk_len(&p->h, chunk) && run_of(p, first, n) == n &&
+	       !find(p, chunk);
 }
 
 /* Goes on until all pages are there or wanted; false: there is no room for a chunk now. */
@@ -300,7 +318,14 @@ static bool advance(struct packed *p, struct source_request *request)
 			memset(to, 0, SOURCE_PAGE);
 			continue;
 		}
-		e = ask(p, chunk_of(p, page), request->ahead);
+		if (!have_want(p)) {
+			t->error = -ENOMEM;
+			break;
+		}
+		if (is_chunk(p, request))
+			e = begin_load(p, chunk_of(p, page), request->ahead, request->buf);
+		else
+			e = ask(p, chunk_of(p, page), request->ahead);
 		if (!e && p->loading)
 			return false;
 		if (!e) {
@@ -310,8 +335,8 @@ static bool advance(struct packed *p, struct source_request *request)
 		run = run_of(p, page, n - t->cursor);
 		if (e->state == ENTRY_READY)
 			memcpy(to, contents(p, e, page), (size_t)run * SOURCE_PAGE);
-		else if (!want(p, e, request))
-			t->error = -ENOMEM;
+		else
+			want(p, e, request);
 	}
 	t->cursor = n;
 	if (!t->pending)
@@ -364,8 +389,8 @@ static void loaded(struct packed *p, struct packed_entry *e)
 	}
 	p->loading--;
 	e->wants = NULL;
-	e->state = error ? ENTRY_FREE : ENTRY_READY;
-	if (error)
+	e->state = error || e->to != e->buf ? ENTRY_FREE : ENTRY_READY;
+	if (e->state == ENTRY_FREE)
 		p->where[e->chunk] = 0;
 	for (; w; w = next) {
 		struct taking *t = taking_of(w->request);
@@ -498,7 +523,7 @@ int packed_load_all(struct packed *p, uint64_t *bad,
 	*bad = 0;
 	while (p->loading || (next < p->h.chunks && !error)) {
 		while (!error && next < p->h.chunks && p->loading < p->nentries / 2 &&
-		       begin_load(p, next, false))
+		       begin_load(p, next, false, NULL))
 			next++;
 		if (poll(&fd, 1, 100) < 0 && errno != EINTR)
 			return -errno;

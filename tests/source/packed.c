@@ -155,37 +155,45 @@ static void little_room(void)
 	free(memory);
 }
 
-/* Two want one chunk, and one of them does not want it any more. */
+/* Many want one chunk, the first perhaps all of it, and some do not want it any more. */
 static void joined(void)
 {
 	unsigned char *memory = make_memory(PATTERN_TEXT, PAGES(64), 5);
 	unsigned char *buf = aligned_alloc(SOURCE_PAGE, PAGES(64));
-	struct waited w[64];
+	struct waited w[16];
 	struct source *s;
 
 	make_image(path, "packed", NULL, memory, PAGES(64), 0);
-	for (int round = 0; round < 50; round++) {
-		int left = 64;
+	for (unsigned round = 0; round < 60; round++) {
+		int left = 16;
 
 		s = open_source(path, NULL, false);
-		for (unsigned i = 0; i < 64; i++) {
-			w[i] = (struct waited){.request = {.offset = PAGES(i),
+		CHECK(s->depth == 16);
+		for (unsigned i = 0; i < 16; i++) {
+			w[i] = (struct waited){.request = {.offset = PAGES(16) + PAGES(i),
 							   .len = SOURCE_PAGE,
 							   .ahead = round % 2,
-							   .buf = buf + PAGES(i),
+							   .buf = buf + PAGES(i + 16),
 							   .done = note},
 					       .left = &left};
+			if (!i && round % 3) {
+				w[i].request.len = 16 * SOURCE_PAGE;
+				w[i].request.buf = buf;
+			}
 			CHECK(s->ops->fetch(s, &w[i].request) == 0);
-			CHECK(left == 64);
+			CHECK(left == 16);
 			if (i % 3 == 0)
 				s->ops->cancel(s, &w[i].request);
 		}
 		CHECK(s->ops->fetch(s, &(struct source_request){.len = SOURCE_PAGE}) == -EAGAIN);
 		process_until(s, &left, 0);
-		for (unsigned i = 0; i < 64; i++) {
+		for (unsigned i = 0; i < 16; i++) {
 			CHECK(w[i].error == 0 || (i % 3 == 0 && w[i].error == -ECANCELED));
-			CHECK(w[i].error || memcmp(buf + PAGES(i), memory + PAGES(i), 4096) == 0);
+			CHECK(w[i].error || memcmp(w[i].request.buf, memory + PAGES(16 + i),
+						   w[i].request.len) == 0);
 		}
+		/* What went to a request only is not kept. */
+		CHECK(!s->ops->peek(s, PAGES(20), SOURCE_PAGE) == (round % 3 != 0));
 		source_close(s);
 	}
 	free(buf);
