@@ -90,6 +90,17 @@ static uint64_t stored(const char *target, const struct packed_header *h, const 
 	return (uint64_t)st.st_blocks * 512;
 }
 
+static const char *kind_of(const struct pack_options *o)
+{
+	static const char *const kinds[] = {"raw", "nbd", "rados"};
+
+	for (size_t i = 0; !o->kind && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strncmp(o->target, kinds[i], strlen(kinds[i])) == 0)
+			return kinds[i];
+	}
+	return o->kind ? o->kind : "other";
+}
+
 static int verify(const struct pack_options *o, struct source *s, const struct source_env *env)
 {
 	struct source *t;
@@ -100,8 +111,11 @@ static int verify(const struct pack_options *o, struct source *s, const struct s
 		error = pack_compare(s, t, o->quiet, why, sizeof(why));
 		source_close(t);
 	}
-	if (error == -EINTR)
+	if (error == -EINTR) {
+		pack_progress_end();
+		complain("interrupted; %s is complete, but was not compared", o->target);
 		return 128 + pack_signal;
+	}
 	return error ? fail(why) : 0;
 }
 
@@ -116,7 +130,7 @@ static int write_target(const struct pack_options *o, struct source *s, const st
 
 	if (error)
 		return fail(why);
-	*kind = w->ops == &packed_writer_ops ? "packed" : o->kind ? o->kind : "other";
+	*kind = w->ops == &packed_writer_ops ? "packed" : kind_of(o);
 	error = pack_copy(s, w, order, counts, o->quiet, why, sizeof(why));
 	if (error || pack_signal) {
 		w->ops->abandon(w);
