@@ -104,6 +104,24 @@ void pages_given_up(struct guest *g, const struct guest_region *r, uint64_t page
 	}
 }
 
+/* Less what is known to be zero: that is not copied. */
+static void clip(struct guest *g, const struct guest_region *r, uint64_t page, uint64_t *from,
+		 uint64_t *to)
+{
+	uint64_t at = page_offset(r, *from), offset = page_offset(r, page), len;
+
+	while (at < offset) {
+		len = offset - at;
+		if (contents_at(g->feed, at, &len) == SOURCE_ZERO)
+			*from = page - (offset - at - len) / PAGE_4K;
+		at += len;
+	}
+	len = (*to - page) * PAGE_4K;
+	contents_at(g->feed, offset, &len);
+	if (len >= PAGE_4K)
+		*to = page + len / PAGE_4K;
+}
+
 /* Those around a page that are filled with it: [*from, *to), within its block and region. */
 static void block(struct guest *g, const struct guest_region *r, uint64_t page, uint64_t *from,
 		  uint64_t *to)
@@ -128,24 +146,6 @@ static void block(struct guest *g, const struct guest_region *r, uint64_t page, 
 	}
 	*to = page + 1 + page_missing_run(g, page + 1, *to);
 	clip(g, r, page, from, to);
-}
-
-/* Less what is known to be zero: that is not copied. */
-static void clip(struct guest *g, const struct guest_region *r, uint64_t page, uint64_t *from,
-		 uint64_t *to)
-{
-	uint64_t at = page_offset(r, *from), offset = page_offset(r, page), len;
-
-	while (at < offset) {
-		len = offset - at;
-		if (contents_at(g->feed, at, &len) == SOURCE_ZERO)
-			*from = page - (offset - at - len) / PAGE_4K;
-		at += len;
-	}
-	len = (*to - page) * PAGE_4K;
-	contents_at(g->feed, offset, &len);
-	if (len >= PAGE_4K)
-		*to = page + len / PAGE_4K;
 }
 
 /* Straight from memory. False: it has to be fetched. */
