@@ -258,6 +258,27 @@ static void pidfd_ready(void *arg, uint32_t events)
 	guest_fail(arg, GUEST_EXITED);
 }
 
+#define NOBODYS_ADDR 0x10000ull /* the lowest that can be mapped */
+#define LOOK_NS	     NS_PER_S
+
+/*
+ * Is the process that the memory belongs to still there? A child of fork comes without a pidfd. A
+ * fill of what is in none of the regions says either that there is no such memory, or that there is
+ * no such process any more.
+ */
+static void look(void *arg)
+{
+	struct guest *g = arg;
+	struct uf_zeropage zero = {.range = {NOBODYS_ADDR, PAGE_4K}};
+
+	if (g->ending || region_at(g, NOBODYS_ADDR))
+		return;
+	if (g->ops->ioctl(g->uffd, UF_IO_ZEROPAGE, &zero) == -ESRCH)
+		guest_fail(g, GUEST_EXITED);
+	else
+		timer_set(g->e, &g->look, LOOK_NS);
+}
+
 static int guest_watch(struct guest *g)
 {
 	int flags = fcntl(g->uffd, F_GETFL), err;
@@ -269,6 +290,9 @@ static int guest_watch(struct guest *g)
 	err = engine_watch(g->e, g->uffd, EPOLLIN, inbox_ready, g);
 	if (!err && g->pidfd >= 0)
 		err = engine_watch(g->e, g->pidfd, EPOLLIN, pidfd_ready, g);
+	g->look = (struct timer){.fn = look, .arg = g};
+	if (!err && g->pidfd < 0 && !g->f->own)
+		timer_set(g->e, &g->look, LOOK_NS);
 	return err;
 }
 
@@ -349,6 +373,7 @@ static void guest_discard(struct guest *g)
 	ahead_end(g);
 	evict_end(g);
 	timer_clear(&g->park);
+	timer_clear(&g->look);
 	guest_free(g);
 }
 
@@ -524,6 +549,7 @@ void guest_detach(struct guest *g, enum guest_end why)
 	guest_unwatch(g);
 	fetch_forget(g);
 	timer_clear(&g->park);
+	timer_clear(&g->look);
 	record_end(g);
 	ahead_end(g);
 	evict_end(g);

@@ -247,6 +247,7 @@ struct guest {
 	struct list parked; /* wants */
 	struct list wants;  /* all of them that are with chunks */
 	struct timer park;
+	struct timer look; /* whether its process is there, where no pidfd tells */
 	unsigned park_tries;
 	uint64_t park_since;
 
