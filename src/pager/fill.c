@@ -339,7 +339,7 @@ int fill_pages(struct guest *g, const struct guest_region *r, uint64_t page, uin
 	if (g->ending)
 		return -ESRCH;
 	while (at < n && !err) {
-		struct fill f = {.g = g, .r = r, .how = how(g, r, src)};
+		struct fill f = {.g = g, .r = r, .how = how(g, r, src), .zero = !src};
 		const char *from = src ? (const char *)src + at * r->page_size : NULL;
 		uint64_t run = same_run(g, page + at, n - at), pages;
 

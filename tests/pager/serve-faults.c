@@ -45,7 +45,7 @@ static void run(bool peek, bool prefetch, uint32_t chunk, unsigned near)
 		      rig_count(&r, GUEST_FILLED_AHEAD) + rig_count(&r, GUEST_EXISTED) >=
 	      PAGES);
 	/* Those that share a chunk with others may have been fetched with them. */
-	rig_until(rig_count(&r, GUEST_FILLED_ZERO) >= 600 - 2 * 15);
+	CHECK(rig_count(&r, GUEST_FILLED_ZERO) >= 600 - 2 * 15);
 	if (peek)
 		CHECK(atomic_load(&f->fetches) == 0);
 	rig_end(&r);
