@@ -228,7 +228,7 @@ static bool try_image(const struct image *image, const unsigned char *memory)
 
 int main(int argc, char **argv)
 {
-	unsigned long times = argc > 1 ? strtoul(argv[1], NULL, 10) : 3000, opened = 0,
+	unsigned long times = argc > 1 ? strtoul(argv[1], NULL, 10) : 1500, opened = 0,
 		      harmless = 0;
 	unsigned char *memory = make_memory(PATTERN_MIXED, MEMORY, 3);
 	char path[256];

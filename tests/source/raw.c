@@ -31,10 +31,10 @@ static struct source *open_raw(bool direct)
 	return s;
 }
 
-/* Is every page in the page cache? */
-static bool resident(int fd, uint64_t size)
+/* Is every page in the page cache? What is there may leave at any time. */
+static bool resident(int fd, uint64_t offset, uint64_t size)
 {
-	void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, (off_t)offset);
 	unsigned char *there = malloc(size / SOURCE_PAGE);
 	bool all = true;
 
@@ -141,6 +141,7 @@ static void cached(void)
 {
 	unsigned char *memory = make_memory(PATTERN_RANDOM, 4 << 20, 1);
 	unsigned char *buf = aligned_alloc(SOURCE_PAGE, 64 << 10);
+	const void *peek;
 	struct source *s;
 	int fd;
 
@@ -148,11 +149,13 @@ static void cached(void)
 	s = open_raw(false);
 	fd = open(path, O_RDWR);
 	CHECK(fsync(fd) == 0);
-	CHECK(memcmp(s->ops->peek(s, PAGES(7), PAGES(40)), memory + PAGES(7), PAGES(40)) == 0);
+	peek = s->ops->peek(s, PAGES(7), PAGES(40));
+	CHECK(peek ? memcmp(peek, memory + PAGES(7), PAGES(40)) == 0
+		   : !resident(fd, PAGES(7), PAGES(40)));
 	source_close(s);
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	s = open_raw(false);
-	if (!resident(fd, 4 << 20)) {
+	if (!resident(fd, 0, 4 << 20)) {
 		unsigned missing = 0;
 
 		for (unsigned i = 0; i < 1024; i++)
@@ -161,7 +164,7 @@ static void cached(void)
 	}
 	CHECK(fetch(s, 1 << 20, 64 << 10, buf) == 0);
 	CHECK(memcmp(buf, memory + (1 << 20), 64 << 10) == 0);
-	CHECK(s->ops->peek(s, 1 << 20, 64 << 10));
+	CHECK(s->ops->peek(s, 1 << 20, 64 << 10) || !resident(fd, 1 << 20, 64 << 10));
 	expect_contents(s, memory, 4 << 20);
 	source_close(s);
 	close(fd);
@@ -189,7 +192,7 @@ static void other_user(void)
 		CHECK(!((struct raw *)s)->truthful);
 		expect_contents(s, memory, 1 << 20);
 		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-		CHECK(!s->ops->peek(s, 0, 1 << 20) || resident(fd, 1 << 20));
+		CHECK(!s->ops->peek(s, 0, 1 << 20) || resident(fd, 0, 1 << 20));
 		source_close(s);
 		_exit(0);
 	}
