@@ -1,10 +1,11 @@
 /*
  * faults MISSING WP END: a program with so many missing faults and, on some of the pages, so many
  * write-protect faults, each served by a thread that reads the descriptor. END is its exit status,
- * or "killed".
+ * or "killed"; or FILE in "after:FILE", which must be there before the write-protect faults begin.
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,14 @@ static void *serve(void *unused)
 	return NULL;
 }
 
+static void await(const char *file)
+{
+	puts("ready");
+	fflush(stdout);
+	while (access(file, F_OK) != 0)
+		sched_yield();
+}
+
 int main(int argc, char **argv)
 {
 	size_t missing = argc == 4 ? atoi(argv[1]) : 0;
@@ -72,6 +81,8 @@ int main(int argc, char **argv)
 
 	for (size_t i = 0; i < missing; i++)
 		(void)memory[i * PAGE];
+	if (strncmp(argv[3], "after:", 6) == 0)
+		await(argv[3] + 6);
 	if (wp) {
 		protect.range = (struct uf_range){(uint64_t)memory, wp * PAGE};
 		check(ioctl(uffd, UF_IO_WRITEPROTECT, &protect) == 0, "WRITEPROTECT");
