@@ -27,6 +27,13 @@
  *   3. Nothing that one guest does, or one source fails to do, delays others for longer than a
  *      slice: work that can be long is cut into slices of about 100 us.
  *   4. Memory: bytes in flight stay below their limit; demand may exceed it by one chunk a guest.
+ *
+ * Probes (USDT, provider "userfault"); g is the number of the guest:
+ *   pager_fault(g, address, flags of the message, thread)
+ *   pager_fetch(number of the source, offset, bytes, error or 0)   when it has been answered
+ *   pager_fill(g, address, bytes, enum trace_fill)
+ *   pager_wake(g, address, bytes, 0)			       without a fill
+ *   pager_evict(g, address, bytes, whether they were changed)
  */
 #ifndef UF_PAGER_ENGINE_H
 #define UF_PAGER_ENGINE_H

@@ -115,15 +115,14 @@ static void filled(const struct fill *f, uint64_t page, uint64_t n, enum fill_wh
 	for (uint64_t i = page; i < page + n; i++) {
 		if (g->evict && page_filled(g, i, 1))
 			evict_added(g, i);
-		if (!page_has(g, i, PAGE_WAITED))
-			continue;
-		demanded++;
-		waiter_done(g, i);
+		demanded += page_has(g, i, PAGE_WAITED);
 	}
 	count(g, GUEST_FILLED_DEMAND, demanded);
 	if (f->zero)
 		count(g, GUEST_FILLED_ZERO, n);
 	count(g, why == FILL_AHEAD ? GUEST_FILLED_AHEAD : GUEST_FILLED_NEAR, n - demanded);
+	for (uint64_t i = page; demanded && i < page + n; i++)
+		waiter_done(g, i);
 	PROBE(pager_fill, g->f->number, addr, n * f->r->page_size, f->how);
 	if (g->e->o.trace)
 		report(g->e, TRACE_FILL, g->f->number, 0, begun, addr, n * f->r->page_size,
