@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,8 +244,11 @@ static void accept_some(void *arg, uint32_t events)
 
 	(void)events;
 	for (unsigned i = 0; i < ACCEPT_AT_ONCE && !l->closed; i++) {
+		struct pollfd waiting = {.fd = l->fd, .events = POLLIN};
 		int fd;
 
+		if (poll(&waiting, 1, 0) <= 0)
+			return;
 		if (!is_room(l)) {
 			pause_for_descriptors(l);
 			return;

@@ -100,6 +100,14 @@ void shown_end(struct shown *s, struct pager_file *pager)
 	put(s);
 }
 
+static int by_number(const void *a, const void *b)
+{
+	const struct shown *const *x = a, *const *y = b;
+
+	return ((*x)->file->number > (*y)->file->number) -
+	       ((*x)->file->number < (*y)->file->number);
+}
+
 size_t shown_all(struct shown ***all)
 {
 	size_t n = 0;
@@ -111,6 +119,8 @@ size_t shown_all(struct shown ***all)
 		(*all)[n++] = s;
 	}
 	pthread_mutex_unlock(&list.lock);
+	if (n > 1)
+		qsort(*all, n, sizeof(**all), by_number);
 	return n;
 }
 
@@ -201,14 +211,6 @@ static void name_guest(struct row *r, const struct guest_file *f)
 		 escaped, f->pid);
 }
 
-static int by_number(const void *a, const void *b)
-{
-	const struct shown *const *x = a, *const *y = b;
-
-	return ((*x)->file->number > (*y)->file->number) -
-	       ((*x)->file->number < (*y)->file->number);
-}
-
 /* The rows, the last of which are "other" (if there are some) and "ended". */
 static struct row *rows_make(struct server *s, size_t *nrows, size_t *nguests)
 {
@@ -225,7 +227,6 @@ static struct row *rows_make(struct server *s, size_t *nrows, size_t *nguests)
 		shown_free(all, n);
 		return NULL;
 	}
-	qsort(all, n, sizeof(*all), by_number);
 	for (size_t i = 0; i < n; i++) {
 		const struct guest_file *f = all[i]->file;
 

@@ -344,7 +344,7 @@ struct shown *shown_add(struct guest *g, const struct peer *p);
 /* It has ended: its counts become those of all that have. */
 void shown_end(struct shown *s, struct pager_file *pager);
 
-/* A copy of the list: each has a reference. */
+/* A copy of the list, in the order of numbers: each has a reference. */
 size_t shown_all(struct shown ***all);
 void shown_free(struct shown **all, size_t n);
 const struct guest_file *shown_file(const struct shown *s);

@@ -30,7 +30,10 @@ static void make_keeper(void *arg);
 
 void peer_name(const struct peer *p, char *name, size_t size)
 {
-	if (p->pid > 0)
+	/* After a takeover nobody knows whose process it was that is gone. */
+	if (p->uid == (uid_t)-1)
+		snprintf(name, size, "pid %d", p->pid);
+	else if (p->pid > 0)
 		snprintf(name, size, "pid %d, uid %d", p->pid, (int)p->uid);
 	else
 		snprintf(name, size, "a process of another pid namespace, uid %d", (int)p->uid);
@@ -805,10 +808,6 @@ static int serve(struct server *s, struct held *held)
 	if (!error)
 		engine_free(s->engine);
 	tracefile_end(s);
-	if (!error && !s->o->keeper) {
-		socket_remove(s->base[HELD_LISTEN]);
-		socket_remove(s->base[HELD_METRICS]);
-	}
 	say(ENGINE_INFO, "has ended");
 	return error ? STATUS_UNABLE : s->end_status;
 }
@@ -848,9 +847,10 @@ int server_main(const struct serve_options *o, int channel)
 			s.keeper = w.pid;
 		error = held_apply(&held, &w, fd);
 	}
-	if (error == -EPIPE) /* the keeper needs nobody to stand by any more */
+	/* The keeper needs nobody to stand by any more; or it died, and has left this to us. */
+	if (error == -EPIPE && held.base[HELD_LISTEN] < 0)
 		return 0;
-	if (error) {
+	if (error && error != -EPIPE) {
 		say(ENGINE_ERROR, "what the keeper hands over is nonsense: %s", strerror(-error));
 		return STATUS_UNABLE;
 	}
@@ -860,9 +860,13 @@ int server_main(const struct serve_options *o, int channel)
 int server_alone(const struct serve_options *o, struct held *held)
 {
 	struct server s;
+	int status;
 
 	if (begin_server(&s, o, -1) != 0)
 		return STATUS_UNABLE;
 	held_prune(held);
-	return serve(&s, held);
+	status = serve(&s, held);
+	socket_remove(held->base[HELD_LISTEN]);
+	socket_remove(held->base[HELD_METRICS]);
+	return status;
 }

@@ -125,7 +125,7 @@ static struct json_object *guests_array(void)
 	struct shown **all;
 	size_t n = shown_all(&all);
 
-	for (size_t i = n; i-- > 0;)
+	for (size_t i = 0; i < n; i++)
 		json_object_array_add(array, guest_object(all[i]));
 	shown_free(all, n);
 	return array;
