@@ -17,6 +17,7 @@
  *     covers an instruction is the module of that process that was recorded last before the fault.
  *     Code in no file has none. A module's number is that of its record, and so unique in the file.
  *   - An access that needs more than one step (it is fetched, then protected) is a FAULT for each.
+ *     One that the memory's protection forbids (SIGSEGV) has none.
  *   - A FETCH is a page that came back to addr, with arg bytes; TRACE_OWN_STORE says from where.
  *
  * Freestanding: the mm writes it in the trap handler.
