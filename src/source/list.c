@@ -27,7 +27,8 @@ static const struct module {
 	const char *needs;
 } modules[] = {
 	{"nbd",
-	 (const char *const[]){"nbd:", "nbds:", "nbd+unix:", "nbds+unix:", "nbd+vsock:", NULL},
+	 (const char *const[]){
+		 "nbd:", "nbds:", "nbd+unix:", "nbds+unix:", "nbd+vsock:", "nbds+vsock:", NULL},
 	 "libnbd"},
 	{"rados", (const char *const[]){"rados:", NULL}, "librados"},
 };

@@ -66,7 +66,7 @@ static int check(struct read_job *job, int got)
 	uint64_t stored = m->header.size - start;
 
 	if (got < 0)
-		return got == -ENOENT ? -ESTALE : got;
+		return got;
 	if ((uint32_t)got < job->len)
 		return -EBADMSG;
 	stored = stored < m->header.chunk ? stored : m->header.chunk;
