@@ -120,7 +120,7 @@ static bool assigned(struct word *w, const char *name)
 /* ---- WHEN and TIME -----------------------------------------------------------------------------
  */
 
-/* "12.5%" */
+/* "12.5%"; *chance is left as it is if that is not what it is. */
 static bool percent(struct word w, uint64_t *chance)
 {
 	uint64_t whole, unit = ALWAYS / 100, part = 0;
@@ -133,8 +133,11 @@ static bool percent(struct word w, uint64_t *chance)
 			part += unit * (uint64_t)(*w.at - '0');
 		}
 	}
-	*chance = whole * ALWAYS / 100 + part;
-	return same(w, "%") && *chance <= ALWAYS;
+	part += whole * ALWAYS / 100;
+	if (!same(w, "%") || part > ALWAYS)
+		return false;
+	*chance = part;
+	return true;
 }
 
 static bool parse_when(struct word w, struct inject_when *when)

@@ -38,6 +38,12 @@ run "$USERFAULT" run --stats --profile=linux-5.13 --inject=delay:copy:1us:every=
 expect_status 0
 grep -q ' delays 3$' "$dir/err" || fail "$what: $(grep delays "$dir/err")"
 
+# A time is no percentage.
+what='a delay of every fault'
+run "$USERFAULT" run --stats --inject=delay:1ms -- "$HELPERS/faults" 9 0 0
+expect_status 0
+grep -q ' delays 9$' "$dir/err" || fail "$what: $(grep delays "$dir/err")"
+
 what='nothing is said where nothing was asked for'
 run "$USERFAULT" run --stats -- "$HELPERS/faults" 4 0 0
 ! grep -q injected "$dir/err" || fail "$what"
