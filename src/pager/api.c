@@ -142,7 +142,12 @@ static void pager_free(struct uf_pager *p)
 {
 	if (p->e)
 		engine_free(p->e);
+	for (struct uf_source *s = p->sources, *next; s; s = next) {
+		next = s->next;
+		free(s);
+	}
 	trace_finish_file(p);
+	pthread_mutex_destroy(&p->lock);
 	free(p);
 }
 
@@ -162,6 +167,7 @@ int uf_pager_new(const struct uf_pager_options *options, struct uf_pager **pager
 	if (!p)
 		return library_fail(-ENOMEM, "there is no memory left");
 	p->trace_fd = -1;
+	pthread_mutex_init(&p->lock, NULL);
 	p->log = o.log;
 	p->log_arg = o.log_arg;
 	err = o.trace ? trace_begin(p, o.trace) : 0;
@@ -193,6 +199,9 @@ void uf_pager_free(struct uf_pager *pager)
 {
 	if (!pager)
 		return;
+	/* What is still mapped without being served would read as zeros. */
+	while (pager->paged)
+		uf_pager_detach(pager->paged);
 	engine_stop(pager->e);
 	pthread_join(pager->thread, NULL);
 	pager_free(pager);
@@ -223,6 +232,10 @@ int pager_source(struct uf_pager *pager, struct source *s, struct uf_source **ou
 		free(u);
 		return library_fail(err, "the source cannot be used: %s", strerror(-err));
 	}
+	pthread_mutex_lock(&pager->lock);
+	u->next = pager->sources;
+	pager->sources = u;
+	pthread_mutex_unlock(&pager->lock);
 	*out = u;
 	return 0;
 }
@@ -269,6 +282,17 @@ static int close_source(void *arg)
 	return 0;
 }
 
+static void forget_source(struct uf_source *source)
+{
+	struct uf_source **at = &source->pager->sources;
+
+	pthread_mutex_lock(&source->pager->lock);
+	while (*at != source)
+		at = &(*at)->next;
+	*at = source->next;
+	pthread_mutex_unlock(&source->pager->lock);
+}
+
 int uf_source_close(struct uf_source *source)
 {
 	int err;
@@ -278,6 +302,7 @@ int uf_source_close(struct uf_source *source)
 	err = pager_call(source->pager, close_source, source);
 	if (err)
 		return library_fail(err, "memory is still filled from the source");
+	forget_source(source);
 	free(source);
 	return 0;
 }
@@ -423,6 +448,25 @@ static int map_memory(struct uf_paged *p, int fd, const struct uf_paged_options 
 		   : 0;
 }
 
+static void remember_paged(struct uf_paged *paged)
+{
+	pthread_mutex_lock(&paged->pager->lock);
+	paged->next = paged->pager->paged;
+	paged->pager->paged = paged;
+	pthread_mutex_unlock(&paged->pager->lock);
+}
+
+static void forget_paged(struct uf_paged *paged)
+{
+	struct uf_paged **at = &paged->pager->paged;
+
+	pthread_mutex_lock(&paged->pager->lock);
+	while (*at != paged)
+		at = &(*at)->next;
+	*at = paged->next;
+	pthread_mutex_unlock(&paged->pager->lock);
+}
+
 static void paged_free(struct uf_paged *p)
 {
 	if (p->addr)
@@ -477,6 +521,7 @@ int pager_map(struct uf_pager *pager, struct uf_source *source, bool own_source,
 		return library_fail(err, "%s", a.why);
 	}
 	p->own_source = own_source;
+	remember_paged(p);
 	*addr = p->addr;
 	*paged = p;
 	return 0;
@@ -533,6 +578,7 @@ int uf_pager_attach(struct uf_pager *pager, struct uf_source *source, int uffd, 
 		free(a.p);
 		return library_fail(err, "%s", a.why);
 	}
+	remember_paged(a.p);
 	*paged = a.p;
 	return 0;
 }
@@ -566,6 +612,7 @@ int uf_pager_detach(struct uf_paged *paged)
 	struct detach d = {.p = paged};
 	bool own = paged->own_source;
 
+	forget_paged(paged);
 	pager_call(paged->pager, detach, &d);
 	if (paged->addr)
 		paged->ops->munmap(paged->addr, paged->len);

@@ -18,15 +18,20 @@ struct uf_pager {
 	int trace_fd;
 	void (*log)(void *arg, int level, const char *text);
 	void *log_arg;
+	pthread_mutex_t lock;
+	struct uf_paged *paged;	   /* all there are */
+	struct uf_source *sources; /* all there are */
 };
 
 struct uf_source {
+	struct uf_source *next;
 	struct uf_pager *pager;
 	struct source *s;
 	unsigned users; /* on the engine's thread */
 };
 
 struct uf_paged {
+	struct uf_paged *next;
 	struct uf_pager *pager;
 	struct uf_source *source;
 	bool own_source; /* it is closed along with this */
