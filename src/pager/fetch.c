@@ -466,7 +466,8 @@ static void arrived(struct source_request *request, int error)
 		return;
 	}
 	if (f->failures >= UNHEALTHY)
-		engine_say(e, ENGINE_INFO, "%s: answers again", f->s->spec);
+		engine_say(e, ENGINE_WARNING, "%s: answers again, after %.1f s", f->s->spec,
+			   (double)(now - f->failing_since) / NS_PER_S);
 	f->failures = 0;
 	atomic_store_explicit(&f->shared->healthy, 1, memory_order_relaxed);
 	bump(&f->shared->bytes, request->len);
@@ -524,6 +525,24 @@ static uint64_t backoff(struct engine *e, const struct chunk *c, bool late)
 	return ns / 2 + engine_random(e) % (ns / 2 + 1);
 }
 
+/* Once, when it has begun to fail; how it ended is said when something arrives. */
+static void count_failure(struct feed *f, int error)
+{
+	if (!f->failures)
+		f->failing_since = now_ns();
+	if (++f->failures != UNHEALTHY)
+		return;
+	atomic_store_explicit(&f->shared->healthy, 0, memory_order_relaxed);
+	if (error == -ENOTCONN)
+		engine_say(f->e, ENGINE_WARNING,
+			   "%s: the connection is lost; it is made anew as soon as that succeeds",
+			   f->s->spec);
+	else
+		engine_say(f->e, ENGINE_WARNING,
+			   "%s: %u fetches in a row have failed, the last with: %s", f->s->spec,
+			   f->failures, strerror(-error));
+}
+
 static void chunk_error(struct chunk *c, int error)
 {
 	struct feed *f = c->feed;
@@ -533,12 +552,7 @@ static void chunk_error(struct chunk *c, int error)
 
 	c->state = CHUNK_DELAYED;
 	bump(&f->shared->errors, 1);
-	if (++f->failures == UNHEALTHY) {
-		atomic_store_explicit(&f->shared->healthy, 0, memory_order_relaxed);
-		engine_say(e, ENGINE_WARNING,
-			   "%s: %u fetches in a row have failed, the last with: %s", f->s->spec,
-			   f->failures, strerror(-error));
-	}
+	count_failure(f, error);
 	c->error = error;
 	if (!wait && (late || source_error_lasts(error))) {
 		chunk_fail(c, error);

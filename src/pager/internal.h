@@ -109,6 +109,7 @@ struct feed {
 	unsigned guests; /* that are filled from it */
 	unsigned under_way;
 	unsigned failures;	   /* in a row */
+	uint64_t failing_since;	   /* the first of them */
 	bool full;		   /* it said -EAGAIN; until the next process() */
 	bool own_shared;	   /* `shared` is ours alone: the pager's file has no room for it */
 	struct list demand, ahead; /* chunks that wait for their turn */
