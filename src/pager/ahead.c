@@ -42,9 +42,18 @@ unsigned ahead_near(const struct guest *g)
 
 static void queue(struct guest *g)
 {
+	if (g->ahead.starved)
+		list_del(&g->ahead.link);
+	g->ahead.starved = false;
 	if (list_empty(&g->ahead.link))
 		list_add(&g->e->ahead, &g->ahead.link);
 	g->e->work = true;
+}
+
+void ahead_room(struct feed *f)
+{
+	if (!list_empty(&f->starved))
+		queue(of(f->starved.next, struct guest, ahead.link));
 }
 
 void ahead_kick(struct guest *g)
@@ -64,7 +73,7 @@ void ahead_faulted(struct guest *g)
 
 bool ahead_settled(const struct guest *g)
 {
-	return !g->ahead.on && !g->ahead.in_flight;
+	return !g->ahead.on && !atomic_load_explicit(&g->f->in_flight, memory_order_relaxed);
 }
 
 static void settle(struct guest *g)
@@ -78,7 +87,8 @@ void ahead_arrived(struct guest *g, uint64_t bytes)
 	g->ahead.in_flight -= bytes;
 	if (g->ending)
 		return;
-	ahead_kick(g);
+	if (bytes)
+		ahead_kick(g);
 	settle(g);
 }
 
@@ -329,7 +339,12 @@ bool ahead_work(struct engine *e)
 
 		list_del(&g->ahead.link);
 		if (slice(g, SLICE_NS) || (e->throttled && g->ahead.on))
-			list_add(&e->ahead, &g->ahead.link);
+			queue(g);
+		else if (g->ahead.on && list_empty(&g->ahead.link) &&
+			 !fetch_ahead_room(e, g->feed)) {
+			g->ahead.starved = true;
+			list_add(&g->feed->starved, &g->ahead.link);
+		}
 	}
 	return !list_empty(&e->ahead) && !e->throttled;
 }
@@ -381,6 +396,7 @@ void ahead_end(struct guest *g)
 	struct ahead *a = &g->ahead;
 
 	a->on = false;
+	a->starved = false;
 	list_del(&a->link);
 	list_del(&a->urgent);
 	order_free(&a->order);

@@ -86,6 +86,7 @@ void pages_given_up(struct guest *g, const struct guest_region *r, uint64_t page
 	for (uint64_t i = page; i < page + n && !g->ending; i++) {
 		if (!page_has(g, i, PAGE_WAITED)) {
 			page_canceled(g, i, 1);
+			g->ahead.lost = true;
 			continue;
 		}
 		if (!g->failing)

@@ -190,8 +190,7 @@ static void want_free(struct want *w)
 
 	if (w->bytes) {
 		bump(&g->f->in_flight, -(int64_t)w->bytes);
-		if (w->ahead)
-			ahead_arrived(g, w->bytes);
+		ahead_arrived(g, w->ahead ? w->bytes : 0);
 	}
 	if (w->of_chunk.next)
 		list_del(&w->of_chunk);
@@ -457,6 +456,7 @@ static void arrived(struct source_request *request, int error)
 	PROBE(pager_fetch, f->number, request->offset, request->len, error);
 	report(e, TRACE_FETCH, 0, f->number, c->asked, request->offset, request->len,
 	       now - c->asked, (request->ahead ? TRACE_AHEAD : 0) | (error ? TRACE_FAILED : 0));
+	ahead_room(f);
 	if (c->forgotten) {
 		chunk_free(c);
 		return;
@@ -789,6 +789,7 @@ int feed_open(struct engine *e, struct source *s, struct feed **out)
 	f->s = s;
 	list_init(&f->demand);
 	list_init(&f->ahead);
+	list_init(&f->starved);
 	f->shared = shared_place(e, &f->number);
 	if (!f->shared) {
 		f->own_shared = true;

@@ -113,6 +113,7 @@ struct feed {
 	bool full;		   /* it said -EAGAIN; until the next process() */
 	bool own_shared;	   /* `shared` is ours alone: the pager's file has no room for it */
 	struct list demand, ahead; /* chunks that wait for their turn */
+	struct list starved;	   /* guests whose prefetch waits for room (ahead.link) */
 	struct chunk *hash[CHUNK_HASH];
 	unsigned nahead; /* chunks that nobody waits for, and that are not there yet */
 };
@@ -201,6 +202,8 @@ struct waiter {
 
 struct ahead {
 	bool on;
+	bool starved;
+	bool lost; /* something could not be had, and nobody waited for it */
 	bool all;  /* go on in order after the recording's end */
 	bool idle; /* waits for chunks, tokens or the guest's end; not in engine.ahead */
 	struct order order;
@@ -375,7 +378,10 @@ unsigned ahead_near(const struct guest *g);
 /* All of its memory, also what a recording has not. */
 void ahead_all(struct guest *g);
 bool ahead_settled(const struct guest *g);
+/* A fetch for it has ended, of so many bytes of prefetch. */
 void ahead_arrived(struct guest *g, uint64_t bytes);
+/* There is room for one more chunk. */
+void ahead_room(struct feed *f);
 
 /* record.c */
 int record_begin(struct guest *g, const char *path, char *why, size_t why_size);
