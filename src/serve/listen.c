@@ -249,7 +249,7 @@ static void accept_some(void *arg, uint32_t events)
 
 		if (poll(&waiting, 1, 0) <= 0)
 			return;
-		if (!is_room(l)) {
+		if (!(waiting.revents & POLLHUP) && !is_room(l)) {
 			pause_for_descriptors(l);
 			return;
 		}
@@ -258,6 +258,8 @@ static void accept_some(void *arg, uint32_t events)
 			begin_connection(l, fd);
 			continue;
 		}
+		if (errno == EINVAL) /* shut down, by a server before us */
+			engine_watch(l->s->engine, l->fd, 0, NULL, NULL);
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
 			pause_for_descriptors(l);
 		return;
@@ -277,6 +279,17 @@ int listener_begin(struct server *s, int fd)
 	return engine_watch(s->engine, fd, EPOLLIN, accept_some, l);
 }
 
+/* Connections would wait in it for nobody. One of systemd's is for the server after us. */
+static void shut(const struct listener *l)
+{
+	const char *own = l->s->o->socket;
+	char name[128];
+
+	socket_name(l->fd, name, sizeof(name));
+	if (own && strcmp(own, name) == 0)
+		shutdown(l->fd, SHUT_RDWR);
+}
+
 void listener_end(struct server *s)
 {
 	struct listener *l = s->listener;
@@ -286,6 +299,7 @@ void listener_end(struct server *s)
 	/* Timers may still come: it stays. */
 	l->closed = true;
 	engine_watch(s->engine, l->fd, 0, NULL, NULL);
+	shut(l);
 	while (l->first)
 		refuse(l->first, "serving ends");
 }

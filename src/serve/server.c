@@ -455,7 +455,7 @@ void server_accept(struct server *s, struct peer *peer, const struct message *m,
 	watch_connection(s, c);
 	say_accepted(c, m);
 	keep_client(s, c);
-	if (s->o->once && s->listener)
+	if (s->o->once)
 		listener_end(s);
 }
 

@@ -76,6 +76,10 @@ for keeper in "yes", "no":
     server = Server("--once", "--keeper", keeper, memory=memory)
     guest = Guest(server)
     guest.check()
+    if keeper == "yes":
+        os.kill(server.server(), signal.SIGKILL)
+        server.expect("has taken over 1 guest")
+    guest.check()
     guest.quit()
     check(server.wait() == 0, "--once does not end")
     check(not os.path.exists(server.socket))
@@ -97,10 +101,12 @@ for keeper in "yes", "no":
     server.expect("takes no new guests, and ends when the 1 it has can do without it")
     try:
         connect(server).close()
-        refused = Guest(server, here=False)
-        refused.end()
+        check(False, "it takes another guest")
     except ConnectionRefusedError:
         pass
+    if keeper == "yes":
+        os.kill(server.server(), signal.SIGKILL)
+        server.expect("takes no new guests")
     guest.touch(100)
     check(server.process.poll() is None, "it does not wait for its guest")
     guest.check()
