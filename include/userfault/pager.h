@@ -62,7 +62,7 @@ struct uf_pager_options {
 
 /* options NULL: all as it comes. -ENOMEM, -EMFILE. */
 int uf_pager_new(const struct uf_pager_options *options, struct uf_pager **pager);
-/* Everything that it serves is detached first. */
+/* Everything that it serves is detached first, and its sources are closed. */
 void uf_pager_free(struct uf_pager *pager);
 
 /* ---- sources
@@ -138,6 +138,12 @@ int uf_pager_attach(struct uf_pager *pager, struct uf_source *source, int uffd, 
 int uf_pager_detach(struct uf_paged *paged);
 /* Returns when every page is there (or was given up: -EIO). -EINTR if a signal's handler ran. */
 int uf_pager_wait(struct uf_paged *paged);
+/*
+ * The same, and then nothing is served any more, but the memory stays: it is the program's like any
+ * other, to snapshot, to send, and to unmap at last (uf_munmap for UF_PAGED_OWN). Of memory of this
+ * process without a limit; -EINVAL. After an error it is served as before.
+ */
+int uf_pager_release(struct uf_paged *paged);
 
 struct uf_paged_stats {
 	uint64_t faults, filled, zeros, ahead, evicted, spilled, failed, resident; /* pages */
@@ -163,10 +169,10 @@ struct uf_snapshot_options {
 /*
  * Begins to write what [addr, addr + len) contains at one instant, before this returns, to target,
  * from where uf_source_open has it back. The memory is anonymous or shared memory of this process,
- * in use or not, and may be paged by a pager. Threads go on; one that writes to a page that is not
- * saved yet waits for that page. *pause_ns (or NULL): how long writers were held up for the
- * instant. -EINVAL, -EBUSY (another snapshot of it, or a userfaultfd of somebody else's), -ENOSYS
- * (no write-protection).
+ * in use or not; what a pager serves has to be released first (uf_pager_release). Threads go on;
+ * one that writes to a page that is not saved yet waits for that page. *pause_ns (or NULL): how
+ * long writers were held up for the instant. -EINVAL, -EBUSY (another snapshot of it, or a
+ * userfaultfd), -ENOSYS (no write-protection).
  */
 int uf_snapshot_begin(struct uf_pager *pager, void *addr, size_t len, const char *target,
 		      const struct uf_snapshot_options *options, struct uf_snapshot **snapshot,

@@ -691,6 +691,63 @@ int uf_pager_wait(struct uf_paged *paged)
 	return err == -EIO ? library_fail(err, "some pages could not be had") : err;
 }
 
+/* ---- giving it to the program
+ */
+
+#define AGAIN_NS 1000000 /* a page that some thread waits for is on its way */
+
+static int release(void *arg)
+{
+	struct uf_paged *p = arg;
+	struct guest *g = p->g;
+	struct uf_range range = {(uintptr_t)p->addr, p->len};
+	int err;
+
+	if (!g)
+		return -EIO;
+	for (uint64_t i = 0; i < g->f->npages; i++) {
+		enum page_state state = page_state(g, i);
+
+		if (state == PAGE_FETCHING)
+			return -EAGAIN;
+		if (state != PAGE_PRESENT && state != PAGE_REMOVED)
+			return -EIO;
+	}
+	err = p->ops->ioctl(g->uffd, UF_IO_UNREGISTER, &range);
+	if (!err)
+		guest_detach(g, GUEST_DETACHED);
+	return err;
+}
+
+int uf_pager_release(struct uf_paged *paged)
+{
+	struct uf_source *source = paged->source;
+	bool own = paged->own_source;
+	int err;
+
+	if (!paged->addr)
+		return library_fail(-EINVAL,
+				    "memory of another process cannot be released to this");
+	for (;;) {
+		err = uf_pager_wait(paged);
+		if (err)
+			return err;
+		err = pager_call(paged->pager, release, paged);
+		if (err != -EAGAIN)
+			break;
+		nanosleep(&(struct timespec){.tv_nsec = AGAIN_NS}, NULL);
+	}
+	if (err == -EIO)
+		return library_fail(err, "some pages could not be had");
+	if (err)
+		return library_fail(err, "the memory stays with its userfaultfd: %s",
+				    strerror(-err));
+	paged->ops->madvise(paged->addr, paged->len, MADV_DOFORK);
+	forget_paged(paged);
+	free(paged);
+	return own ? uf_source_close(source) : 0;
+}
+
 /* ---- statistics
  */
 
