@@ -42,6 +42,7 @@ struct raw {
 	struct block *block;
 	uint64_t next;	/* block where a reader in order would go on */
 	unsigned ahead; /* and blocks to look at then */
+	bool warm;	/* all that was looked at last was resident */
 	bool truthful;	/* mincore tells us what is resident */
 	uint32_t truthful_until;
 	bool no_nowait;	     /* reads cannot be kept from waiting */

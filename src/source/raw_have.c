@@ -244,10 +244,20 @@ static void look(struct raw *r, uint64_t index, uint32_t now)
 		n = r->ahead = r->ahead < AHEAD_MOST ? r->ahead * 2 : AHEAD_MOST;
 	else
 		r->ahead = 1;
+	/* A file that is resident is looked up by the whole window, in whatever order it is read.
+	 */
+	if (n == 1 && r->warm) {
+		n = AHEAD_MOST;
+		index -= index % AHEAD_MOST;
+		at = index * BLOCK;
+	}
 	len = r->map_size - at < n * BLOCK ? r->map_size - at : n * BLOCK;
 	r->next = index + n;
 	if (mincore(r->map + at, len, resident) != 0)
 		memset(resident, 0, sizeof(resident));
+	r->warm = true;
+	for (uint64_t i = 0; i < len / SOURCE_PAGE; i++)
+		r->warm &= resident[i] & 1;
 	for (unsigned i = 0; i * BLOCK < len; i++) {
 		uint64_t left = (len - i * BLOCK) / SOURCE_PAGE;
 
