@@ -174,7 +174,7 @@ static int fill_run(struct fill *f, uint64_t page, uint64_t n, const char *src, 
 		    uint64_t *pages)
 {
 	uint64_t at = 0, step = n, size = f->r->page_size;
-	bool zero = !src && f->how == TRACE_COPY;
+	bool zero = !src && f->how == TRACE_COPY, sure = false;
 	struct guest *g = f->g;
 
 	*pages = 0;
@@ -193,6 +193,7 @@ static int fill_run(struct fill *f, uint64_t page, uint64_t n, const char *src, 
 			filled(f, page + at, done, why, begun);
 			at += done;
 			*pages = at;
+			sure = false;
 			if (done < len)
 				count(g, GUEST_PARTIAL, 1);
 			continue;
@@ -202,9 +203,14 @@ static int fill_run(struct fill *f, uint64_t page, uint64_t n, const char *src, 
 			*pages = ++at;
 		} else if (err == -ENOENT && len > 1) {
 			step = len / 2;
+		} else if (err == -ENOENT && !sure) {
+			/* It may have moved between the kernel's look for unread events and its
+			 * look for the memory: then the same says EAGAIN now. */
+			sure = true;
 		} else if (err == -ENOENT) {
 			vanished(f, page + at);
 			*pages = ++at;
+			sure = false;
 		} else if (err == -EINVAL && f->how == TRACE_ZEROPAGE) {
 			f->how = TRACE_COPY;
 			zero = true;
@@ -460,6 +466,7 @@ void guest_unpark(void *guest)
 {
 	struct guest *g = guest;
 	struct list todo;
+	uint64_t events = atomic_load_explicit(&g->f->count[GUEST_EVENTS], memory_order_relaxed);
 
 	inbox_ready(g, 0);
 	if (g->ending)
@@ -468,6 +475,9 @@ void guest_unpark(void *guest)
 		timer_set(g->e, &g->park, PARK_NS);
 		return;
 	}
+	/* What was in the way then is not what is in the way now, if anything still is. */
+	if (atomic_load_explicit(&g->f->count[GUEST_EVENTS], memory_order_relaxed) != events)
+		g->park_tries = 0;
 	g->park_tries++;
 	list_init(&todo);
 	while (!list_empty(&g->parked)) {
