@@ -26,29 +26,30 @@ if ! timeout 60 bpftrace -e "usdt:$PRELOAD:userfault:fill { } interval:ms:1 { ex
 	exit 77
 fi
 
-# shows SCRIPT PATTERN...: run the program again and again until the script has seen it, and ask it
-# for what it has by SIGUSR1; a minute is enough.
+# shows SCRIPT PATTERN...: the program runs while the script looks, which shows all of these in the
+# end. When it has attached is not to be seen: the next try gives it more time.
 shows() {
 	script=$1
 	shift
-	bpftrace "$EXAMPLES/$script" "$PRELOAD" >"$dir/seen" 2>&1 &
-	tracer=$!
-	end=$(($(date +%s) + 60))
-	while [ "$(date +%s)" -lt "$end" ]; do
-		"$USERFAULT" run --memory-limit=1M --swap=zstd -- "$HELPERS/survive" protect >"$dir/out" 2>&1
-		kill -USR1 "$tracer"
+	for tries in 2 6 20 60; do
+		bpftrace "$EXAMPLES/$script" "$PRELOAD" >"$dir/seen" 2>&1 &
+		tracer=$!
+		until grep -q '^Attaching' "$dir/seen" || ! kill -0 "$tracer" 2>"$dir/err"; do :; done
+		while [ "$tries" -gt 0 ]; do
+			"$USERFAULT" run --memory-limit=1M --swap=zstd -- "$HELPERS/survive" protect \
+				>"$dir/out" 2>&1
+			tries=$((tries - 1))
+		done
+		kill -INT "$tracer"
+		wait "$tracer"
 		missing=
 		for pattern in "$@"; do
 			grep -q -e "$pattern" "$dir/seen" || missing=$pattern
 		done
-		[ -n "$missing" ] || break
+		[ -n "$missing" ] || return 0
 	done
-	kill -INT "$tracer"
-	wait "$tracer"
-	[ -z "$missing" ] || {
-		fail "$script does not show '$missing'"
-		sed 's/^/	| /' "$dir/seen" | tail -n 30
-	}
+	fail "$script does not show '$missing'"
+	sed 's/^/	| /' "$dir/seen" | tail -n 30
 }
 
 shows fault-latency.bt '@latency.missing.:' '@latency.write-protect.:' '^\[[0-9]*K, [0-9]*K)'
