@@ -208,6 +208,8 @@ void survey_free(struct survey *s);
 const char *process_name(const struct survey *s, uint32_t number, char *buffer, size_t size);
 const char *thread_name(const struct survey *s, uint32_t process, uint32_t tid, char *buffer,
 			size_t size);
+/* Those that have a number. */
+uint32_t known_threads(const struct survey *s);
 /* When it happened, in ns from the beginning; what lies outside is brought inside. */
 uint64_t survey_when(const struct survey *s, uint64_t time);
 

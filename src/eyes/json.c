@@ -334,7 +334,7 @@ struct json_object *figures_json(const struct figures *f)
 	add_bool(o, "ends_early", r->cut);
 	add_bool(o, "pages_incomplete", f->pages.gave_up);
 	add_number(o, "process_count", f->heat.processes);
-	add_number(o, "thread_count", s->threads.n);
+	add_number(o, "thread_count", known_threads(s));
 	add(o, "notes", notes_json(f));
 	add(o, "faults", faults_json(f));
 	add(o, "latency", latencies_json(f));

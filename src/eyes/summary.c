@@ -40,7 +40,7 @@ static void print_head(const struct figures *f, FILE *out)
 		f->heat.processes == 1		     ? ""
 		: r->header.origin == TRACE_OF_PAGER ? "s"
 						     : "es",
-		s->threads.n, tell_bytes(f->pages.all.registered, c, sizeof(c)));
+		known_threads(s), tell_bytes(f->pages.all.registered, c, sizeof(c)));
 	for (uint32_t i = 0; i < f->nnotes; i++)
 		fprintf(out, "  * %s\n", f->note[i]);
 }

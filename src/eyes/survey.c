@@ -208,6 +208,7 @@ static void take_event(struct survey *s, const struct trace_record *r, unsigned 
 	take_time(s, r);
 	if (r->thread && kind != TRACE_FETCH)
 		thread_at(s, r->process, r->thread);
+
 	p = process_at(s, r->process);
 	if (kind != TRACE_FAULT && kind != TRACE_FILL)
 		return;
@@ -295,6 +296,15 @@ void survey_free(struct survey *s)
 uint64_t survey_when(const struct survey *s, uint64_t time)
 {
 	return time < s->begin ? 0 : time > s->end ? s->end - s->begin : time - s->begin;
+}
+
+uint32_t known_threads(const struct survey *s)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->threads.n; i++)
+		n += ((struct thread *)table_item(&s->threads, i))->tid != 0;
+	return n;
 }
 
 const char *process_name(const struct survey *s, uint32_t number, char *buffer, size_t size)

@@ -318,7 +318,7 @@ void totals_text(const struct look *l, char *to, size_t size)
 {
 	double faults = 0, demand = 0, near = 0, ahead = 0;
 	uint64_t recent[SHARED_BUCKETS] = {0}, oldest = NO_TIME;
-	uint32_t waiting = 0;
+	uint64_t waiting = 0;
 	char f[16], p50[16], p99[16], d[16], n[16], a[16], o[16];
 	int at;
 
@@ -339,7 +339,7 @@ void totals_text(const struct look *l, char *to, size_t size)
 		      short_ns(quarters_quantile(recent, 0.5), p50, sizeof(p50)),
 		      short_ns(quarters_quantile(recent, 0.99), p99, sizeof(p99)));
 	if (waiting)
-		at += snprintf(to + at, size - at, "%" PRIu32 " wait%s, %s at most; ", waiting,
+		at += snprintf(to + at, size - at, "%" PRIu64 " wait%s, %s at most; ", waiting,
 			       waiting == 1 ? "s" : "", short_ns(oldest, o, sizeof(o)));
 	snprintf(to + at, size - at, "pages/s: %s demand, %s near, %s ahead",
 		 short_rate(demand, d, sizeof(d)), short_rate(near, n, sizeof(n)),

@@ -158,14 +158,14 @@ function drawHeatLegend(layers, most) {
 }
 
 function drawCursor(context) {
-  const { box, row, column } = heat.cursor, cellWidth = heat.width / charts.map_columns;
+  const { index, row, column } = heat.cursor, box = heat.boxes[index], cellWidth = heat.width / charts.map_columns;
   context.strokeStyle = `rgb(${colour("ink")})`;
   context.lineWidth = 1.5;
   context.strokeRect(column * cellWidth - 1, box.top + row * box.rowHeight - 1, cellWidth + 2, box.rowHeight + 2);
 }
 
 function cellText() {
-  const { box, row, column } = heat.cursor, { band } = box, at = (band.row + row) * charts.map_columns + column;
+  const { index, row, column } = heat.cursor, { band } = heat.boxes[index], at = (band.row + row) * charts.map_columns + column;
   const from = hex(band.from), size = hex(band.to) - from, rows = BigInt(band.rows);
   const low = from + (size * BigInt(row)) / rows, high = from + (size * BigInt(row + 1)) / rows;
   const step = (charts.bins / charts.map_columns) * charts.bin_ns;
@@ -183,24 +183,23 @@ function setCursor(cursor, x, y) {
   if (!cursor) return hideTip();
   const rect = heat.canvas.getBoundingClientRect(), text = cellText();
   byId("heat-tip").textContent = x === undefined ? text : "";
-  showTip(text, x ?? rect.left + ((cursor.column + 0.5) / charts.map_columns) * heat.width, y ?? rect.top + cursor.box.top + cursor.row * cursor.box.rowHeight);
+  showTip(text, x ?? rect.left + ((cursor.column + 0.5) / charts.map_columns) * heat.width, y ?? rect.top + heat.boxes[cursor.index].top + cursor.row * heat.boxes[cursor.index].rowHeight);
 }
 
 function moveCursor(rows, columns) {
-  const boxes = heat.boxes, cursor = heat.cursor || { box: boxes[0], row: 0, column: 0 };
-  let index = boxes.indexOf(cursor.box), row = cursor.row + rows;
+  const boxes = heat.boxes, cursor = heat.cursor || { index: 0, row: 0, column: 0 };
+  let { index } = cursor, row = cursor.row + rows;
   if (row < 0 && index > 0) row = boxes[--index].band.rows - 1;
   else if (row >= boxes[index].band.rows && index + 1 < boxes.length) [index, row] = [index + 1, 0];
-  const box = boxes[index];
-  setCursor({ box, row: Math.max(0, Math.min(box.band.rows - 1, row)), column: Math.max(0, Math.min(charts.map_columns - 1, cursor.column + columns)) });
+  setCursor({ index, row: Math.max(0, Math.min(boxes[index].band.rows - 1, row)), column: Math.max(0, Math.min(charts.map_columns - 1, cursor.column + columns)) });
 }
 
 heat.canvas.onpointermove = (e) => {
   const rect = heat.canvas.getBoundingClientRect(), x = e.clientX - rect.left, y = e.clientY - rect.top;
-  const box = heat.boxes.find((b) => y >= b.top && y < b.top + b.height);
+  const index = heat.boxes.findIndex((b) => y >= b.top && y < b.top + b.height), box = heat.boxes[index];
   if (!box || x < 0 || x >= heat.width) return heat.cursor && setCursor(null);
   const row = Math.min(box.band.rows - 1, Math.floor((y - box.top) / box.rowHeight));
-  setCursor({ box, row, column: Math.min(charts.map_columns - 1, Math.floor((x / heat.width) * charts.map_columns)) }, e.clientX, e.clientY);
+  setCursor({ index, row, column: Math.min(charts.map_columns - 1, Math.floor((x / heat.width) * charts.map_columns)) }, e.clientX, e.clientY);
 };
 heat.canvas.onpointerleave = () => setCursor(null);
 heat.canvas.onblur = () => setCursor(null);

@@ -19,7 +19,7 @@ function top() {
   const when = new Date(figures.recorded * 1000).toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" });
   const who = serves ? plural(figures.process_count, "guest") : plural(figures.process_count, "process", "processes");
   byId("program").textContent = figures.program || "Trace";
-  byId("recorded").textContent = `Recorded by userfault ${figures.origin} on ${when} · ${time(figures.nanoseconds)} · ${who}, ${plural(figures.thread_count, "thread")}`;
+  byId("recorded").textContent = `Recorded by userfault ${figures.origin} on ${when} · ${time(figures.nanoseconds)} · ${who}${figures.thread_count ? `, ${plural(figures.thread_count, "thread")}` : ""}`;
   if (figures.notes.length) byId("notes").replaceChildren(...figures.notes.map((n) => el("li", {}, n)));
   else byId("notes-section").remove();
   byId("pages-lead").textContent = `What became of the memory that was registered${figures.pages_incomplete ? "; there is more of it than was followed, so this is not complete" : ""}.`;
