@@ -30,6 +30,13 @@ void held_begin(struct held *h)
 	memcpy(h->base, none, sizeof(none));
 }
 
+void held_free(struct held *h)
+{
+	free(h->guest);
+	h->guest = NULL;
+	h->n = h->room = 0;
+}
+
 void held_close(int fd[HELD_FDS])
 {
 	for (int i = 0; i < HELD_FDS; i++) {

@@ -527,6 +527,7 @@ static int keep(struct keeper *k)
 	}
 	socket_remove(k->held.base[HELD_LISTEN]);
 	socket_remove(k->held.base[HELD_METRICS]);
+	held_free(&k->held);
 	return k->status;
 }
 

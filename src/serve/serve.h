@@ -165,6 +165,8 @@ struct word {
 #define HANDOVER_VERSION 1u
 
 void held_begin(struct held *h);
+/* The table of guests, not their descriptors. */
+void held_free(struct held *h);
 struct held_guest *held_find(struct held *h, uint32_t number);
 /* fd[] are the table's from now on, also when this fails. */
 int held_put(struct held *h, uint32_t number, const int fd[HELD_FDS]);

@@ -784,6 +784,7 @@ static int serve(struct server *s, struct held *held)
 		return STATUS_UNABLE;
 	for (size_t i = 0; i < held->n; i++)
 		adopt(s, &held->guest[i]);
+	held_free(held);
 	error = listener_begin(s, s->base[HELD_LISTEN]);
 	if (!error)
 		error = engine_watch(s->engine, s->signals, EPOLLIN, signal_ready, s);
@@ -807,6 +808,8 @@ static int serve(struct server *s, struct held *held)
 		say_word(s, WORD_DONE, (uint32_t)s->end_status, NULL);
 	if (!error)
 		engine_free(s->engine);
+	free(s->listener);
+	free(s->gone);
 	tracefile_end(s);
 	say(ENGINE_INFO, "has ended");
 	return error ? STATUS_UNABLE : s->end_status;

@@ -2,7 +2,7 @@
  * guest.c - a guest of the page server, which does what it is told on stdin, a line at a time, and
  * answers each with a line on stdout.
  *
- *   guest SOCKET SOURCE [minor] [huge] [events] [keep] [pieces]
+ *   guest SOCKET SOURCE [minor] [events] [keep] [pieces]
  *
  * SOURCE is the file that the server serves, or one with the same contents: all of it is mapped, in
  * two regions. minor: through a memory file. events: REMOVE events. keep: does not close the
@@ -39,8 +39,9 @@
 #define UFFD_USER_MODE_ONLY 1
 #endif
 
-static bool minor, huge, events, keep, pieces;
-static size_t size, page = 4096, npages, done, removed;
+static bool minor, events, keep, pieces;
+static const size_t page = 4096;
+static size_t size, npages, done, removed;
 static unsigned char *memory, *source;
 static int uffd, memfd = -1, connection = -1;
 static sigjmp_buf bus;
@@ -65,7 +66,6 @@ static void open_source(const char *path)
 	if (fd < 0 || fstat(fd, &st) != 0)
 		fail(path);
 	size = (size_t)st.st_size;
-	page = huge ? 2u << 20 : 4096;
 	npages = size / page;
 	source = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (source == MAP_FAILED)
@@ -75,10 +75,10 @@ static void open_source(const char *path)
 
 static void map_memory(void)
 {
-	int flags = (minor ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS) | (huge ? MAP_HUGETLB : 0);
+	int flags = minor ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
 
 	if (minor) {
-		memfd = memfd_create("guest", huge ? MFD_HUGETLB : 0);
+		memfd = memfd_create("guest", 0);
 		if (memfd < 0 || ftruncate(memfd, (off_t)size) != 0)
 			fail("memfd");
 	}
@@ -103,7 +103,7 @@ static void open_uffd(void)
 	if (events)
 		api.features |= UFFD_FEATURE_EVENT_REMOVE;
 	if (minor) {
-		api.features |= huge ? UFFD_FEATURE_MINOR_HUGETLBFS : UFFD_FEATURE_MINOR_SHMEM;
+		api.features |= UFFD_FEATURE_MINOR_SHMEM;
 		reg.mode = UFFDIO_REGISTER_MODE_MINOR | UFFDIO_REGISTER_MODE_MISSING;
 	}
 	if (ioctl(uffd, UFFDIO_API, &api) != 0)
@@ -176,17 +176,11 @@ static uint64_t now_us(void)
 static int touch(size_t i)
 {
 	static const unsigned char zeros[4096];
+	const unsigned char *expected = i < removed ? zeros : source + i * page;
 
 	if (sigsetjmp(bus, 1))
 		return 2;
-	for (size_t at = 0; at < page; at += sizeof(zeros)) {
-		size_t offset = i * page + at;
-		const unsigned char *expected = i < removed ? zeros : source + offset;
-
-		if (memcmp(memory + offset, expected, sizeof(zeros)) != 0)
-			return 1;
-	}
-	return 0;
+	return memcmp(memory + i * page, expected, page) != 0;
 }
 
 static void touch_pages(size_t n, bool all)
@@ -247,7 +241,6 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (int i = 3; i < argc; i++) {
 		minor |= strcmp(argv[i], "minor") == 0;
-		huge |= strcmp(argv[i], "huge") == 0;
 		events |= strcmp(argv[i], "events") == 0;
 		keep |= strcmp(argv[i], "keep") == 0;
 		pieces |= strcmp(argv[i], "pieces") == 0;
