@@ -323,9 +323,9 @@ def moves(bed):
 
 
 def all_storms(bed):
-    server = bed.serve(bed.image(1024 + 64))
-    server.run('--kvm=no', '--moves', '--forks', '--flood', '--seconds=1.5', '--vcpus=2',
-               pages=1024)
+    server = bed.serve(bed.image(256 + 64))
+    server.run('--kvm=no', '--moves', '--forks', '--flood', '--seconds=1', '--vcpus=2',
+               pages=256)
     server.end()
 
 

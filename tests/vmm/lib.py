@@ -126,6 +126,7 @@ class Server:
         with open(self.log_path, 'w', encoding='utf-8') as log:
             self.process = bed.start(argv, stdout=log, stderr=log, start_new_session=True)
         self.session = self.process.pid
+        self.seen = {}  # how much of the log was looked through, for what
         wait_until('that the server listens', self.ready)
 
     def ready(self):
@@ -138,6 +139,20 @@ class Server:
     def log(self):
         with open(self.log_path, encoding='utf-8', errors='replace') as log:
             return log.read()
+
+    def wait_more(self, text):
+        """A line with this text that was not there when this was last asked for it."""
+        seen, lines = self.seen.get(text, 0), []
+
+        def more():
+            with open(self.log_path, 'rb') as log:
+                log.seek(seen)
+                lines[:] = log.read().split(b'\n')
+            return any(text.encode() in line for line in lines[:-1])
+
+        wait_until(f'"{text}" in the server\'s log', more)
+        for line in lines[:-1]:
+            self.seen[text] = self.seen.get(text, 0) + len(line) + 1
 
     def wait_log(self, pattern):
         found = re.compile(pattern)

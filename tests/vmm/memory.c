@@ -38,7 +38,8 @@ static char *addresses(size_t size)
 
 static char *map_region(struct vm *vm, size_t size, off_t offset)
 {
-	int flags = vm->options->huge ? MAP_HUGETLB | 21 << 26 /* 2 MiB */ : 0;
+	/* Huge pages are reserved: there may be fewer when they are touched. */
+	int flags = vm->options->huge ? MAP_HUGETLB | 21 << 26 /* 2 MiB */ : MAP_NORESERVE;
 	char *at = addresses(size), *p;
 
 	if (vm->memfd >= 0)
@@ -46,7 +47,7 @@ static char *map_region(struct vm *vm, size_t size, off_t offset)
 			 offset);
 	else
 		p = mmap(at, size, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | flags, -1, 0);
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | flags, -1, 0);
 	if (p == MAP_FAILED)
 		give_up(errno == ENOMEM && vm->options->huge ? STATUS_SKIP : STATUS_WRONG,
 			"no %s memory: %m", vm->options->huge ? "huge" : "guest");

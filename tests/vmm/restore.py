@@ -116,7 +116,8 @@ def huge(bed):
         server.run(*PLAIN, '--huge', '--vcpus=2', '--regions=2', '--balloon=60', '--passes=2',
                    pages=512 * 6)
         try:
-            server.run('--kvm=yes', '--huge', '--balloon=50', '--touch=32', pages=512 * 2)
+            server.run('--kvm=yes', '--huge', '--balloon=50', '--touch=32', '--check=touched',
+                       pages=512 * 2)
         except Skipped as why:
             print(f'  without KVM: {why}')
         server.end()
