@@ -205,7 +205,6 @@ struct ahead {
 	bool starved;
 	bool lost; /* something could not be had, and nobody waited for it */
 	bool all;  /* go on in order after the recording's end */
-	bool idle; /* waits for chunks, tokens or the guest's end; not in engine.ahead */
 	struct order order;
 	size_t run;	    /* of the order */
 	uint64_t at;	    /* bytes of that run that are done */
@@ -428,7 +427,7 @@ struct engine {
 	struct list ahead, urgent;
 	struct list ready, ready_ahead; /* chunks */
 	struct list cache;		/* chunks, the least recently used first */
-	uint64_t cached, in_flight, in_flight_ahead, in_flight_limit;
+	uint64_t cached, in_flight, in_flight_limit;
 	unsigned recording; /* guests */
 	uint64_t tokens_at; /* prefetch's bandwidth */
 	int64_t tokens;
