@@ -143,8 +143,8 @@ static void note_limits(struct figures *f)
 	char n[32];
 
 	if (r->lost)
-		note(f, "The file was full: the last %s records were not recorded.",
-		     tell_count(r->lost, n, sizeof(n)));
+		note(f, "%s record%s at the end found no room in the file.",
+		     tell_count(r->lost, n, sizeof(n)), r->lost == 1 ? "" : "s");
 	if (r->cut)
 		note(f,
 		     "The file ends early: what it should have contained after that is not here.");

@@ -35,12 +35,13 @@ static void print_head(const struct figures *f, FILE *out)
 	fprintf(out, "  recorded by 'userfault %s' on %s, %s, %s records\n",
 		r->header.origin == TRACE_OF_PAGER ? "serve" : "run", when,
 		tell_ns(f->span, a, sizeof(a)), tell_count(r->count, b, sizeof(b)));
-	fprintf(out, "  %" PRIu32 " %s%s, %" PRIu32 " threads, %s registered at the end\n",
+	fprintf(out, "  %" PRIu32 " %s%s, %" PRIu32 " thread%s, %s registered at the end\n",
 		f->heat.processes, r->header.origin == TRACE_OF_PAGER ? "guest" : "process",
 		f->heat.processes == 1		     ? ""
 		: r->header.origin == TRACE_OF_PAGER ? "s"
 						     : "es",
-		known_threads(s), tell_bytes(f->pages.all.registered, c, sizeof(c)));
+		known_threads(s), known_threads(s) == 1 ? "" : "s",
+		tell_bytes(f->pages.all.registered, c, sizeof(c)));
 	for (uint32_t i = 0; i < f->nnotes; i++)
 		fprintf(out, "  * %s\n", f->note[i]);
 }
@@ -68,7 +69,8 @@ static void print_faults(const struct figures *f, FILE *out)
 	for (unsigned i = 0; i < WHYS; i++)
 		if (f->by_why[i])
 			print_latency_row(out, why_names[i], f->by_why[i], f->faults, &f->kind[i]);
-	print_latency_row(out, "all that were asked", f->handled, f->faults, &f->all);
+	if (f->handled)
+		print_latency_row(out, "all that were asked", f->handled, f->faults, &f->all);
 }
 
 static void print_work(const struct figures *f, FILE *out)
@@ -116,8 +118,10 @@ static void print_threads(const struct figures *f, FILE *out)
 	uint32_t *order = threads_by_wait(f), shown = 0;
 	char process[80], name[80], n[32], t[3][32];
 
-	if (!order)
+	if (!order || !f->handled) {
+		free(order);
 		return;
+	}
 	fprintf(out, "\n%-20s %-20s %12s %9s %9s %9s\n", "THREADS THAT WAIT", "PROCESS", "FAULTS",
 		"P50", "P99", "TOGETHER");
 	for (uint32_t i = 0; i < f->survey->threads.n && shown < TOP; i++) {
