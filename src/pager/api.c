@@ -355,7 +355,7 @@ static void waits_end(struct uf_paged *p, int result);
 static void settled(struct guest *g, void *arg)
 {
 	struct uf_paged *p = arg;
-	bool failed = atomic_load(&g->f->count[GUEST_FAILED]) != 0;
+	bool failed = g->ahead.lost || atomic_load(&g->f->count[GUEST_FAILED]) != 0;
 
 	if (!g->ending) {
 		waits_end(p, failed ? -EIO : 0);
@@ -651,6 +651,8 @@ static int wait_begin(void *arg)
 
 	if (!w->p->g)
 		return -EIO;
+	if (w->p->g->evict)
+		return -EINVAL;
 	w->next = w->p->waits;
 	w->p->waits = w;
 	ahead_all(w->p->g);
@@ -688,6 +690,8 @@ int uf_pager_wait(struct uf_paged *paged)
 		err = w.result;
 	}
 	sem_destroy(&w.done);
+	if (err == -EINVAL)
+		return library_fail(err, "memory with a limit is never there as a whole");
 	return err == -EIO ? library_fail(err, "some pages could not be had") : err;
 }
 
