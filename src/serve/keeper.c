@@ -99,7 +99,7 @@ static char **environment_with(const char *variable)
 	return copy;
 }
 
-int start_self(const struct serve_options *o, const char *role, pid_t *pid, int *channel)
+int start_self(const struct serve_options *o, const char *role, bool same, pid_t *pid, int *channel)
 {
 	char variable[64], name[64], *argv0 = o->argv[0];
 	posix_spawn_file_actions_t actions;
@@ -115,8 +115,10 @@ int start_self(const struct serve_options *o, const char *role, pid_t *pid, int 
 	/* To itself: so it is open in the new program. */
 	posix_spawn_file_actions_adddup2(&actions, pair[1], pair[1]);
 	o->argv[0] = name;
-	error = env ? posix_spawn(pid, self_path(), &actions, NULL, o->argv, env) : ENOMEM;
-	if (error == ENOENT) /* its file was replaced, and the new one is not there yet */
+	error = !env   ? ENOMEM
+		: same ? ENOENT
+		       : posix_spawn(pid, self_path(), &actions, NULL, o->argv, env);
+	if (error == ENOENT) /* also when its file is gone */
 		error = posix_spawn(pid, "/proc/self/exe", &actions, NULL, o->argv, env);
 	o->argv[0] = argv0;
 	posix_spawn_file_actions_destroy(&actions);
@@ -143,7 +145,9 @@ static void start_standby(struct keeper *k)
 	int error;
 
 	k->start_at = NEVER;
-	error = start_self(k->o, "server", &k->standby.pid, &k->standby.channel);
+	/* What is installed now may be something that does not work. */
+	error = start_self(k->o, "server", k->failures >= 2 && !k->replacing, &k->standby.pid,
+			   &k->standby.channel);
 	if (error) {
 		say_often(ENGINE_ERROR, "a server cannot be started: %s", strerror(-error));
 		k->start_at = now_ms() + 1000;

@@ -196,8 +196,12 @@ int manifest_read(int fd, struct held *h, int64_t extra[MANIFEST_EXTRA]);
 
 #define ROLE_ENV "USERFAULT_SERVE" /* "server:FD", "keeper:FD" (from a server), "again:FD" */
 
-/* A pair of connected sockets, and one of our own program with the other end. role: of ROLE_ENV. */
-int start_self(const struct serve_options *o, const char *role, pid_t *pid, int *channel);
+/*
+ * A pair of connected sockets, and one of our own program with the other end. role: of ROLE_ENV.
+ * same: what runs here, not what is installed by now.
+ */
+int start_self(const struct serve_options *o, const char *role, bool same, pid_t *pid,
+	       int *channel);
 /* The program that this one was started as, also when another has its name by now. */
 const char *self_path(void);
 

@@ -640,7 +640,7 @@ static void use_channel(struct server *s)
 static void make_keeper(void *arg)
 {
 	struct server *s = arg;
-	int error = start_self(s->o, "keeper", &s->keeper, &s->channel);
+	int error = start_self(s->o, "keeper", false, &s->keeper, &s->channel);
 
 	if (error) {
 		s->channel = -1;

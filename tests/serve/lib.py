@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 
 SERVE, HELPERS = os.environ["SERVE"], os.environ["HELPERS"]
 GUEST = os.path.join(HELPERS, "serve-guest")
@@ -34,8 +35,8 @@ def check(condition, *what):
     global failures
     if not condition:
         failures += 1
-        frame = sys._getframe(1)
-        print(f"FAIL: {frame.f_code.co_name}, line {frame.f_lineno}:", *what, flush=True)
+        where = ", ".join(f"{f.name} {f.lineno}" for f in traceback.extract_stack()[:-1])
+        print(f"FAIL: {where}:", *what, flush=True)
         for server in running:
             if isinstance(server, Server):
                 print("    | " + "\n    | ".join(server.lines[-30:]), flush=True)
