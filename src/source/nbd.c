@@ -74,6 +74,20 @@ static struct nbd_conn *choose(struct nbd_source *s, bool ahead)
 	return c ? c : least_busy(s, 0, NBD_CONNECTING);
 }
 
+/* Those that are down are made anew at once, not when their time has come. The lock is held. */
+static void connect_all(struct nbd_source *s)
+{
+	for (unsigned i = 0; i < s->connections; i++) {
+		struct nbd_conn *c = &s->conn[i];
+
+		if (c->state != NBD_DOWN)
+			continue;
+		c->repair = true;
+		c->state = NBD_CONNECTING;
+		nbd_wake(c->wake);
+	}
+}
+
 /* Gives the job to a connection, or ends it with -ENOTCONN. */
 static void send_job(struct nbd_source *s, struct nbd_job *job)
 {
@@ -81,6 +95,11 @@ static void send_job(struct nbd_source *s, struct nbd_job *job)
 
 	pthread_mutex_lock(&s->lock);
 	c = choose(s, job->request->ahead);
+	if (!c && !job->sent) {
+		/* The server may be back: what is asked for is what finds out. */
+		connect_all(s);
+		c = choose(s, job->request->ahead);
+	}
 	job->conn = c;
 	job->error = 0;
 	job->lost = false;
@@ -201,7 +220,7 @@ static void end_job(struct nbd_source *s, struct nbd_job *job)
 	if (request->private[1]) {
 		s->ahead--;
 		if (!error)
-			window_took(&s->window, window_clock() - request->private[1]);
+			window_took(&s->window, request->private[1]);
 	}
 	/* What the server sends no more than its size of is zero. */
 	if (!error && !job->bounce)
@@ -238,17 +257,9 @@ static void nbd_repair(struct source *base)
 {
 	struct nbd_source *s = source_of(base);
 
-	for (unsigned i = 0; i < s->connections; i++) {
-		struct nbd_conn *c = &s->conn[i];
-
-		pthread_mutex_lock(&s->lock);
-		if (c->state == NBD_DOWN) {
-			c->repair = true;
-			c->state = NBD_CONNECTING;
-		}
-		pthread_mutex_unlock(&s->lock);
-		nbd_wake(c->wake);
-	}
+	pthread_mutex_lock(&s->lock);
+	connect_all(s);
+	pthread_mutex_unlock(&s->lock);
 }
 
 static enum source_contents nbd_extent(struct source *base, uint64_t offset, uint64_t *len)

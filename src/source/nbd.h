@@ -26,7 +26,7 @@
 #define NBD_CHUNK	    (256u << 10)
 #define NBD_CONNECTIONS	    4u	/* by default, of servers that allow several */
 #define NBD_CONNECTIONS_MAX 16u /* "connections=" */
-#define NBD_AHEAD_LEAST	    8u
+#define NBD_AHEAD_LEAST	    3u
 #define NBD_AHEAD_EACH	    16u /* prefetches under way on a connection that only does that */
 #define NBD_AHEAD_SHARED    6u	/* on one that also serves demand, which then queues behind them */
 #define NBD_DEMAND	    64u

@@ -17,7 +17,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define AHEAD_LEAST 8u
+#define AHEAD_LEAST 4u
 #define AHEAD_MAX   48u
 #define DEMAND_MAX  64u
 
@@ -182,7 +182,7 @@ static void rados_source_process(struct source *base)
 		if (job->begun) {
 			s->ahead--;
 			if (!error && job->completion)
-				window_took(&s->window, window_clock() - job->begun);
+				window_took(&s->window, job->begun);
 		}
 		job->next = s->unused;
 		s->unused = job;

@@ -2,22 +2,27 @@
  * window.h - how many prefetches to have under way at a server: as few as still fill the way there.
  * More only wait for one another in queues, and who waits for a page then waits in them too.
  *
- * What one takes when nothing queues is the least that was seen; when most take much longer, the
- * window shrinks, and otherwise it grows.
+ * What one takes when nothing queues is the least that was seen; when most take longer than that,
+ * and than what is the machine's doing, the window shrinks, and otherwise it grows. Most rather
+ * than their mean: where others have the CPUs, few take very long. Now and then it becomes small,
+ * so that the queue runs dry and the least is seen again, as the way may have become another.
  */
 #ifndef UF_SOURCE_WINDOW_H
 #define UF_SOURCE_WINDOW_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
+
+#define WINDOW_SLACK 300000u	 /* ns: what scheduling takes on busy machines */
+#define WINDOW_FRESH 5000000000u /* ns: what is older is not believed */
 
 struct window {
 	unsigned now, least, most;
 	int score;
-	uint64_t best; /* ns */
+	uint64_t best, before; /* ns that one took at least: lately, and in the time before that */
+	uint64_t since;	       /* when `before` was all that was known */
 };
-
-#define WINDOW_SLACK 500000u /* ns: what scheduling takes on busy machines */
 
 static inline uint64_t window_clock(void)
 {
@@ -31,19 +36,20 @@ static inline void window_init(struct window *w, unsigned least, unsigned most)
 {
 	w->most = most;
 	w->least = least < most ? least : most;
-	w->now = w->least + (w->most - w->least) / 4;
+	w->now = 2 * least < most ? 2 * least : most;
 	w->score = 0;
-	w->best = UINT64_MAX;
+	w->best = w->before = UINT64_MAX;
+	w->since = window_clock();
 }
 
-/* One that has succeeded. */
-static inline void window_took(struct window *w, uint64_t ns)
+/* One that was asked for at `begun` has come. */
+static inline void window_took(struct window *w, uint64_t begun)
 {
-	if (ns < w->best)
-		w->best = ns;
-	else
-		w->best += (ns - w->best) / 4096; /* the way may have become longer */
-	w->score += ns > w->best + w->best / 2 + WINDOW_SLACK ? -1 : 1;
+	uint64_t now = window_clock(), ns = now - begun, best;
+
+	w->best = ns < w->best ? ns : w->best;
+	best = w->best < w->before ? w->best : w->before;
+	w->score += ns > best + best / 4 + WINDOW_SLACK ? -1 : 1;
 	/* About once for all that are under way. */
 	if (w->score <= -(int)w->now / 2) {
 		w->score = 0;
@@ -52,6 +58,12 @@ static inline void window_took(struct window *w, uint64_t ns)
 	} else if (w->score >= (int)w->now / 2) {
 		w->score = 0;
 		w->now += w->now < w->most;
+	}
+	if (now - w->since > WINDOW_FRESH) {
+		w->since = now;
+		w->before = w->best;
+		w->best = UINT64_MAX;
+		w->now = w->least;
 	}
 }
 

@@ -147,7 +147,7 @@ def restart(directory):
         s.ask("expect", image)
         s.open(server.spec)
         for n in range(1, 20):
-            s.ask("begin", n, n * CHUNK, CHUNK, *(["ahead"] if n % 2 else []))
+            s.ask("begin", n, n * CHUNK, CHUNK, *(["ahead"] if n % 4 == 0 else []))
         server.kill()
         for n in range(1, 20):
             answer = s.ask("await", n)
