@@ -242,35 +242,27 @@ def nbd_stalls_wait(bed):
 
 def killed_guests(bed):
     """Some die in the middle; the others and the server's descriptors are as before."""
-    image = bed.image(1024)
-    server = bed.serve(image)
+    server = bed.serve(bed.image(1024))
     server.run('--kvm=no', pages=64)
     pid = server.server()
+    idle = wait_until('that the first guest is let go',
+                      lambda: 'has ended' in server.log() and fds(pid))
     steady = server.guest('--kvm=no', '--seconds=2', '--balloon=20', pages=512)
-    before = None
     for _ in range(3):
         guests = [server.guest('--kvm=no', '--seconds=30', '--balloon=20', '--vcpus=2', pages=1024)
                   for _ in range(4)]
-        wait_until('that all guests run', lambda: server.log().count(' came') or True)
+        wait_until('that a guest is served', lambda: fds(pid) > idle)
         for guest in guests:
             guest.process.kill()
             guest.process.wait()
     steady.result()
-    before = wait_until('that guests are let go', lambda: fds(pid) <= fds_of_idle(server, pid))
-    del before
+    wait_until(f'that {idle} descriptors are left', lambda: fds(pid) <= idle)
     server.run('--kvm=no', pages=1024)
     server.end()
 
 
 def fds(pid):
     return len(os.listdir(f'/proc/{pid}/fd'))
-
-
-def fds_of_idle(server, pid):
-    """What it has without guests; learnt once."""
-    if not hasattr(server, 'idle'):
-        server.idle = fds(pid)
-    return server.idle
 
 
 def stopped_guests(bed):

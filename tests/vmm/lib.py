@@ -226,8 +226,6 @@ class Bed:
     def joined(self, *argv):
         if self.session is None:
             return list(argv)
-        if argv[0] == USERFAULT:
-            return [DENY, USERFAULT, 'join', str(self.session.pid), '--', *argv]
         return [DENY, USERFAULT, 'join', str(self.session.pid), '--', *argv]
 
     def image(self, pages, spec='1'):

@@ -176,7 +176,6 @@ void memory_make(struct vm *vm);
 void memory_send(struct vm *vm);
 char *page_hva(const struct vm *vm, uint64_t page);
 uint64_t page_gpa(const struct vm *vm, uint64_t page);
-uint64_t gpa_page(const struct vm *vm, uint64_t gpa);
 /* How many pages follow in the same region, with this one. */
 uint64_t page_run(const struct vm *vm, uint64_t page);
 /* Gives n pages back: zero from then on. */
