@@ -79,14 +79,14 @@ static int open_uffd(struct freeze *f)
 		f->own = true;
 		f->uffd = uf_open(flags);
 	}
-	return f->uffd < 0 ? -errno : 0;
+	return f->uffd < 0 ? f->uffd : 0;
 }
 
 static int control(struct freeze *f, unsigned long request, void *arg)
 {
-	return (f->own ? uf_ioctl(f->uffd, request, arg) : ioctl(f->uffd, request, arg)) < 0
-		       ? -errno
-		       : 0;
+	if (f->own)
+		return uf_ioctl(f->uffd, request, arg);
+	return ioctl(f->uffd, request, arg) < 0 ? -errno : 0;
 }
 
 static void close_uffd(struct freeze *f)
