@@ -21,7 +21,7 @@ programs() {
 programs "$dir/tutorial" <"$SOURCE/docs/pager.md"
 for page in libuserfault-pager uf_pager_new uf_pager_map uf_pager_attach uf_source_open uf_source_new \
 	uf_snapshot_begin uf_pager_send; do
-	programs "$dir/$page" <"$SOURCE/docs/man/$page.3.scd"
+	sed 's/\\\\/\\/g' "$SOURCE/docs/man/$page.3.scd" | programs "$dir/$page"
 	[ -e "$dir/$page.1.c" ] || fail "$page(3) has no program as an example"
 done
 for program in "$dir"/*.c; do
@@ -35,3 +35,24 @@ head -c 100000 /dev/urandom | base64 >"$dir/file"
 	<"$dir/file" >"$dir/encrypted"
 "$dir/tutorial.2" "$dir/encrypted" >"$dir/decrypted" || fail "a source of your own: status $?"
 cmp "$dir/file" "$dir/decrypted" || fail "it is not what is in the file"
+
+# Those of the manual pages, but for the one that needs the kernel's userfaultfd.
+cd "$dir"
+size=$(stat -c %s file)
+example() {
+	page=$1 expected=$2
+	shift 2
+	"./$page.1" "$@" >out 2>&1 || fail "the example of $page(3): status $?"
+	[ "$(cat out)" = "$expected" ] || fail "the example of $page(3) does not print '$expected'"
+}
+example libuserfault-pager "$(head -c 16 file)" file
+example uf_pager_new ''
+example uf_source_open "$size bytes" file
+example uf_source_new 10000000000
+example uf_pager_map '' file order
+[ -s order ] || fail "the example of uf_pager_map(3) has recorded nothing"
+example uf_pager_map '' file order
+example uf_snapshot_begin ''
+example uf_source_open '16777216 bytes' letters.img
+example libuserfault-pager aaaaaaaaaaaaaaaa letters.img
+example uf_pager_send 'from one process to another'

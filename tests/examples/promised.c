@@ -278,6 +278,37 @@ static void released(void)
 	CHECK(unlink(target) == 0);
 }
 
+/* What cannot be saved is refused, with the cause, and leaves nothing. */
+static void not_saved(void)
+{
+	char *memory = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct uf_snapshot_options options = UF_SNAPSHOT_OPTIONS;
+	char target[] = "/tmp/promised-XXXXXX";
+	struct uf_snapshot *snapshot;
+	struct uf_pager *pager;
+	int fd = mkstemp(target);
+
+	CHECK(memory != MAP_FAILED && fd >= 0 && close(fd) == 0 && unlink(target) == 0);
+	CHECK(uf_pager_new(NULL, &pager) == 0);
+	memset(memory, 1, LEN);
+	REFUSED(uf_snapshot_begin(pager, memory + 1, PAGE, target, NULL, &snapshot, NULL), -EINVAL);
+	REFUSED(uf_snapshot_begin(pager, memory, 0, target, NULL, &snapshot, NULL), -EINVAL);
+	REFUSED(uf_snapshot_begin(pager, (void *)(uintptr_t)PAGE, PAGE, target, NULL, &snapshot,
+				  NULL),
+		-EINVAL);
+	REFUSED(uf_snapshot_begin(pager, memory, LEN, "/nowhere/at/all", NULL, &snapshot, NULL),
+		-ENOENT);
+	options.kind = "no such kind";
+	REFUSED(uf_snapshot_begin(pager, memory, LEN, target, &options, &snapshot, NULL), -EINVAL);
+	CHECK(access(target, F_OK) < 0);
+
+	CHECK(uf_snapshot_begin(pager, memory, LEN, target, NULL, &snapshot, NULL) == 0);
+	uf_snapshot_cancel(snapshot);
+	CHECK(access(target, F_OK) < 0);
+	uf_pager_free(pager);
+	CHECK(munmap(memory, LEN) == 0);
+}
+
 /* May the kernel's be used? */
 static bool possible(void)
 {
@@ -305,6 +336,7 @@ int main(void)
 			printf("the kernel's userfaultfd may not be used here\n");
 			continue;
 		}
+		not_saved();
 		refuses();
 		bounds();
 		failure();

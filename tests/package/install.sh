@@ -74,8 +74,11 @@ if command -v scdoc >/dev/null; then
 	for page in userfault $(printf 'userfault-%s ' $commands); do
 		present "share/man/man1/$page.1"
 	done
-	for call in $(nm -D --defined-only "$libdir/libuserfault.so" | sed -nE 's/.* (uf_[a-z_]+)@*.*/\1/p'); do
-		present "share/man/man3/$call.3"
+	for library in userfault userfault-pager; do
+		present "share/man/man3/lib$library.3"
+		for call in $(nm -D --defined-only "$libdir/lib$library.so" | sed -nE 's/.* (uf_[a-z_]+)@*.*/\1/p'); do
+			present "share/man/man3/$call.3"
+		done
 	done
 	if command -v man >/dev/null; then
 		for page in share/man/man?/*; do
