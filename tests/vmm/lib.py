@@ -189,11 +189,14 @@ class Server:
         wait_until('the end of the server', lambda: not self.pids())
 
     def kill(self):
-        for pid in self.pids():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        """All of them, none of which is to replace another meanwhile."""
+        while self.pids():
+            for how in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in self.pids():
+                    try:
+                        os.kill(pid, how)
+                    except ProcessLookupError:
+                        pass
 
 
 class Bed:
