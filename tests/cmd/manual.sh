@@ -27,5 +27,9 @@ page userfault-doctor.1
 page userfault-replay.1
 page userfault-join.1
 page userfault-ps.1
+page userfault-serve.1
+page userfault-pack.1
+page userfault-top.1
+page userfault-trace.1
 
 finish
