@@ -12,7 +12,8 @@
         print(memory[1 << 30])
 
 Handler is memory that a Python function fills. Pager fills memory from files, packed images, NBD
-servers, Ceph, or a Python function, with prefetch, retries and a limit on memory.
+servers, Ceph, or a Python function, with prefetch, retries and a limit on memory. Pager.snapshot saves
+memory that is in use, as it is at one instant; Pager.send and Pager.receive move it to another process.
 
 Threads that wait for a page do not hold the interpreter lock here, or the function that makes the
 page could never run: memory is read and written by methods, which let go of it. See Memory.view for
@@ -22,7 +23,7 @@ what takes a buffer.
 from ._handler import Handler
 from ._lib import Error
 from ._memory import PAGE, Memory
-from ._pager import Paged, Pager, Source, Stats
+from ._pager import TLS, Paged, Pager, Snapshot, Source, Stats
 
 __version__ = "0.1.0"
-__all__ = ["PAGE", "Error", "Handler", "Memory", "Paged", "Pager", "Source", "Stats"]
+__all__ = ["PAGE", "TLS", "Error", "Handler", "Memory", "Paged", "Pager", "Snapshot", "Source", "Stats"]

@@ -68,6 +68,10 @@ class SnapshotOptions(ctypes.Structure):
     _fields_ = [("size", c_size_t), ("kind", c_char_p), ("bandwidth", c_uint64)]
 
 
+class Tls(ctypes.Structure):
+    _fields_ = [("certificate", c_char_p), ("key", c_char_p), ("ca", c_char_p), ("peer", c_char_p)]
+
+
 READ_FN = ctypes.CFUNCTYPE(c_int, c_void_p, c_uint64, c_void_p, c_size_t)
 
 
@@ -116,7 +120,15 @@ def pager() -> ctypes.CDLL:
                          POINTER(c_void_p), POINTER(c_void_p)),
         "uf_pager_detach": (c_int, c_void_p),
         "uf_pager_wait": (c_int, c_void_p),
+        "uf_pager_release": (c_int, c_void_p),
         "uf_paged_get_stats": (None, c_void_p, POINTER(PagedStats)),
+        "uf_snapshot_begin": (c_int, c_void_p, c_void_p, c_size_t, c_char_p, POINTER(SnapshotOptions),
+                              POINTER(c_void_p), POINTER(c_uint64)),
+        "uf_snapshot_finish": (c_int, c_void_p),
+        "uf_snapshot_cancel": (None, c_void_p),
+        "uf_pager_send": (c_int, c_void_p, c_void_p, c_size_t, c_int, POINTER(Tls)),
+        "uf_pager_receive": (c_int, c_void_p, c_int, POINTER(Tls), POINTER(PagedOptions),
+                             POINTER(c_void_p), POINTER(c_size_t), POINTER(c_void_p)),
     })
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The pager: memory whose pages it fetches, in threads of its own."""
+"""The pager: memory whose pages it fetches, saves and moves, in threads of its own."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import atexit
 import ctypes
 import errno
 import os
+import socket as sockets
 import sys
 import weakref
 from types import TracebackType
-from typing import Callable, Dict, NamedTuple, Optional, Set, Type, Union
+from typing import Any, Callable, Dict, NamedTuple, Optional, Set, Type, Union
 
 from . import _lib
 from ._memory import PAGE, Memory
@@ -26,6 +27,8 @@ _open: "weakref.WeakSet[Pager]" = weakref.WeakSet()
 def _close_all() -> None:
     # Threads of a pager must not call into an interpreter that has gone.
     for pager in list(_open):
+        for snapshot in list(pager._snapshots):
+            snapshot.cancel()
         for paged in list(pager._paged):
             paged._views = 0
         pager.close()
@@ -33,6 +36,51 @@ def _close_all() -> None:
 
 def _path(value: Union[str, os.PathLike, None]) -> Optional[bytes]:
     return None if value is None else os.fsencode(value)
+
+
+def _paged_options(*, writable: bool, demand: bool, backend: Optional[str], name: Optional[str],
+                   **others: Any) -> _lib.PagedOptions:
+    if backend not in _BACKENDS:
+        raise ValueError("backend is 'kernel', 'own' or None")
+    flags = (_WRITABLE if writable else 0) | (_DEMAND if demand else 0) | _BACKENDS[backend]
+    return _lib.PagedOptions(size=ctypes.sizeof(_lib.PagedOptions), flags=flags, name=_path(name), **others)
+
+
+class _Range:
+    """Memory that is saved or sent: a Memory, or what has a buffer that can be written to. It cannot
+    be closed until this is."""
+
+    def __init__(self, memory: Any) -> None:
+        self._memory = self._array = None
+        if isinstance(memory, Memory):
+            self.address, self.length = memory.address, -(-len(memory) // PAGE) * PAGE
+            self._memory = memory
+            memory._views += 1
+            return
+        with memoryview(memory) as view:
+            if view.readonly:
+                raise TypeError("memory that can be written to is needed: an mmap, a Paged that was released")
+            self.length = view.nbytes
+        self._array = (ctypes.c_char * self.length).from_buffer(memory)
+        self.address = ctypes.addressof(self._array)
+
+    def close(self) -> None:
+        if self._memory is not None:
+            self._memory._views -= 1
+        self._memory = self._array = None
+
+
+class TLS(NamedTuple):
+    """Files in PEM: a certificate, its key, and who signs the other side's; peer is the name that the
+    other's has to have (None: any that ca signed)."""
+
+    certificate: Union[str, os.PathLike]
+    key: Union[str, os.PathLike]
+    ca: Union[str, os.PathLike]
+    peer: Optional[str] = None
+
+    def _pointer(self) -> Any:
+        return ctypes.byref(_lib.Tls(*map(_path, self)))
 
 
 class Stats(NamedTuple):
@@ -72,6 +120,7 @@ class Pager:
         self._handle = ctypes.c_void_p()
         self._sources: Set[Source] = set()
         self._paged: Set[Paged] = set()
+        self._snapshots: Set[Snapshot] = set()
         _lib.pager_check(_lib.pager().uf_pager_new(ctypes.byref(options), ctypes.byref(self._handle)),
                          "starting a pager")
         _open.add(self)
@@ -83,7 +132,9 @@ class Pager:
 
     def _of_python(self, python: bool) -> None:
         # A fetch of the one kind may be waited for by a thread that the other kind needs.
-        if any((source._callback is not None) != python for source in self._sources):
+        kinds = {source._callback is not None for source in self._sources}
+        kinds |= {paged._python for paged in self._paged}
+        if (not python) in kinds:
             raise ValueError("a Python function as a source takes a pager of its own, "
                              "which has no sources of other kinds")
 
@@ -130,10 +181,60 @@ class Pager:
         source._start(self, handle, callback)
         return source
 
+    def snapshot(self, memory: Any, target: Union[str, os.PathLike], *, kind: Optional[str] = None,
+                 bandwidth: int = 0) -> Snapshot:
+        """Begins to save what memory contains at this instant, while it is in use, to target, from
+        where open has it back.
+
+        memory: an mmap.mmap(-1, ...), something else with a buffer of whole pages that can be written
+        to, or a Paged that was released; it cannot be closed meanwhile. kind: "packed", "raw", "nbd",
+        "rados" (None: what the target's name says; of a file, packed). bandwidth: bytes per second.
+        """
+        options = _lib.SnapshotOptions(size=ctypes.sizeof(_lib.SnapshotOptions), kind=_path(kind),
+                                       bandwidth=bandwidth)
+        handle, pause, pages = ctypes.c_void_p(), ctypes.c_uint64(), _Range(memory)
+        try:
+            _lib.pager_check(_lib.pager().uf_snapshot_begin(
+                self._pointer(), pages.address, pages.length, os.fsencode(target), ctypes.byref(options),
+                ctypes.byref(handle), ctypes.byref(pause)), "beginning a snapshot")
+        except BaseException:
+            pages.close()
+            raise
+        return Snapshot(self, handle, pages, pause.value)
+
+    def send(self, memory: Any, socket: Union[sockets.socket, int], *, tls: Optional[TLS] = None) -> None:
+        """Sends what memory (as for snapshot) contains now over a connected stream socket, to another
+        process's receive. Returns when the other side has all of it; other threads go on. Error with
+        EPIPE: the other side is gone, and the memory is as it was."""
+        pages = _Range(memory)
+        try:
+            _lib.pager_check(_lib.pager().uf_pager_send(
+                self._pointer(), pages.address, pages.length, _descriptor(socket),
+                tls._pointer() if tls else None), "sending memory")
+        finally:
+            pages.close()
+
+    def receive(self, socket: Union[sockets.socket, int], *, tls: Optional[TLS] = None,
+                writable: bool = False, demand: bool = False, backend: Optional[str] = None,
+                name: Optional[str] = None) -> Paged:
+        """Memory that another process sends. It can be used at once: what is touched comes first, the
+        rest in order (demand: when it is waited for). The socket may be closed."""
+        self._of_python(False)
+        options = _paged_options(writable=writable, demand=demand, backend=backend, name=name)
+        address, length, handle = ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_void_p()
+        _lib.pager_check(_lib.pager().uf_pager_receive(
+            self._pointer(), _descriptor(socket), tls._pointer() if tls else None, ctypes.byref(options),
+            ctypes.byref(address), ctypes.byref(length), ctypes.byref(handle)), "receiving memory")
+        assert address.value is not None
+        return Paged(self, handle, address.value, length.value, writable)
+
     def close(self) -> None:
-        """Ends it, with its memory and sources. BufferError: there are views of memory."""
+        """Ends it, with its memory and sources; snapshots are given up. BufferError: there are views
+        of memory."""
         if not self._handle:
             return
+        for snapshot in list(self._snapshots):
+            snapshot.cancel()
         for paged in list(self._paged):
             paged.close()
         for source in list(self._sources):
@@ -152,6 +253,52 @@ class Pager:
     def __del__(self) -> None:
         if getattr(self, "_handle", None) and not sys.is_finalizing():
             self.close()
+
+
+def _descriptor(socket: Union[sockets.socket, int]) -> int:
+    return socket if isinstance(socket, int) else socket.fileno()
+
+
+class Snapshot:
+    """Memory that is being saved. Made by Pager.snapshot. As a context manager it is finished at the
+    end, or given up if there is an exception."""
+
+    def __init__(self, pager: Pager, handle: ctypes.c_void_p, pages: _Range, pause_ns: int) -> None:
+        self._pager, self._handle, self._pages = pager, handle, pages
+        self.pause_ns = pause_ns  #: how long those who write to the memory were held up for the instant
+        pager._snapshots.add(self)
+
+    def _take(self) -> ctypes.c_void_p:
+        if not self._handle:
+            raise ValueError("the snapshot has ended")
+        handle, self._handle = self._handle, ctypes.c_void_p()
+        self._pager._snapshots.discard(self)
+        return handle
+
+    def finish(self) -> None:
+        """Wait until it is complete, in its place and on the disk. Error: there is none."""
+        handle = self._take()
+        try:
+            _lib.pager_check(_lib.pager().uf_snapshot_finish(handle), "finishing a snapshot")
+        finally:
+            self._pages.close()
+
+    def cancel(self) -> None:
+        """Give it up; nothing is left. Nothing happens if it has ended."""
+        if not self._handle:
+            return
+        _lib.pager().uf_snapshot_cancel(self._take())
+        self._pages.close()
+
+    def __enter__(self) -> Snapshot:
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 traceback: Optional[TracebackType]) -> None:
+        if kind is not None:
+            self.cancel()
+        elif self._handle:
+            self.finish()
 
 
 class Source:
@@ -183,22 +330,19 @@ class Source:
         spill: directory for changed pages that leave; record, prefetch: files of orders of first
         touches, to write and to go by.
         """
-        if backend not in _BACKENDS:
-            raise ValueError("backend is 'kernel', 'own' or None")
         length = max(len(self) - offset, 0) if length is None else length
         if length <= 0:
             raise ValueError("nothing to map: memory has a length of 1 byte at least")
-        flags = (_WRITABLE if writable else 0) | (_DEMAND if demand else 0) | _BACKENDS[backend]
-        options = _lib.PagedOptions(
-            size=ctypes.sizeof(_lib.PagedOptions), flags=flags, limit=limit, spill=_path(spill),
-            record=_path(record), prefetch=_path(prefetch), name=_path(name))
+        options = _paged_options(writable=writable, demand=demand, backend=backend, name=name, limit=limit,
+                                 spill=_path(spill), record=_path(record), prefetch=_path(prefetch))
         address, handle = ctypes.c_void_p(), ctypes.c_void_p()
         _lib.pager_check(_lib.pager().uf_pager_map(
             self._pager._pointer(), self._handle, offset, -(-length // PAGE) * PAGE,
             ctypes.byref(options), ctypes.byref(address), ctypes.byref(handle)),
             f"mapping {length} bytes")
         assert address.value is not None
-        return Paged(self, handle, address.value, length, writable, limit != 0)
+        return Paged(self._pager, handle, address.value, length, writable,
+                     python=self._callback is not None, limited=limit != 0)
 
     def close(self) -> None:
         """After the last memory that is filled from it; else Error with EBUSY."""
@@ -217,18 +361,24 @@ class Source:
 
 
 class Paged(Memory):
-    """Memory that a pager fills. Made by Source.map."""
+    """Memory that a pager fills. Made by Source.map and Pager.receive."""
 
-    def __init__(self, source: Source, handle: ctypes.c_void_p, address: int, length: int,
-                 writable: bool, limited: bool) -> None:
+    def __init__(self, pager: Pager, handle: ctypes.c_void_p, address: int, length: int,
+                 writable: bool, *, python: bool = False, limited: bool = False) -> None:
         super().__init__(address, length, writable)
-        self._source, self._handle, self._limited = source, handle, limited
-        source._pager._paged.add(self)
+        self._pager, self._handle, self._python, self._limited = pager, handle, python, limited
+        pager._paged.add(self)
+
+    def _served(self) -> ctypes.c_void_p:
+        self._check()
+        if not self._handle:
+            raise ValueError("the memory was released: no pager serves it")
+        return self._handle
 
     def _view_prepare(self, offset: int, length: int) -> None:
         # The pager's threads need no interpreter for any other source: they fill the page while
         # whoever reads the view waits with the lock held.
-        if self._source._callback is None:
+        if not self._python or not self._handle:
             return
         if self._limited:
             raise BufferError("memory with a limit, filled by a Python function, has no views: a page "
@@ -237,19 +387,36 @@ class Paged(Memory):
 
     def wait(self) -> None:
         """Until every page is there. Error with EIO: some had to be given up."""
+        self._until(_lib.pager().uf_pager_wait, "waiting for all pages")
+
+    def release(self) -> None:
+        """As wait; then no pager serves it any more, and it can be saved (Pager.snapshot) and sent
+        (Pager.send). It outlives pager and source."""
+        self._until(_lib.pager().uf_pager_release, "releasing memory")
+        self._handle = ctypes.c_void_p()
+        self._pager._paged.discard(self)
+
+    def _until(self, call: Callable[[ctypes.c_void_p], int], what: str) -> None:
         while True:
-            self._check()
-            result = _lib.pager().uf_pager_wait(self._handle)
+            result = call(self._served())
             if result != -errno.EINTR:
-                _lib.pager_check(result, "waiting for all pages")
+                _lib.pager_check(result, what)
                 return
 
     def stats(self) -> Stats:
-        self._check()
         out = _lib.PagedStats()
-        _lib.pager().uf_paged_get_stats(self._handle, ctypes.byref(out))
+        _lib.pager().uf_paged_get_stats(self._served(), ctypes.byref(out))
         return Stats(*(getattr(out, name) for name in Stats._fields))
 
     def _release(self) -> None:
-        self._source._pager._paged.discard(self)
-        _lib.pager_check(_lib.pager().uf_pager_detach(self._handle), "detaching")
+        if self._handle:
+            self._pager._paged.discard(self)
+            _lib.pager_check(_lib.pager().uf_pager_detach(self._handle), "detaching")
+        else:
+            length = -(-self._length // PAGE) * PAGE
+            _lib.check(_lib.core().uf_munmap(self._address, length), "unmapping")
+
+    def __del__(self) -> None:
+        # Nobody else will: what is served, its pager ends.
+        if not getattr(self, "_handle", True) and not self._closed and not sys.is_finalizing():
+            self.close()

@@ -10,6 +10,8 @@ import mmap
 import os
 import random
 import re
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -370,6 +372,174 @@ class PagerTest(unittest.TestCase):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
+class SnapshotTest(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="userfault-test-")
+        self.addCleanup(directory.cleanup)
+        self.target = os.path.join(directory.name, "image")
+        self.memory = mmap.mmap(-1, 2 << 20)
+        self.memory[:] = numbers(0, len(self.memory))
+
+    def test_of_one_instant(self):
+        """A thread goes on writing: two counters, the second never ahead of the first."""
+        stop = threading.Event()
+
+        def count():
+            n = 0
+            while not stop.is_set():
+                n += 1
+                self.memory[:8] = self.memory[-8:] = n.to_bytes(8, "little")
+
+        thread = threading.Thread(target=count)
+        thread.start()
+        try:
+            with userfault.Pager() as pager:
+                for kind in None, "raw":
+                    with pager.snapshot(self.memory, self.target, kind=kind) as snapshot:
+                        self.assertLess(snapshot.pause_ns, 10**9)
+                        with self.assertRaises(BufferError):
+                            self.memory.close()
+                    with pager.open(self.target).map() as saved:
+                        self.assertEqual(saved[8:-8], numbers(0, len(self.memory))[8:-8])
+                        first, last = (int.from_bytes(saved[at : at + 8], "little")
+                                       for at in (0, len(saved) - 8))
+                        # Either slice may be assigned first, but there is one round between them at most.
+                        self.assertLessEqual(abs(first - last), 1)
+        finally:
+            stop.set()
+            thread.join()
+        self.memory.close()
+
+    def test_errors(self):
+        with userfault.Pager() as pager:
+            with self.assertRaises(RuntimeError):
+                with pager.snapshot(self.memory, self.target) as snapshot:
+                    raise RuntimeError
+            self.assertFalse(os.path.exists(self.target))
+            snapshot.cancel()
+            with self.assertRaises(ValueError):
+                snapshot.finish()
+            with self.assertRaises(TypeError):
+                pager.snapshot(bytes(PAGE), self.target)
+            for call in (lambda: pager.snapshot(bytearray(PAGE + 1), self.target),
+                         lambda: pager.snapshot(self.memory, self.target, kind="none")):
+                with self.assertRaises(userfault.Error) as caught:
+                    call()
+                self.assertEqual(caught.exception.errno, errno.EINVAL)
+            given_up = pager.snapshot(self.memory, self.target)
+        with self.assertRaises(ValueError):
+            given_up.finish()
+        self.memory.close()
+
+    def test_released(self):
+        with userfault.Pager() as pager:
+            with pager.snapshot(self.memory, self.target):
+                pass
+        expected = bytes(self.memory)
+        for backend in "own", None:
+            with userfault.Pager() as pager:
+                memory = pager.open(self.target).map(writable=True, backend=backend)
+                memory.release()
+                with self.assertRaisesRegex(ValueError, "released"):
+                    memory.wait()
+            self.assertEqual(memory[:], expected)
+            memory[0] = 7
+            self.assertEqual(memory.view()[0], 7)
+            again = self.target + ".again"
+            with userfault.Pager() as pager:
+                with pager.snapshot(memory, again):
+                    with self.assertRaises(BufferError):
+                        memory.close()
+                with pager.open(again).map() as saved:
+                    self.assertEqual(saved[:], b"\7" + expected[1:])
+            memory.close()
+
+    def test_python_function(self):
+        """Memory of a Python function is released while its function runs in another thread."""
+        with userfault.Pager() as pager:
+            memory = pager.source(numbers, 64 * PAGE, chunk=16 * PAGE, threads=2).map(demand=True)
+            memory.release()
+            self.assertEqual(memory[:], numbers(0, 64 * PAGE))
+            memory.close()
+
+
+class MoveTest(unittest.TestCase):
+    def setUp(self):
+        self.memory = mmap.mmap(-1, 4 << 20)
+        self.memory[:] = numbers(0, len(self.memory))
+        self.ends = socket.socketpair()
+        self.addCleanup(lambda: [end.close() for end in self.ends])
+
+    def move(self, tls=None, other=None):
+        """Both sides in this process: neither may hold the lock while it waits for the other."""
+        errors = []
+
+        def send():
+            try:
+                with userfault.Pager(name="sender") as pager:
+                    pager.send(self.memory, self.ends[0], tls=tls)
+            except OSError as error:
+                errors.append(error)
+            finally:
+                self.ends[0].close()
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            with userfault.Pager(name="receiver") as pager:
+                moved = pager.receive(self.ends[1], tls=other, writable=True)
+                self.assertEqual(len(moved), len(self.memory))
+                middle = len(moved) // 2
+                self.assertEqual(moved[middle : middle + PAGE], numbers(middle, PAGE))
+                moved[0] = 99
+                moved.release()
+        finally:
+            self.ends[1].close()
+            thread.join()
+        self.assertEqual(errors, [])
+        self.assertEqual((moved[0], moved[1:]), (99, numbers(0, len(self.memory))[1:]))
+        moved.close()
+
+    def test_in_clear(self):
+        self.move()
+        self.memory.close()
+
+    def test_tls(self):
+        if not shutil.which("openssl"):
+            self.skipTest("openssl is not installed")
+        with tempfile.TemporaryDirectory() as directory:
+            certificate, key = os.path.join(directory, "cert"), os.path.join(directory, "key")
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                            "-nodes", "-days", "1", "-subj", "/CN=here", "-addext", "subjectAltName=DNS:here",
+                            "-keyout", key, "-out", certificate], check=True, capture_output=True)
+            self.move(userfault.TLS(certificate, key, certificate, "here"),
+                      userfault.TLS(certificate, key, certificate))
+            self.ends = socket.socketpair()
+            with self.assertRaises(userfault.Error) as caught:
+                self.move(userfault.TLS(certificate, key, certificate, "there"),
+                          userfault.TLS(certificate, key, certificate))
+            self.assertIn(caught.exception.errno, (errno.EPIPE, errno.EPROTO))
+
+    def test_errors(self):
+        with userfault.Pager() as pager:
+            with self.assertRaises(userfault.Error) as caught:
+                pager.send(self.memory, self.ends[0], tls=userfault.TLS("/none", "/none", "/none"))
+            self.assertEqual(caught.exception.errno, errno.EINVAL)
+            self.ends[1].close()
+            with self.assertRaises(userfault.Error) as caught:
+                pager.send(self.memory, self.ends[0])
+            self.assertEqual(caught.exception.errno, errno.EPIPE)
+            with self.assertRaises(userfault.Error) as caught:
+                pager.receive(self.ends[0])
+            self.assertEqual(caught.exception.errno, errno.EPIPE)
+        with userfault.Pager() as pager:
+            pager.source(numbers, PAGE)
+            with self.assertRaisesRegex(ValueError, "pager of its own"):
+                pager.receive(self.ends[0])
+        self.memory[0] = 1
+        self.memory.close()
+
+
 class HeaderTest(unittest.TestCase):
     """The structures are those of the header: a program of C prints their sizes and offsets."""
 
@@ -379,7 +549,8 @@ class HeaderTest(unittest.TestCase):
             self.skipTest("no USERFAULT_INCLUDE names the headers")
         from userfault import _lib
         pairs = {"uf_pager_options": _lib.PagerOptions, "uf_paged_options": _lib.PagedOptions,
-                 "uf_paged_stats": _lib.PagedStats, "uf_zeropage": _lib.ZeroPage,
+                 "uf_paged_stats": _lib.PagedStats, "uf_snapshot_options": _lib.SnapshotOptions,
+                 "uf_tls": _lib.Tls, "uf_zeropage": _lib.ZeroPage,
                  "uf_poison": _lib.Poison, "uf_register": _lib.Register, "uf_api": _lib.Api}
         lines = []
         for name, structure in pairs.items():
