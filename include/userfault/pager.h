@@ -140,8 +140,8 @@ int uf_pager_detach(struct uf_paged *paged);
 int uf_pager_wait(struct uf_paged *paged);
 /*
  * The same, and then nothing is served any more, but the memory stays: it is the program's like any
- * other, to snapshot, to send, and to unmap at last (uf_munmap for UF_PAGED_OWN). Of memory of this
- * process without a limit; -EINVAL. After an error it is served as before.
+ * other, to snapshot, to send, and to unmap at last (uf_munmap; with UF_PAGED_KERNEL munmap will
+ * do). Of memory of this process without a limit; -EINVAL. After an error it is served as before.
  */
 int uf_pager_release(struct uf_paged *paged);
 
