@@ -195,6 +195,21 @@ static int negotiate(struct nbd_handle *h, const char *uri, unsigned ms, int wak
 	return 0;
 }
 
+/*
+ * A connection that dies in this thread must find an error described, or libnbd (1.14) aborts the
+ * process; and not all of its ways there describe one. The last description stays until the next:
+ * so let there be one from the beginning on, that of a handle which is not connected.
+ */
+static void describe_some_error(void)
+{
+	struct nbd_handle *h = nbd_get_error() ? NULL : nbd_create();
+
+	if (!h)
+		return;
+	(void)nbd_aio_disconnect(h, 0);
+	nbd_close(h);
+}
+
 int nbd_target_connect(const struct nbd_target *t, bool extents, unsigned ms, int wake,
 		       const bool *stop, pthread_mutex_t *lock, struct nbd_handle **out, char *why,
 		       size_t why_size)
@@ -204,6 +219,7 @@ int nbd_target_connect(const struct nbd_target *t, bool extents, unsigned ms, in
 
 	if (!h)
 		return source_why(why, why_size, -ENOMEM, "there is not enough memory");
+	describe_some_error();
 	r = set_up(h, t, extents) == -1 ? nbd_why(why, why_size, t->uri)
 					: negotiate(h, t->uri, ms, wake, stop, lock, why, why_size);
 	if (r < 0) {
@@ -574,6 +590,8 @@ static void *conn_thread(void *arg)
 	struct nbd_conn *c = arg;
 	struct orders o;
 
+	/* The first one's handle was connected by another thread. */
+	describe_some_error();
 	for (;;) {
 		take_orders(c, &o);
 		if (o.stop) {

@@ -174,6 +174,28 @@ def restart(directory):
         server.kill()
 
 
+def kills(directory):
+    """Killed again and again with requests under way: they end, and what is read then is right."""
+    image = make_image(directory + "/i", 16 << 20)
+    server, s = with_server(directory, "--filter=delay", "file", image, "rdelay=2ms")
+    try:
+        s.ask("expect", image)
+        s.open(server.spec)
+        for _ in range(15):
+            for n in range(1, 30):
+                s.ask("begin", n, n * CHUNK, CHUNK)
+            server.kill()
+            server.start()
+            for n in range(1, 30):
+                answer = s.ask("await", n)
+                check(answer[2] in ("0", str(ENOTCONN)), f"a request of a killed server: {answer}")
+            s.read_until(0, CHUNK)
+        s.all_right("ahead")
+        s.close()
+    finally:
+        server.kill()
+
+
 def errors(directory):
     """A server that fails some reads: reported, and the others are right."""
     image = make_image(directory + "/i", 8 << 20)
@@ -376,5 +398,5 @@ def packing(directory):
 
 
 need("nbdkit")
-run([contents, qemu, block_sizes, many_holes, restart, errors, stall, cancels, one_connection,
+run([contents, qemu, block_sizes, many_holes, restart, kills, errors, stall, cancels, one_connection,
      refusals, tls, writing, packing])
