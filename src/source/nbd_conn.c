@@ -528,6 +528,9 @@ static void reconnect(struct nbd_conn *c)
 	set_state(c, NBD_DOWN);
 	take_orders(c, &o);
 	begin_jobs(c, o.jobs, r == -ESTALE ? -ESTALE : -ENOTCONN);
+	/* Asked for since it has failed: whoever did so takes it for being connected. */
+	if (o.repair)
+		c->retry_at = 0;
 	if (o.stop || o.repair)
 		nbd_wake(c->wake);
 }
