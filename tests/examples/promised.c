@@ -278,6 +278,62 @@ static void released(void)
 	CHECK(unlink(target) == 0);
 }
 
+static atomic_uint ready;
+
+struct toucher {
+	pthread_t thread;
+	const char *memory;
+	size_t first;
+};
+
+static void *touch_all(void *arg)
+{
+	const struct toucher *t = arg;
+
+	ready++;
+	for (size_t i = 0; i < LEN / PAGE; i++) {
+		size_t at = (t->first + i * 101) % (LEN / PAGE) * PAGE;
+
+		if (*(volatile const unsigned char *)(t->memory + at) != contents_of(at))
+			return (void *)1;
+	}
+	return NULL;
+}
+
+/* While threads wait for its pages: none of them reads a zero. */
+static void released_in_use(void)
+{
+	enum {
+		TOUCHERS = 3,
+		ROUNDS = 10
+	};
+	struct uf_source *source;
+	struct uf_pager *pager = start(&source, LEN);
+	struct toucher toucher[TOUCHERS];
+	struct uf_paged *paged;
+	void *result;
+	char *memory;
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		memory = map(pager, source, LEN, UF_PAGED_DEMAND, &paged);
+		ready = 0;
+		for (unsigned i = 0; i < TOUCHERS; i++) {
+			toucher[i] = (struct toucher){.memory = memory, .first = i * 37};
+			CHECK(pthread_create(&toucher[i].thread, NULL, touch_all, &toucher[i]) ==
+			      0);
+		}
+		while (ready < TOUCHERS)
+			sched_yield();
+		CHECK(uf_pager_release(paged) == 0);
+		for (unsigned i = 0; i < TOUCHERS; i++) {
+			pthread_join(toucher[i].thread, &result);
+			CHECK(!result);
+		}
+		CHECK(uf_munmap(memory, LEN) == 0);
+	}
+	uf_pager_free(pager);
+}
+
 /* What cannot be saved is refused, with the cause, and leaves nothing. */
 static void not_saved(void)
 {
@@ -342,6 +398,7 @@ int main(void)
 		failure();
 		detached();
 		released();
+		released_in_use();
 	}
 	return 0;
 }
