@@ -18,6 +18,8 @@
 #define KEEP	   1000u
 #define COPY	   (2u << 20)
 #define AHEAD_MOST 32u
+/* What is no longer is read, not mapped: a fault for each block, and mincore, cost more. */
+#define READ_MOST (16u << 10)
 /* Windows that one look marks at most. */
 #define MARKS 4096u
 
@@ -310,6 +312,14 @@ const void *raw_peek(struct source *s, uint64_t offset, uint64_t len)
 
 	if (r->direct || offset >= s->size)
 		return NULL;
+	if (r->warm && len <= READ_MOST) {
+		const void *copy = copy_of(r, offset, len);
+
+		if (copy)
+			return copy;
+		/* Asking for what is not there begins a read of its own: not again, for a while. */
+		r->warm = false;
+	}
 	now = now_ms();
 	if (!may_ask(r, now))
 		return copy_of(r, offset, len);
