@@ -119,7 +119,7 @@ struct guest_config {
 	int uffd;  /* the engine's from now on, also when this fails */
 	int memfd; /* of minor regions, or -1. As uffd */
 	int pidfd; /* of the guest's process, or -1. As uffd */
-	uint32_t pid;
+	uint32_t pid, uid;
 	const char *name;		   /* NULL: "guest N" */
 	const struct guest_region *region; /* addr, size, offset, page_size, flags */
 	size_t nregions;
@@ -141,8 +141,9 @@ struct guest_config {
 int guest_attach(struct engine *e, const struct guest_config *config, struct guest **out, char *why,
 		 size_t why_size);
 /*
- * The same for a guest that another server had: file is its guest file. Everything in it is
- * checked; what does not hold is -EINVAL, and the descriptors are left alone.
+ * The same for a guest that another server had: file is its guest file, which also says what its
+ * uid is. Everything in it is checked; what does not hold is -EINVAL, and the descriptors are left
+ * alone.
  */
 int guest_adopt(struct engine *e, const struct guest_config *config, int file, struct guest **out,
 		char *why, size_t why_size);

@@ -252,31 +252,48 @@ static void guest_free(struct guest *g)
 	free(g);
 }
 
-static void pidfd_ready(void *arg, uint32_t events)
-{
-	(void)events;
-	guest_fail(arg, GUEST_EXITED);
-}
-
-#define NOBODYS_ADDR 0x10000ull /* the lowest that can be mapped */
+#define NOBODYS_ADDR 0x10000ull /* the lowest that can be mapped; nothing of ours is there */
 #define LOOK_NS	     NS_PER_S
+#define LOOK_SOON_NS (10 * NS_PER_MS)
+#define LOOKS_SOON   100u
 
 /*
- * Is the process that the memory belongs to still there? A child of fork comes without a pidfd. A
- * fill of what is in none of the regions says either that there is no such memory, or that there is
- * no such process any more.
+ * Is the memory still there? A process can have connected for another one, and a child of fork
+ * comes without a pidfd. A copy of what cannot be read fills nothing, whatever is where it would
+ * go; it only says whether there is an address space to fill.
  */
 static void look(void *arg)
 {
 	struct guest *g = arg;
-	struct uf_zeropage zero = {.range = {NOBODYS_ADDR, PAGE_4K}};
+	struct uf_copy nothing = {.dst = NOBODYS_ADDR, .src = NOBODYS_ADDR, .len = PAGE_4K};
 
-	if (g->ending || region_at(g, NOBODYS_ADDR))
+	if (g->ending)
 		return;
-	if (g->ops->ioctl(g->uffd, UF_IO_ZEROPAGE, &zero) == -ESRCH)
+	if (g->ops->ioctl(g->uffd, UF_IO_COPY, &nothing) == -ESRCH) {
 		guest_fail(g, GUEST_EXITED);
-	else
-		timer_set(g->e, &g->look, LOOK_NS);
+		return;
+	}
+	/* Of a process that has just ended, it may be in use for another moment. */
+	if (g->looks < LOOKS_SOON) {
+		g->looks++;
+	} else if (g->pidfd >= 0 && !g->f->orphan) {
+		g->f->orphan = 1;
+		engine_say(g->e, ENGINE_INFO,
+			   "%s: the process that connected for it (pid %u) is gone; its memory is "
+			   "there, and served on",
+			   g->f->name, g->f->pid);
+	}
+	timer_set(g->e, &g->look, g->looks < LOOKS_SOON ? LOOK_SOON_NS : LOOK_NS);
+}
+
+static void pidfd_ready(void *arg, uint32_t events)
+{
+	struct guest *g = arg;
+
+	(void)events;
+	engine_watch(g->e, g->pidfd, 0, NULL, NULL);
+	g->looks = 0;
+	look(g);
 }
 
 static int guest_watch(struct guest *g)
@@ -291,6 +308,7 @@ static int guest_watch(struct guest *g)
 	if (!err && g->pidfd >= 0)
 		err = engine_watch(g->e, g->pidfd, EPOLLIN, pidfd_ready, g);
 	g->look = (struct timer){.fn = look, .arg = g};
+	g->looks = LOOKS_SOON;
 	if (!err && g->pidfd < 0 && !g->f->own)
 		timer_set(g->e, &g->look, LOOK_NS);
 	return err;
@@ -310,7 +328,6 @@ static void guest_link(struct guest *g)
 
 	list_add(&e->guests, &g->link);
 	g->feed->guests++;
-	bump(&e->f->accepted, 1);
 	atomic_store(&g->f->state, GUEST_LIVE);
 	report_name(e, TRACE_PROCESS, g->f->number, 0, g->f->name);
 	for (uint32_t i = 0; i < g->f->nregions; i++) {
@@ -349,6 +366,8 @@ static int guest_config(struct guest *g, const struct guest_config *c, bool adop
 	g->user = c->user;
 	g->f->own = c->own;
 	g->f->pid = c->pid;
+	if (!adopted)
+		g->f->uid = c->own ? getuid() : c->uid;
 	if (!adopted || c->name)
 		snprintf(g->f->name, sizeof(g->f->name), "%s", c->name ? c->name : "");
 	if (!g->f->name[0])
@@ -434,6 +453,7 @@ int guest_attach(struct engine *e, const struct guest_config *c, struct guest **
 		guest_discard(g);
 		return err;
 	}
+	bump(&e->f->accepted, 1);
 	guest_link(g);
 	ahead_kick(g);
 	*out = g;
@@ -501,12 +521,14 @@ int guest_fork(struct guest *parent, int uffd)
 		snprintf(g->f->name, sizeof(g->f->name), "guest %u, child of %u", g->f->number,
 			 parent->f->number);
 		g->f->uffd_features = parent->f->uffd_features;
+		g->f->uid = parent->f->uid;
 		err = guest_watch(g);
 	}
 	if (err) {
 		guest_discard(g);
 		return err;
 	}
+	bump(&e->f->accepted, 1);
 	guest_link(g);
 	if (e->o.hooks.forked)
 		e->o.hooks.forked(e->o.hooks.arg, parent, g);

@@ -13,6 +13,7 @@
 #include "pager/internal.h"
 
 #define READS_A_TURN 4
+#define LOWEST	     0x10000ull /* that can be mapped */
 
 static struct uf_msg *message(struct guest *g, unsigned i)
 {
@@ -194,9 +195,15 @@ static void event(struct guest *g, unsigned i)
 	count(g, GUEST_EVENTS, 1);
 	switch (m->event) {
 	case UF_EVENT_FORK:
-		/* A server that is gone had its descriptor; nobody has it now. */
-		if (g->taking_over)
+		/* A server that is gone had its descriptor; nobody has it now, unless the keeper
+		 * was told. */
+		if (g->taking_over) {
+			engine_say(g->e, ENGINE_ERROR,
+				   "%s has forked when its server died: its child's memory may be "
+				   "lost",
+				   g->f->name);
 			break;
+		}
 		if (guest_fork(g, (int)m->arg.fork.ufd))
 			engine_say(g->e, ENGINE_ERROR,
 				   "%s has forked, and its child cannot be served", g->f->name);
@@ -358,6 +365,21 @@ void inbox_ready(void *guest, uint32_t events)
 }
 
 /*
+ * Also who touched what is registered and in none of the regions, or has been moved meanwhile. How
+ * far addresses go depends on the machine.
+ */
+static void wake_strays(struct guest *g)
+{
+	struct uf_range all = {.start = LOWEST};
+
+	for (unsigned bits = 57; bits >= 39; bits--) {
+		all.len = (1ull << bits) - PAGE_4K - all.start;
+		if (!g->ops->ioctl(g->uffd, UF_IO_WAKE, &all))
+			return;
+	}
+}
+
+/*
  * Some of what it holds may have been done already, and some of the events may have been applied;
  * doing it once more changes nothing. Faults are not answered from here: everybody is woken, and
  * asks again.
@@ -372,4 +394,5 @@ void inbox_take_over(struct guest *g)
 	atomic_store(&g->f->inbox_bytes, 0);
 	for (uint32_t i = 0; i < g->f->nregions; i++)
 		fill_wake(g, g->f->region[i].addr, g->f->region[i].size);
+	wake_strays(g);
 }

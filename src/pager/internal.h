@@ -188,6 +188,8 @@ bool fetch_ahead_room(const struct engine *e, const struct feed *f);
 /* Memory of chunks and assemblies. */
 void *buffer_get(struct engine *e, size_t size);
 void buffer_put(struct engine *e, void *buf, size_t size);
+/* There is nothing to do: what is not needed for a while goes back. */
+void buffers_trim(struct engine *e);
 void buffers_free(struct engine *e);
 
 /* ---- guests
@@ -250,7 +252,8 @@ struct guest {
 	struct list parked; /* wants */
 	struct list wants;  /* all of them that are with chunks */
 	struct timer park;
-	struct timer look; /* whether its process is there, where no pidfd tells */
+	struct timer look; /* whether its memory is there, where no pidfd tells */
+	unsigned looks;	   /* soon after one another */
 	unsigned park_tries;
 	uint64_t park_since;
 

@@ -24,7 +24,7 @@
 
 #define PAGER_MAGIC    0x3152454741504655ull /* "UFPAGER1" */
 #define GUEST_MAGIC    0x3154534555474655ull /* "UFGUEST1" */
-#define SHARED_VERSION 1u		     /* of both: every field may move with it */
+#define SHARED_VERSION 2u		     /* of both: every field may move with it */
 
 /*
  * The state of a page: one byte. Only page.c changes it.
@@ -143,6 +143,8 @@ struct guest_file {
 	uint64_t id;		/* random */
 	uint32_t number;	/* of the guest: counts up */
 	uint32_t pid;		/* of its process, as the server sees it; 0: not known */
+	uint32_t uid;		/* of its process; UINT32_MAX: not known */
+	uint32_t orphan;	/* that process is gone, the memory is another one's */
 	uint64_t started;	/* CLOCK_REALTIME, ns */
 	uint64_t uffd_features; /* what was found to be on, as far as can be told */
 	char name[64];		/* "guest 3", or what a program called its region */
