@@ -33,8 +33,9 @@ extern char **environ;
 #define LATEST_MS 1000
 /* A first server that never was ready. */
 #define TRIES 5
-/* The next standby is started when the server has had time for those who waited. */
-#define STANDBY_MS 50
+/* The next standby is started when the server has had time for those who waited: not later, as
+ * without one the death of keeper and server together takes the guests along. */
+#define STANDBY_MS 5
 /* A signal that came to keeper and server is one. */
 #define SECOND_MS 1000
 #define NEVER	  UINT64_MAX
@@ -42,6 +43,7 @@ extern char **environ;
 struct child {
 	pid_t pid;
 	bool mine; /* we are its parent */
+	int pidfd; /* if we are not; 0: none */
 	int channel;
 	bool loaded, given, ready;
 	uint64_t given_at;
@@ -136,6 +138,8 @@ static void forget_child(struct child *c)
 {
 	if (c->channel >= 0)
 		close(c->channel);
+	if (c->pidfd > 0)
+		close(c->pidfd);
 	*c = (struct child){.channel = -1};
 }
 
@@ -165,6 +169,12 @@ static int end_child(struct child *c)
 	if (c->mine) {
 		kill(c->pid, SIGKILL);
 		while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+			;
+	} else if (c->pidfd > 0) {
+		struct pollfd gone = {.fd = c->pidfd, .events = POLLIN};
+
+		syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+		while (poll(&gone, 1, -1) < 0 && errno == EINTR)
 			;
 	}
 	forget_child(c);
@@ -557,6 +567,17 @@ int keeper_main(const struct serve_options *o, struct held *held)
 	return keep(&k);
 }
 
+/* That we are not the parent of. It lives: it has just spoken. */
+static void know_server(struct child *c, pid_t pid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	c->pid = pid;
+	c->pidfd = fd > 0 ? fd : 0;
+	if (fd > 0)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
 int keeper_from_server(const struct serve_options *o, int channel)
 {
 	int fd[HELD_FDS], error;
@@ -572,7 +593,7 @@ int keeper_from_server(const struct serve_options *o, int channel)
 	do {
 		error = word_receive(channel, &w, fd);
 		if (!error && w.kind == WORD_BASE)
-			k.server.pid = w.pid;
+			know_server(&k.server, w.pid);
 		if (!error && w.kind != WORD_ALL)
 			error = held_apply(&k.held, &w, fd);
 	} while (!error && w.kind != WORD_ALL);
@@ -609,6 +630,8 @@ int keeper_again(const struct serve_options *o, int manifest)
 				  .given = true,
 				  .ready = true,
 				  .given_at = now_ms()};
+	if (!k.server.mine)
+		know_server(&k.server, k.server.pid);
 	k.ending = extra[2];
 	k.ever_ready = extra[4];
 	k.replacing = true;
