@@ -49,6 +49,12 @@ int pager_call(struct uf_pager *pager, int (*fn)(void *arg), void *arg)
 	return err;
 }
 
+/* Before a call that was too early is made again. */
+static void again_soon(void)
+{
+	nanosleep(&(struct timespec){.tv_nsec = NS_PER_MS}, NULL);
+}
+
 /* ---- a pager
  */
 
@@ -277,6 +283,9 @@ static int close_source(void *arg)
 
 	if (s->users || (f && f->guests))
 		return -EBUSY;
+	/* Not here: whoever waits for another source's pages would wait for it, too. */
+	if (f && !feed_quiet(f))
+		return -EAGAIN;
 	if (f)
 		feed_close(f);
 	return 0;
@@ -299,7 +308,8 @@ int uf_source_close(struct uf_source *source)
 
 	if (!source)
 		return 0;
-	err = pager_call(source->pager, close_source, source);
+	while ((err = pager_call(source->pager, close_source, source)) == -EAGAIN)
+		again_soon();
 	if (err)
 		return library_fail(err, "memory is still filled from the source");
 	forget_source(source);
@@ -698,8 +708,6 @@ int uf_pager_wait(struct uf_paged *paged)
 /* ---- giving it to the program
  */
 
-#define AGAIN_NS 1000000 /* a page that some thread waits for is on its way */
-
 static int release(void *arg)
 {
 	struct uf_paged *p = arg;
@@ -739,7 +747,8 @@ int uf_pager_release(struct uf_paged *paged)
 		err = pager_call(paged->pager, release, paged);
 		if (err != -EAGAIN)
 			break;
-		nanosleep(&(struct timespec){.tv_nsec = AGAIN_NS}, NULL);
+		/* A page that some thread waits for is on its way. */
+		again_soon();
 	}
 	if (err == -EIO)
 		return library_fail(err, "some pages could not be had");

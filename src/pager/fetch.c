@@ -837,13 +837,18 @@ struct feed *feed_find(struct engine *e, const struct source *s)
 }
 
 /* No guest is filled from it any more. Waits for what the source still writes to. */
-void feed_close(struct feed *f)
+bool feed_quiet(struct feed *f)
 {
 	for (unsigned i = 0; i < CHUNK_HASH; i++) {
 		while (f->hash[i])
 			chunk_forget(f->hash[i]);
 	}
-	while (f->under_way) {
+	return !f->under_way;
+}
+
+void feed_close(struct feed *f)
+{
+	while (!feed_quiet(f)) {
 		struct epoll_event ev;
 
 		epoll_wait(f->e->epoll, &ev, 1, 10);

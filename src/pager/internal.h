@@ -167,7 +167,9 @@ struct assembly {
 };
 
 int feed_open(struct engine *e, struct source *s, struct feed **out);
-void feed_close(struct feed *f);
+/* For a source without guests: gives up all fetches. True: none is under way any more. */
+bool feed_quiet(struct feed *f);
+void feed_close(struct feed *f); /* waits for that */
 struct feed *feed_find(struct engine *e, const struct source *s);
 /* Pages [page, page + n) of region r, all missing. */
 void fetch_pages(struct guest *g, const struct guest_region *r, uint64_t page, uint64_t n,

@@ -45,11 +45,11 @@ static unsigned char contents_of(uint64_t offset)
 	return (unsigned char)(offset / PAGE % 251 + 1);
 }
 
+/* arg: it is never held up. */
 static int contents(void *arg, uint64_t offset, void *buf, size_t len)
 {
-	(void)arg;
 	asked = true;
-	while (held)
+	while (held && !arg)
 		sched_yield();
 	if (broken && offset <= BAD && BAD < offset + len)
 		return -EBADMSG;
@@ -225,6 +225,56 @@ static void detached(void)
 	uf_pager_free(pager);
 }
 
+static atomic_int closing_thread;
+
+static void *closing(void *arg)
+{
+	closing_thread = gettid();
+	CHECK(uf_source_close(arg) == 0);
+	return NULL;
+}
+
+static bool sleeps(int tid)
+{
+	char path[64], line[256] = "", *state;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	file = fopen(path, "r");
+	CHECK(file && fgets(line, sizeof(line), file));
+	fclose(file);
+	state = strrchr(line, ')');
+	return state && state[2] == 'S';
+}
+
+/* A source that is closed while one of its reads takes for ever is nobody else's business. */
+static void closed(void)
+{
+	struct uf_source *source, *other;
+	struct uf_pager *pager = start(&source, LEN);
+	struct uf_paged *paged;
+	pthread_t thread;
+	char *memory;
+
+	CHECK(uf_source_new(pager, LEN, CHUNK, 1, contents, &other, &other) == 0);
+	held = true;
+	asked = false;
+	map(pager, source, LEN, 0, &paged);
+	while (!asked)
+		sched_yield();
+	CHECK(uf_pager_detach(paged) == 0);
+	memory = map(pager, other, LEN, UF_PAGED_DEMAND, &paged);
+	closing_thread = 0;
+	CHECK(pthread_create(&thread, NULL, closing, source) == 0);
+	while (!closing_thread || !sleeps(closing_thread))
+		sched_yield();
+	for (size_t at = 0; at < LEN; at += PAGE)
+		CHECK(touch(memory + at) == contents_of(at));
+	held = false;
+	pthread_join(thread, NULL);
+	uf_pager_free(pager);
+}
+
 static void check_contents(const char *memory, const char *what)
 {
 	for (size_t at = PAGE; at < LEN; at += PAGE) {
@@ -397,6 +447,7 @@ int main(void)
 		bounds();
 		failure();
 		detached();
+		closed();
 		released();
 		released_in_use();
 	}
