@@ -107,7 +107,7 @@ void held_prune(struct held *h)
 	for (size_t i = h->n; i-- > 0;) {
 		struct held_guest *g = &h->guest[i];
 
-		if (g->fd[HELD_FILE] >= 0 && g->fd[HELD_UFFD] >= 0)
+		if (g->number & HELD_CONNECTION || (g->fd[HELD_FILE] >= 0 && g->fd[HELD_UFFD] >= 0))
 			continue;
 		say(ENGINE_ERROR, "guest %u cannot be served any more: its %s is lost", g->number,
 		    g->fd[HELD_UFFD] < 0 ? "userfaultfd" : "state");
@@ -241,6 +241,8 @@ int held_apply(struct held *h, const struct word *w, const int fd[HELD_FDS])
 		held_put_base(h, fd);
 		return 0;
 	case WORD_GUEST:
+		if (w->connection)
+			held_drop(h, w->connection);
 		return held_put(h, w->number, fd);
 	case WORD_GONE:
 		held_drop(h, w->number);

@@ -29,8 +29,10 @@ struct connection {
 	struct connection *next, **at;
 	struct listener *listener;
 	struct peer peer;
+	uint32_t number; /* HELD_CONNECTION */
 	struct message_reader *reader;
 	struct message message;
+	uint64_t looked; /* bytes of it */
 	int fd[DESCRIPTORS];
 	unsigned nfds;
 	uint64_t begun;
@@ -40,8 +42,13 @@ struct listener {
 	struct server *s;
 	int fd;
 	struct connection *first, **last;
-	unsigned n;
+	unsigned n, accepted;
 	bool sweeping, closed;
+	/*
+	 * As large as it takes to see that a message is too long: what is looked at in two parts
+	 * brings its descriptors twice.
+	 */
+	char text[MESSAGE_MAX + 1];
 };
 
 static void sweep(void *arg);
@@ -72,6 +79,7 @@ static void connection_free(struct connection *c)
 static void refuse(struct connection *c, const char *why)
 {
 	server_refused(c->listener->s, &c->peer, why);
+	server_forget(c->listener->s, c->number);
 	connection_free(c);
 }
 
@@ -107,56 +115,65 @@ static void complete(struct connection *c)
 	struct server *s = c->listener->s;
 	struct peer peer = c->peer;
 	struct message m = c->message;
+	uint32_t number = c->number;
 	int uffd = c->nfds > 0 ? c->fd[0] : -1, memfd = c->nfds > 1 ? c->fd[1] : -1;
 
 	engine_watch(s->engine, peer.socket, 0, NULL, NULL);
 	c->peer.socket = c->peer.pidfd = -1;
 	c->nfds = 0;
 	connection_free(c);
-	server_accept(s, &peer, &m, uffd, memfd);
+	server_accept(s, &peer, &m, uffd, memfd, number);
 }
 
-static void read_message(void *arg, uint32_t events)
+/*
+ * Looks only: should this server die, the next one finds the message where it was. How far it has
+ * looked is the socket's to know (SO_PEEK_OFF). There may be more to look at?
+ */
+static bool look(struct connection *c)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
-	struct connection *c = arg;
-	char text[16384], why[256];
-	struct iovec iov = {.iov_base = text, .iov_len = sizeof(text)};
+	char *text = c->listener->text, why[256];
+	struct iovec iov = {.iov_base = text, .iov_len = sizeof(c->listener->text)};
 	struct msghdr m = {.msg_iov = &iov,
 			   .msg_iovlen = 1,
 			   .msg_control = control,
 			   .msg_controllen = sizeof(control)};
-	ssize_t n = recvmsg(c->peer.socket, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n = recvmsg(c->peer.socket, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	bool many = false;
-	int done;
+	int done = -1;
 
-	(void)events;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n < 0) {
+		return errno == EINTR;
+	if (n < 0)
 		snprintf(why, sizeof(why), "its connection failed: %s", strerror(errno));
+	else if (!take_descriptors(c, &m, &many))
+		snprintf(why, sizeof(why),
+			 many ? "it sends too many descriptors"
+			      : "there is no room for its descriptors; 'ulimit -n' raises the "
+				"limit");
+	else if (many)
+		snprintf(why, sizeof(why), "more than two descriptors came with its message");
+	else if (n == 0)
+		snprintf(why, sizeof(why), "it has gone before its message was complete");
+	else
+		done = message_read(c->reader, text, (size_t)n, &c->message, why, sizeof(why));
+	if (done < 0) {
 		refuse(c, why);
-		return;
+		return false;
 	}
-	if (!take_descriptors(c, &m, &many)) {
-		refuse(c, many ? "it sends too many descriptors"
-			       : "there is no room for its descriptors; 'ulimit -n' raises the "
-				 "limit");
-		return;
-	}
-	if (many) {
-		refuse(c, "more than two descriptors came with its message");
-		return;
-	}
-	if (n == 0) {
-		refuse(c, "it has gone before its message was complete");
-		return;
-	}
-	done = message_read(c->reader, text, (size_t)n, &c->message, why, sizeof(why));
-	if (done < 0)
-		refuse(c, why);
-	else if (done > 0)
-		complete(c);
+	c->looked += (uint64_t)n;
+	if (done == 0)
+		return true;
+	c->message.length = c->looked;
+	complete(c);
+	return false;
+}
+
+static void read_message(void *arg, uint32_t events)
+{
+	(void)events;
+	while (look(arg))
+		;
 }
 
 /* ---- connections
@@ -175,9 +192,10 @@ static void sweep(void *arg)
 	}
 }
 
-static void begin_connection(struct listener *l, int fd)
+static void begin_connection(struct listener *l, int fd, uint32_t number)
 {
 	struct connection *c = calloc(1, sizeof(*c));
+	const int from = 0;
 
 	if (c)
 		c->reader = message_reader_new();
@@ -185,16 +203,20 @@ static void begin_connection(struct listener *l, int fd)
 		free(c);
 		close(fd);
 		say_often(ENGINE_ERROR, "there is no memory for another guest");
+		server_forget(l->s, number);
 		return;
 	}
 	peer_look(fd, &c->peer);
+	setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &from, sizeof(from));
 	c->listener = l;
+	c->number = number;
 	c->begun = now_ms();
 	c->at = l->last;
 	*l->last = c;
 	l->last = &c->next;
 	l->n++;
-	if (engine_watch(l->s->engine, fd, EPOLLIN, read_message, c) != 0) {
+	/* What has been looked at is still there: only more of it is an event. */
+	if (engine_watch(l->s->engine, fd, EPOLLIN | EPOLLET, read_message, c) != 0) {
 		refuse(c, "there is no memory for it");
 		return;
 	}
@@ -238,6 +260,12 @@ static void pause_for_descriptors(struct listener *l)
 	engine_timer(l->s->engine, PAUSE_MS, go_on, l);
 }
 
+/* No server of before has used it for one that may still be held. */
+static uint32_t new_number(struct listener *l)
+{
+	return HELD_CONNECTION | ((uint32_t)getpid() & 0x3ffff) << 13 | (l->accepted++ & 0x1fff);
+}
+
 static void accept_some(void *arg, uint32_t events)
 {
 	struct listener *l = arg;
@@ -245,6 +273,7 @@ static void accept_some(void *arg, uint32_t events)
 	(void)events;
 	for (unsigned i = 0; i < ACCEPT_AT_ONCE && !l->closed; i++) {
 		struct pollfd waiting = {.fd = l->fd, .events = POLLIN};
+		uint32_t number;
 		int fd;
 
 		if (poll(&waiting, 1, 0) <= 0)
@@ -255,7 +284,9 @@ static void accept_some(void *arg, uint32_t events)
 		}
 		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0) {
-			begin_connection(l, fd);
+			number = new_number(l);
+			server_hold(l->s, number, fd);
+			begin_connection(l, fd, number);
 			continue;
 		}
 		if (errno == EINVAL) /* shut down, by a server before us */
@@ -302,6 +333,18 @@ void listener_end(struct server *s)
 	shut(l);
 	while (l->first)
 		refuse(l->first, "serving ends");
+}
+
+void listener_adopt(struct server *s, uint32_t connection, int fd)
+{
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	begin_connection(s->listener, fd, connection);
+}
+
+void listener_tell(struct server *s)
+{
+	for (struct connection *c = s->listener ? s->listener->first : NULL; c; c = c->next)
+		server_hold(s, c->number, c->peer.socket);
 }
 
 unsigned listener_pending(struct server *s)

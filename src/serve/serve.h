@@ -20,6 +20,7 @@
  *   upgrade.c     the keeper becomes the program that is installed now
  *   systemd.c     its notifications and its store of descriptors
  *   server.c      the server: guests come, are taken over, and end
+ *   tell.c        what it tells the keeper
  *   finish.c      what becomes of guests when serving ends
  *   listen.c      connections, until their message is complete
  *   message.c     the message: regions of memory
@@ -121,6 +122,11 @@ enum held_fd {
 #define HELD_PAGER   HELD_FILE
 #define HELD_LISTEN  HELD_UFFD
 #define HELD_METRICS HELD_MEMFD
+/*
+ * In the number of a connection whose message has not been dealt with, of which only HELD_SOCKET is
+ * held: a guest that has said all would never say it again.
+ */
+#define HELD_CONNECTION 0x80000000u
 
 struct held_guest {
 	uint32_t number;
@@ -143,7 +149,7 @@ enum word_kind {
 	WORD_DONE,	 /* it ends because there is no more to do */
 	/* either way: what is held */
 	WORD_BASE,
-	WORD_GUEST, /* number; replaces what was there */
+	WORD_GUEST, /* number; replaces what was there, and `connection` if that is not 0 */
 	WORD_GONE,  /* number */
 	WORD_ALL,   /* that was all */
 	/* keeper to server */
@@ -158,11 +164,12 @@ struct word {
 	uint32_t kind, number;
 	uint32_t mask; /* which of fd[HELD_FDS] come along */
 	int32_t pid;
-	char text[232];
+	uint32_t connection;
+	char text[228];
 };
 
 /* What two versions must agree on to hand guests over. */
-#define HANDOVER_VERSION 1u
+#define HANDOVER_VERSION 2u
 
 void held_begin(struct held *h);
 /* The table of guests, not their descriptors. */
@@ -250,7 +257,9 @@ struct client {
 	struct guest *guest;
 	uint32_t number;
 	struct peer peer;
-	bool told; /* the keeper knows it as it is */
+	bool told;	     /* the keeper knows it as it is */
+	uint32_t connection; /* that its message came by, while the keeper holds that, else 0 */
+	uint64_t said;	     /* bytes of the message, which are still in it then */
 	struct shown *shown;
 };
 
@@ -280,13 +289,37 @@ struct server {
 int server_main(const struct serve_options *o, int channel);
 /* Without a keeper; listener and what was stored are in held. */
 int server_alone(const struct serve_options *o, struct held *held);
-/* From listen.c: a guest has said everything. Owns the descriptors. */
+/*
+ * From listen.c: a guest has said everything, by this connection, from which nothing has been taken
+ * yet. Owns the descriptors.
+ */
 void server_accept(struct server *s, struct peer *peer, const struct message *m, int uffd,
-		   int memfd);
+		   int memfd, uint32_t connection);
 /* "pid 12, uid 1000" */
 void peer_name(const struct peer *p, char *name, size_t size);
 void server_refused(struct server *s, const struct peer *p, const char *why);
 void server_stop(struct server *s, int status);
+
+/* Of the engine: the keeper has said something, or takes more. */
+void server_hear(void *server, uint32_t events);
+/* Of a guest: until the other side closes it. */
+void server_watch_connection(struct server *s, struct client *c);
+
+/* ---- tell.c
+ */
+
+/* A word to the keeper. -EAGAIN, -EPIPE, -ENOTCONN. */
+int server_say(struct server *s, enum word_kind kind, uint32_t number, const int *fd);
+/* What the keeper does not know yet, as far as it takes it; the rest when it takes more. */
+void server_tell(struct server *s);
+/* A guest is new, or has other descriptors. */
+void server_keep(struct server *s, struct client *c);
+/* Guest or connection `number` has ended. */
+void server_forget(struct server *s, uint32_t number);
+/* A connection that was just accepted: the keeper is to hold it, until it is dealt with. */
+void server_hold(struct server *s, uint32_t connection, int socket);
+/* The guest is kept, so its message is not needed any more. It was all looked at before. */
+void server_take_message(struct client *c);
 
 /* ---- finish.c
  */
@@ -300,6 +333,10 @@ void finish_release(struct server *s, struct client *c);
  */
 
 int listener_begin(struct server *s, int fd);
+/* One that a server before us has accepted. */
+void listener_adopt(struct server *s, uint32_t connection, int fd);
+/* A new keeper is to hold those there are. */
+void listener_tell(struct server *s);
 void listener_end(struct server *s);
 unsigned listener_pending(struct server *s);
 
@@ -311,6 +348,7 @@ unsigned listener_pending(struct server *s);
 struct message {
 	struct guest_region region[GUEST_REGIONS];
 	size_t n;
+	uint64_t length; /* of its text, and what came right after it */
 };
 
 struct message_reader;

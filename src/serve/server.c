@@ -25,7 +25,6 @@
 
 static const int none[HELD_FDS] = {-1, -1, -1, -1, -1};
 
-static void tell_keeper(struct server *s);
 static void make_keeper(void *arg);
 
 void peer_name(const struct peer *p, char *name, size_t size)
@@ -37,126 +36,6 @@ void peer_name(const struct peer *p, char *name, size_t size)
 		snprintf(name, size, "pid %d, uid %d", p->pid, (int)p->uid);
 	else
 		snprintf(name, size, "a process of another pid namespace, uid %d", (int)p->uid);
-}
-
-/* ---- what outlives us is kept elsewhere
- */
-
-static void fds_of(const struct client *c, int fd[HELD_FDS])
-{
-	fd[HELD_FILE] = guest_fd(c->guest);
-	fd[HELD_UFFD] = guest_uffd(c->guest);
-	fd[HELD_MEMFD] = guest_memfd(c->guest);
-	fd[HELD_PIDFD] = guest_pidfd(c->guest);
-	fd[HELD_SOCKET] = c->peer.socket;
-}
-
-static int say_word(struct server *s, enum word_kind kind, uint32_t number, const int *fd)
-{
-	struct word w;
-
-	if (s->channel < 0)
-		return -ENOTCONN;
-	word_begin(&w, kind);
-	w.number = number;
-	w.pid = getpid();
-	return word_send(s->channel, &w, fd);
-}
-
-static void keeper_ready(void *arg, uint32_t events);
-
-static int tell_gone(struct server *s)
-{
-	int error = 0;
-
-	while (s->ngone > 0 && !error) {
-		error = say_word(s, WORD_GONE, s->gone[s->ngone - 1], NULL);
-		if (!error)
-			s->ngone--;
-	}
-	return error;
-}
-
-static int tell_guests(struct server *s)
-{
-	int error = 0;
-
-	for (struct client *c = s->clients; c && !error; c = c->next) {
-		int fd[HELD_FDS];
-
-		if (c->told)
-			continue;
-		fds_of(c, fd);
-		error = say_word(s, WORD_GUEST, c->number, fd);
-		c->told = !error;
-	}
-	return error;
-}
-
-/* To one that knows nothing yet. */
-static int tell_base(struct server *s)
-{
-	int fd[HELD_FDS], error;
-
-	memcpy(fd, s->base, sizeof(fd));
-	fd[HELD_PAGER] = engine_file(s->engine);
-	error = say_word(s, WORD_BASE, 0, fd);
-	s->tell_base = error != 0;
-	return error;
-}
-
-/* What the keeper does not know yet, as far as it takes it; the rest when it takes more. */
-static void tell_keeper(struct server *s)
-{
-	int error = 0;
-
-	if (s->channel < 0)
-		return;
-	if (s->tell_base)
-		error = tell_base(s);
-	if (!error)
-		error = tell_gone(s);
-	if (!error)
-		error = tell_guests(s);
-	if (!error && s->tell_all) {
-		error = say_word(s, WORD_ALL, 0, NULL);
-		s->tell_all = error != 0;
-	}
-	engine_watch(s->engine, s->channel, EPOLLIN | (error == -EAGAIN ? EPOLLOUT : 0),
-		     keeper_ready, s);
-}
-
-static void keep_client(struct server *s, struct client *c)
-{
-	struct held_guest g = {.number = c->number};
-
-	c->told = false;
-	if (s->channel >= 0) {
-		tell_keeper(s);
-	} else if (!s->o->keeper) {
-		fds_of(c, g.fd);
-		systemd_store(&g);
-	}
-}
-
-static void forget_client(struct server *s, uint32_t number)
-{
-	if (!s->o->keeper) {
-		systemd_forget(number);
-		return;
-	}
-	if (s->ngone == s->gone_room) {
-		size_t room = s->gone_room ? 2 * s->gone_room : 64;
-		uint32_t *more = realloc(s->gone, room * sizeof(*more));
-
-		if (!more)
-			return; /* the keeper holds it in vain, and the next server finds it ended
-				 */
-		s->gone = more;
-		s->gone_room = room;
-	}
-	s->gone[s->ngone++] = number;
-	tell_keeper(s);
 }
 
 /* ---- the end
@@ -257,10 +136,10 @@ static void connection_ready(void *arg, uint32_t events)
 	engine_watch(s->engine, c->peer.socket, 0, NULL, NULL);
 	close(c->peer.socket);
 	c->peer.socket = -1;
-	keep_client(s, c);
+	server_keep(s, c);
 }
 
-static void watch_connection(struct server *s, struct client *c)
+void server_watch_connection(struct server *s, struct client *c)
 {
 	char byte;
 
@@ -318,7 +197,7 @@ static void guest_ended(void *arg, struct guest *g, enum guest_end why)
 		engine_watch(s->engine, c->peer.socket, 0, NULL, NULL);
 		close(c->peer.socket);
 	}
-	forget_client(s, c->number);
+	server_forget(s, c->number);
 	free(c);
 	if (s->o->once && !s->clients)
 		server_stop(s, why == GUEST_CUT_OFF || why == GUEST_GIVEN_UP ? STATUS_NO : 0);
@@ -414,7 +293,7 @@ static void say_accepted(struct client *c, const struct message *m)
 }
 
 void server_accept(struct server *s, struct peer *peer, const struct message *m, int uffd,
-		   int memfd)
+		   int memfd, uint32_t connection)
 {
 	struct guest_config config = config_of(s, peer);
 	uint32_t number = atomic_load(&engine_shared(s->engine)->next_number);
@@ -428,6 +307,7 @@ void server_accept(struct server *s, struct peer *peer, const struct message *m,
 		int fd[HELD_FDS] = {-1, uffd, memfd, peer->pidfd, peer->socket};
 
 		server_refused(s, peer, why);
+		server_forget(s, connection);
 		held_close(fd);
 		return;
 	}
@@ -449,12 +329,16 @@ void server_accept(struct server *s, struct peer *peer, const struct message *m,
 			  error ? why : "no memory");
 		if (!error)
 			guest_detach(g, GUEST_DETACHED);
+		server_forget(s, connection);
 		close(peer->socket);
 		return;
 	}
-	watch_connection(s, c);
+	c->connection = connection;
+	c->said = m->length;
 	say_accepted(c, m);
-	keep_client(s, c);
+	server_keep(s, c);
+	if (c->connection && s->channel < 0)
+		server_take_message(c);
 	if (s->o->once)
 		listener_end(s);
 }
@@ -470,7 +354,7 @@ static void guest_forked(void *arg, struct guest *parent, struct guest *child)
 	if (!c)
 		return;
 	say_often(ENGINE_INFO, "%s is served, too", guest_name(child));
-	keep_client(s, c);
+	server_keep(s, c);
 }
 
 /* ---- taking over
@@ -487,7 +371,7 @@ static void cannot_adopt(struct server *s, struct held_guest *h, bool ended, con
 		say(ENGINE_ERROR, "guest %u cannot be taken over: %s; %s", h->number, why,
 		    killed ? "it is killed" : "it waits for ever");
 	if (ended || killed)
-		forget_client(s, h->number);
+		server_forget(s, h->number);
 	held_close(h->fd);
 }
 
@@ -498,6 +382,17 @@ static uid_t owner_of(pid_t pid)
 
 	snprintf(path, sizeof(path), "/proc/%d", pid);
 	return pid > 0 && stat(path, &st) == 0 ? st.st_uid : (uid_t)-1;
+}
+
+/* What the server before us had read of it, and had no time to take. */
+static void drain(int socket)
+{
+	const int off = -1;
+	char text[4096];
+
+	setsockopt(socket, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off));
+	while (socket >= 0 && recv(socket, text, sizeof(text), MSG_DONTWAIT) > 0)
+		;
 }
 
 static void adopt(struct server *s, struct held_guest *h)
@@ -534,7 +429,8 @@ static void adopt(struct server *s, struct held_guest *h)
 		return;
 	}
 	c->told = s->o->keeper;
-	watch_connection(s, c);
+	drain(p.socket);
+	server_watch_connection(s, c);
 }
 
 static bool open_source(struct server *s, char *why, size_t size)
@@ -596,7 +492,7 @@ static void lost_keeper(struct server *s)
 	make_keeper(s);
 }
 
-static void keeper_ready(void *arg, uint32_t events)
+void server_hear(void *arg, uint32_t events)
 {
 	struct server *s = arg;
 	int fd[HELD_FDS], error = -EAGAIN;
@@ -606,7 +502,7 @@ static void keeper_ready(void *arg, uint32_t events)
 		error = word_receive(s->channel, &w, fd);
 	if (error == -EAGAIN) {
 		if (events & EPOLLOUT)
-			tell_keeper(s);
+			server_tell(s);
 		return;
 	}
 	if (error) {
@@ -633,7 +529,7 @@ static void keeper_ready(void *arg, uint32_t events)
 static void use_channel(struct server *s)
 {
 	fcntl(s->channel, F_SETFL, fcntl(s->channel, F_GETFL) | O_NONBLOCK);
-	engine_watch(s->engine, s->channel, EPOLLIN, keeper_ready, s);
+	engine_watch(s->engine, s->channel, EPOLLIN, server_hear, s);
 	atomic_store(&engine_shared(s->engine)->keeper, (uint32_t)s->keeper);
 }
 
@@ -653,9 +549,10 @@ static void make_keeper(void *arg)
 	s->ngone = 0;
 	for (struct client *c = s->clients; c; c = c->next)
 		c->told = false;
-	tell_keeper(s);
+	listener_tell(s);
+	server_tell(s);
 	if (s->ending)
-		say_word(s, WORD_SIGNAL, SIGTERM, NULL);
+		server_say(s, WORD_SIGNAL, SIGTERM, NULL);
 }
 
 /* ---- signals, and what comes round
@@ -676,7 +573,7 @@ static void signal_ready(void *arg, uint32_t events)
 			if (!s->o->keeper)
 				say(ENGINE_WARNING, "an upgrade needs a keeper");
 		} else if (s->o->keeper) {
-			say_word(s, WORD_SIGNAL, info.ssi_signo, NULL);
+			server_say(s, WORD_SIGNAL, info.ssi_signo, NULL);
 		} else if (!s->ending) {
 			asked = now_ms();
 			systemd_stopping();
@@ -708,7 +605,7 @@ static void beat(void *arg)
 
 	atomic_store(&s->beat, now_ms());
 	if (s->channel >= 0)
-		say_word(s, WORD_ALIVE, 0, NULL);
+		server_say(s, WORD_ALIVE, 0, NULL);
 	else if (!s->o->keeper)
 		systemd_alive();
 	engine_timer(s->engine, BEAT_MS, beat, s);
@@ -748,8 +645,8 @@ static void say_ready(struct server *s, bool again)
 	memcpy(fd, none, sizeof(fd));
 	fd[HELD_PAGER] = engine_file(s->engine);
 	if (s->channel >= 0) {
-		say_word(s, WORD_BASE, 0, fd);
-		say_word(s, WORD_READY, 0, NULL);
+		server_say(s, WORD_BASE, 0, fd);
+		server_say(s, WORD_READY, 0, NULL);
 	} else {
 		systemd_store_pager(engine_file(s->engine));
 		systemd_ready(getpid());
@@ -783,9 +680,13 @@ static int serve(struct server *s, struct held *held)
 	if (begin_engine(s) != 0)
 		return STATUS_UNABLE;
 	for (size_t i = 0; i < held->n; i++)
-		adopt(s, &held->guest[i]);
-	held_free(held);
+		if (!(held->guest[i].number & HELD_CONNECTION))
+			adopt(s, &held->guest[i]);
 	error = listener_begin(s, s->base[HELD_LISTEN]);
+	for (size_t i = 0; i < held->n && !error; i++)
+		if (held->guest[i].number & HELD_CONNECTION)
+			listener_adopt(s, held->guest[i].number, held->guest[i].fd[HELD_SOCKET]);
+	held_free(held);
 	if (!error)
 		error = engine_watch(s->engine, s->signals, EPOLLIN, signal_ready, s);
 	if (error) {
@@ -796,7 +697,7 @@ static int serve(struct server *s, struct held *held)
 		use_channel(s);
 	beat(s);
 	say_ready(s, again);
-	tell_keeper(s);
+	server_tell(s);
 	engine_timer(s->engine, again ? 20 : 0, begin_rest, s);
 	error = engine_run(s->engine);
 	if (error)
@@ -805,7 +706,7 @@ static int serve(struct server *s, struct held *held)
 	listener_end(s);
 	s->ended = true;
 	if (!error && s->channel >= 0)
-		say_word(s, WORD_DONE, (uint32_t)s->end_status, NULL);
+		server_say(s, WORD_DONE, (uint32_t)s->end_status, NULL);
 	if (!error)
 		engine_free(s->engine);
 	free(s->listener);

@@ -129,7 +129,7 @@ void systemd_store(const struct held_guest *g)
 {
 	char name[64];
 
-	if (!g || !getenv("NOTIFY_SOCKET"))
+	if (!g || g->number & HELD_CONNECTION || !getenv("NOTIFY_SOCKET"))
 		return;
 	for (int i = 0; i < HELD_FDS; i++) {
 		if (g->fd[i] < 0 || i == HELD_SOCKET)
@@ -147,6 +147,8 @@ void systemd_store_pager(int fd)
 
 void systemd_forget(uint32_t number)
 {
+	if (number & HELD_CONNECTION)
+		return;
 	for (int i = 0; i < HELD_FDS; i++)
 		if (i != HELD_SOCKET)
 			sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=guest-%u-%s", number, part[i]);
