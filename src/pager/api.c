@@ -477,6 +477,24 @@ static void forget_paged(struct uf_paged *paged)
 	pthread_mutex_unlock(&paged->pager->lock);
 }
 
+int pager_not_served(struct uf_pager *pager, const void *addr, size_t len)
+{
+	uintptr_t begin = (uintptr_t)addr;
+	bool served = false;
+
+	pthread_mutex_lock(&pager->lock);
+	for (struct uf_paged *p = pager->paged; p; p = p->next) {
+		uintptr_t at = (uintptr_t)p->addr;
+
+		served |= at && begin < at + p->len && at < begin + len;
+	}
+	pthread_mutex_unlock(&pager->lock);
+	return served ? library_fail(-EBUSY,
+				     "a pager serves this memory; uf_pager_release gives it "
+				     "to the program")
+		      : 0;
+}
+
 static void paged_free(struct uf_paged *p)
 {
 	if (p->addr)

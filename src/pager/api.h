@@ -51,5 +51,7 @@ int pager_source(struct uf_pager *pager, struct source *s, struct uf_source **ou
 int pager_map(struct uf_pager *pager, struct uf_source *source, bool own_source, uint64_t offset,
 	      size_t len, const struct uf_paged_options *options, void **addr,
 	      struct uf_paged **paged);
+/* -EBUSY if the pager serves some of this memory, which then cannot be saved or sent. */
+int pager_not_served(struct uf_pager *pager, const void *addr, size_t len);
 
 #endif

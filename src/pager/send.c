@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pager/api.h"
 #include "pager/channel.h"
 #include "pager/freeze.h"
 #include "pager/library.h"
 #include "pager/source.h"
-#include "userfault/pager.h"
 
 enum {
 	QUEUE = 4
@@ -198,7 +198,9 @@ int uf_pager_send(struct uf_pager *pager, void *addr, size_t len, int socket,
 	char why[256];
 	int error;
 
-	(void)pager;
+	error = pager_not_served(pager, addr, len);
+	if (error)
+		return error;
 	s.held = calloc(len / SOURCE_PAGE + 1, sizeof(*s.held));
 	if (!s.held)
 		return library_fail(-ENOMEM, "there is no memory left");

@@ -12,10 +12,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "pager/api.h"
 #include "pager/freeze.h"
 #include "pager/library.h"
 #include "pager/source.h"
-#include "userfault/pager.h"
 
 enum {
 	PIECE = 256 << 10,    /* copied at a time: some 30 us */
@@ -236,10 +236,12 @@ int uf_snapshot_begin(struct uf_pager *pager, void *addr, size_t len, const char
 	char why[256];
 	int error;
 
-	(void)pager;
 	if (!target || !sensible(options))
 		return library_fail(-EINVAL,
 				    "uf_snapshot_begin: no target, or options of another size");
+	error = pager_not_served(pager, addr, len);
+	if (error)
+		return error;
 	if (options)
 		memcpy(&o, options, options->size);
 	s = calloc(1, sizeof(*s));

@@ -301,9 +301,8 @@ static void released(void)
 
 	CHECK(fd >= 0 && close(fd) == 0);
 	memory[0] = 0x77;
-	if (backend == UF_PAGED_KERNEL)
-		REFUSED(uf_snapshot_begin(pager, memory, LEN, target, NULL, &snapshot, NULL),
-			-EBUSY);
+	REFUSED(uf_snapshot_begin(pager, memory, LEN, target, NULL, &snapshot, NULL), -EBUSY);
+	REFUSED(uf_pager_send(pager, memory + PAGE, PAGE, 0, NULL), -EBUSY);
 	CHECK(uf_pager_release(paged) == 0);
 	CHECK(uf_source_close(source) == 0);
 	uf_pager_free(pager);
