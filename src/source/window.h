@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#define WINDOW_SLACK 450000u	 /* ns: what scheduling takes on busy machines */
+#define WINDOW_SLACK 300000u	 /* ns: what scheduling takes on busy machines */
 #define WINDOW_FRESH 5000000000u /* ns: what is older is not believed */
 
 struct window {
