@@ -116,25 +116,32 @@ static void tell(char *why, size_t size, const char *what)
 	ERR_clear_error();
 }
 
+/* OpenSSL knows that a system call failed, where the user wants to know of which file, and why. */
+static int refuse_file(char *why, size_t size, const char *what, const char *path)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+	if (access(path, R_OK) < 0)
+		reason = strerror(errno);
+	snprintf(why, size, "%s %s cannot be used: %s", what, path,
+		 reason ? reason : "no reason is given");
+	ERR_clear_error();
+	return -EINVAL;
+}
+
 static int load(struct channel *c, const struct uf_tls *tls, char *why, size_t size)
 {
 	if (!tls->certificate || !tls->key || !tls->ca) {
 		snprintf(why, size, "TLS needs a certificate, its key, and who signs the other's");
 		return -EINVAL;
 	}
-	if (SSL_CTX_use_certificate_chain_file(c->context, tls->certificate) != 1) {
-		tell(why, size, "the certificate cannot be used");
-		return -EINVAL;
-	}
+	if (SSL_CTX_use_certificate_chain_file(c->context, tls->certificate) != 1)
+		return refuse_file(why, size, "the certificate", tls->certificate);
 	if (SSL_CTX_use_PrivateKey_file(c->context, tls->key, SSL_FILETYPE_PEM) != 1 ||
-	    SSL_CTX_check_private_key(c->context) != 1) {
-		tell(why, size, "the key cannot be used");
-		return -EINVAL;
-	}
-	if (SSL_CTX_load_verify_file(c->context, tls->ca) != 1) {
-		tell(why, size, "the certificates of who signs cannot be used");
-		return -EINVAL;
-	}
+	    SSL_CTX_check_private_key(c->context) != 1)
+		return refuse_file(why, size, "the key", tls->key);
+	if (SSL_CTX_load_verify_file(c->context, tls->ca) != 1)
+		return refuse_file(why, size, "the authority's certificate", tls->ca);
 	return 0;
 }
 

@@ -69,3 +69,13 @@ refused "$(tls three)" "$(tls one)"
 grep -q 'certificate is refused' sent || fail "the sender says: $(cat sent)"
 refused "$(tls two)" "$(tls one) --peer three"
 refused "$(tls two)" ''
+
+# The cause and the file are named; the memory is as it was.
+for wrong in "--cert none.pem --key one.key --ca ca.pem" "--cert one.pem --key two.key --ca ca.pem" \
+	"--cert one.pem --key one.key --ca one.key"; do
+	receive $(tls two)
+	! "$EXAMPLE" send "127.0.0.1:$port" $wrong 100000 >sent 2>&1 || fail "sent with $wrong"
+	finish
+	grep -qE '^move-memory: the memory has not moved, and is as it was: .* (none.pem|two.key|one.key) cannot be used: ' sent ||
+		fail "the sender says: $(cat sent)"
+done
