@@ -305,7 +305,8 @@ static bool slice(struct guest *g, uint64_t ns)
 	enum step step;
 
 	do {
-		if (g->ending || !g->ahead.on || !tokens_left(g->e))
+		/* What waits to be filled is in memory meanwhile: no more before it is. */
+		if (g->ending || !g->ahead.on || !list_empty(&g->parked) || !tokens_left(g->e))
 			return false;
 		step = g->ahead.order.count ? step_recorded(g) : step_in_order(g);
 		if (step == STEP_END)

@@ -6,6 +6,7 @@
 
 #include "pager/internal.h"
 
+/* While nothing is under way. */
 #define KEPT (8ull << 20)
 
 struct free_buffer {
@@ -43,7 +44,7 @@ void buffer_put(struct engine *e, void *buf, size_t size)
 
 	if (!buf)
 		return;
-	if (e->buffers_bytes + (PAGE_4K << c) > KEPT) {
+	if (e->buffers_bytes + (PAGE_4K << c) > e->in_flight_limit) {
 		munmap(buf, PAGE_4K << c);
 		return;
 	}
@@ -52,14 +53,26 @@ void buffer_put(struct engine *e, void *buf, size_t size)
 	e->buffers_bytes += PAGE_4K << c;
 }
 
-void buffers_free(struct engine *e)
+static void free_to(struct engine *e, uint64_t kept)
 {
-	for (unsigned c = 0; c < BUFFER_SIZES; c++) {
-		while (e->buffers[c]) {
+	for (unsigned c = BUFFER_SIZES; c-- > 0;) {
+		while (e->buffers[c] && e->buffers_bytes > kept) {
 			struct free_buffer *b = e->buffers[c];
 
 			e->buffers[c] = b->next;
+			e->buffers_bytes -= PAGE_4K << c;
 			munmap(b, PAGE_4K << c);
 		}
 	}
+}
+
+void buffers_trim(struct engine *e)
+{
+	if (e->buffers_bytes > KEPT && !e->in_flight)
+		free_to(e, KEPT);
+}
+
+void buffers_free(struct engine *e)
+{
+	free_to(e, 0);
 }

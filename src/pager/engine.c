@@ -518,8 +518,10 @@ int engine_run(struct engine *e)
 	while (!atomic_load(&e->stop)) {
 		int n;
 
-		if (!e->work)
+		if (!e->work) {
 			timers_arm(e);
+			buffers_trim(e);
+		}
 		n = epoll_wait(e->epoll, events, EVENTS, e->work ? 0 : -1);
 		if (n < 0 && errno != EINTR)
 			return -errno;

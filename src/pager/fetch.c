@@ -16,6 +16,8 @@
 #define RETRY_SLOW_NS	(30 * NS_PER_S)
 #define CACHE_RECORDING (4ull << 20)
 #define UNHEALTHY	3
+/* Bytes for prefetch that came faster than they are filled: few enough to stay in a CPU's cache. */
+#define ARRIVED_MOST (2ull << 20)
 
 static void deliver_want(struct want *w);
 static void chunk_settle(struct chunk *c);
@@ -57,8 +59,20 @@ static void uncache(struct chunk *c)
 	atomic_store_explicit(&e->f->cache_bytes, e->cached, memory_order_relaxed);
 }
 
+/* It was given to those that wanted it (what a guest cannot take now stops its prefetch), or nobody
+ * wants it any more. */
+static void chunk_given(struct chunk *c)
+{
+	if (!c->counted)
+		return;
+	c->counted = false;
+	c->feed->arrived -= c->request.len;
+	ahead_room(c->feed);
+}
+
 static void chunk_free(struct chunk *c)
 {
+	chunk_given(c);
 	buffer_put(c->feed->e, c->request.buf, c->feed->s->chunk);
 	free(c);
 }
@@ -438,7 +452,8 @@ bool fetch_ahead_room(const struct engine *e, const struct feed *f)
 {
 	unsigned depth = f->s->depth > 1 ? f->s->depth : 2;
 
-	return f->nahead < 2 * depth && e->in_flight < e->in_flight_limit;
+	return f->nahead < 2 * depth && f->arrived < ARRIVED_MOST &&
+	       e->in_flight < e->in_flight_limit;
 }
 
 static void arrived(struct source_request *request, int error)
@@ -474,6 +489,8 @@ static void arrived(struct source_request *request, int error)
 	histogram_add(&f->shared->latency, now - c->asked);
 	timer_clear(&c->deadline);
 	c->state = CHUNK_READY;
+	c->counted = true;
+	f->arrived += request->len;
 	if (!c->demand)
 		f->nahead--;
 	list_add(c->demand ? &e->ready : &e->ready_ahead, &c->link);
@@ -707,6 +724,7 @@ static void deliver_chunk(struct chunk *c)
 		if (!w->parked)
 			deliver_want(w);
 	}
+	chunk_given(c);
 	chunk_settle(c);
 }
 

@@ -115,7 +115,8 @@ struct feed {
 	struct list demand, ahead; /* chunks that wait for their turn */
 	struct list starved;	   /* guests whose prefetch waits for room (ahead.link) */
 	struct chunk *hash[CHUNK_HASH];
-	unsigned nahead; /* chunks that nobody waits for, and that are not there yet */
+	unsigned nahead;  /* chunks that nobody waits for, and that are not there yet */
+	uint64_t arrived; /* bytes that are there, and were not given to anybody yet */
 };
 
 enum chunk_state {
@@ -136,6 +137,7 @@ struct chunk {
 	bool forgotten; /* no longer in the hash; its answer is thrown away */
 	bool idle;	/* in the cache */
 	bool failing;	/* it is being taken from who wants it */
+	bool counted;	/* in feed.arrived */
 	unsigned tries;
 	int error;
 	uint64_t begun, asked; /* when it was asked for, and asked of the source last */
