@@ -28,7 +28,7 @@ enum step {
 
 unsigned ahead_near(const struct guest *g)
 {
-	if (g->record.w)
+	if (g->record.w || (g->evict && !evict_neighbours(g)))
 		return 1;
 	if (g->e->o.near)
 		return g->e->o.near;

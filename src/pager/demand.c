@@ -181,6 +181,8 @@ static void missing(struct guest *g, const struct guest_region *r, uint64_t page
 
 	if (g->record.w)
 		record_touch(g, page_offset(r, page), r->page_size);
+	if (g->evict)
+		evict_faulted(g, r, page);
 	n = ahead_near(g) > 1
 		    ? page_missing_run(g, page,
 				       region_end(r) < page + NEAR_ZEROS ? region_end(r)

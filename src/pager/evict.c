@@ -18,6 +18,9 @@
 
 #define LIMIT_MIN 128u /* pages */
 #define BATCH	  32u  /* that leave together: neighbours in one call */
+#define ASIDE	  8u   /* pages that are looked at on each side of one that faulted */
+#define DENSE	  (1u << 16)
+#define DENSE_OF  16 /* faults that its average goes by, about */
 
 struct evict {
 	uint64_t limit; /* pages */
@@ -25,6 +28,8 @@ struct evict {
 	uint64_t size, head, n;
 	bool tracks;
 	bool full; /* the spill file is: has been said */
+	/* How much there is beside pages that fault, of DENSE, on average. */
+	int32_t dense;
 	int spill, mem;
 	uint32_t *slot; /* of each page in the spill file, counted from 1; 0: none */
 	size_t slots_size;
@@ -66,6 +71,7 @@ int evict_begin(struct guest *g, const struct guest_config *c, char *why, size_t
 	v->size = v->limit + BATCH;
 	v->ring = malloc(v->size * sizeof(*v->ring));
 	v->tracks = !c->readonly;
+	v->dense = DENSE;
 	v->slots_size = g->f->npages * sizeof(*v->slot);
 	v->slot = mmap(NULL, v->slots_size, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -263,6 +269,59 @@ bool evict_written(struct guest *g, uint64_t page)
 	if (fill_unprotect(g, page_addr(r, page), r->page_size))
 		fill_wake(g, page_addr(r, page), r->page_size);
 	return true;
+}
+
+/* ---- what is filled along with a page
+ */
+
+static uint32_t here_in(struct guest *g, uint64_t from, uint64_t to)
+{
+	uint32_t n = 0;
+
+	for (uint64_t i = from; i < to; i++)
+		n += is_here(g, i);
+	return n;
+}
+
+/*
+ * Is what lies beside pages that fault in memory more often than what lies anywhere? Then the
+ * program goes through its memory in some order, or in parts of it, and neighbours are worth their
+ * place.
+ */
+void evict_faulted(struct guest *g, const struct guest_region *r, uint64_t page)
+{
+	struct evict *v = g->evict;
+	uint64_t end = region_end(r), block = g->feed->s->chunk / PAGE_4K, from, to;
+	uint32_t most, n;
+
+	block = block > ASIDE ? block : ASIDE;
+	from = page - r->first > ASIDE ? page - ASIDE : r->first;
+	to = end - page > ASIDE + 1 ? page + 1 + ASIDE : end;
+	most = here_in(g, from, page);
+	n = here_in(g, page + 1, to);
+	most = n > most ? n : most;
+	/* And beyond those that come and go with it. */
+	from = page - page_offset(r, page) / PAGE_4K % block;
+	to = from + block;
+	if (from <= page && from >= r->first + ASIDE) {
+		n = here_in(g, from - ASIDE, from);
+		most = n > most ? n : most;
+	}
+	if (to + ASIDE <= end) {
+		n = here_in(g, to, to + ASIDE);
+		most = n > most ? n : most;
+	}
+	v->dense += ((int32_t)(most * (DENSE / ASIDE)) - v->dense) / DENSE_OF;
+}
+
+bool evict_neighbours(const struct guest *g)
+{
+	uint64_t all = g->f->npages;
+	uint64_t here = atomic_load_explicit(&g->f->resident, memory_order_relaxed);
+	double gone = here < all ? 1 - (double)here / (double)all : 0;
+
+	/* Half way between either side of a page anywhere, and all there is. */
+	return g->evict->dense >= (1 - gone * gone / 2) * (DENSE - DENSE / 64);
 }
 
 /* ---- leaving

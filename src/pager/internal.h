@@ -404,6 +404,10 @@ void evict_room(struct guest *g, uint64_t n);
 int evict_load(struct guest *g, uint64_t page, const void **contents);
 void evict_forget(struct guest *g, uint64_t page);
 bool evict_written(struct guest *g, uint64_t page);
+/* A page that is missing faulted. */
+void evict_faulted(struct guest *g, const struct guest_region *r, uint64_t page);
+/* Are neighbours of such pages worth their place in memory? */
+bool evict_neighbours(const struct guest *g);
 /* Whether pages are filled write-protected, so that the first write is noticed. */
 bool evict_tracks(const struct guest *g);
 void evict_protected(struct guest *g, uint64_t page, uint64_t n);

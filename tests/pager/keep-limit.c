@@ -130,6 +130,40 @@ static void test_small(struct uf_pager *pager, struct uf_source *source)
 	CHECK(!uf_pager_detach(paged));
 }
 
+/* Neighbours come along where they are of use, and only there. */
+static void test_neighbours(struct uf_pager *pager, struct uf_source *source)
+{
+	struct uf_paged_options o = UF_PAGED_OPTIONS;
+	struct uf_paged_stats in_order, anywhere;
+	struct uf_paged *paged;
+	uint64_t some = (8 * LIMIT) / PAGE, all = (128 * LIMIT) / PAGE, state = 1;
+	void *addr = NULL;
+
+	o.flags = UF_PAGED_DEMAND | flags;
+	o.limit = LIMIT;
+	CHECK(!uf_pager_map(pager, source, 0, all * PAGE, &o, &addr, &paged));
+	for (uint64_t i = 0; i < some; i++)
+		CHECK(((uint64_t *)addr)[i * PAGE / 8] == expected(i));
+	uf_paged_get_stats(paged, &in_order);
+	CHECK(in_order.faults < some / 4);
+	for (uint64_t i = 0; i < some; i++) {
+		uint64_t page;
+
+		state = state * 6364136223846793005ull + 1442695040888963407ull;
+		page = (state >> 33) % all;
+		CHECK(((uint64_t *)addr)[page * PAGE / 8] == expected(page));
+	}
+	uf_paged_get_stats(paged, &anywhere);
+	CHECK(anywhere.faults - in_order.faults > some / 2);
+	CHECK(anywhere.evicted - in_order.evicted < 2 * some);
+	/* And in order again. */
+	for (uint64_t i = 0; i < some; i++)
+		CHECK(((uint64_t *)addr)[i * PAGE / 8] == expected(i));
+	uf_paged_get_stats(paged, &in_order);
+	CHECK(in_order.faults - anywhere.faults < some / 4);
+	CHECK(!uf_pager_detach(paged));
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t size = (argc > 1 && atoi(argv[1]) ? (uint64_t)atoi(argv[1]) : 8) << 30;
@@ -143,6 +177,7 @@ int main(int argc, char **argv)
 	CHECK(!uf_source_new(pager, size, 65536, 2, fill, NULL, &source));
 	test_writes(pager, source);
 	test_small(pager, source);
+	test_neighbours(pager, source);
 	CHECK(!uf_source_close(source));
 	uf_pager_free(pager);
 	return 0;
