@@ -14,7 +14,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,13 +28,11 @@ static void make_keeper(void *arg);
 
 void peer_name(const struct peer *p, char *name, size_t size)
 {
-	/* After a takeover nobody knows whose process it was that is gone. */
-	if (p->uid == (uid_t)-1)
-		snprintf(name, size, "pid %d", p->pid);
-	else if (p->pid > 0)
+	/* One of another pid namespace has no number here, and that of a child is not known. */
+	if (p->pid > 0)
 		snprintf(name, size, "pid %d, uid %d", p->pid, (int)p->uid);
 	else
-		snprintf(name, size, "a process of another pid namespace, uid %d", (int)p->uid);
+		snprintf(name, size, "pid not known, uid %d", (int)p->uid);
 }
 
 /* ---- the end
@@ -245,6 +242,7 @@ static struct guest_config config_of(const struct server *s, const struct peer *
 				     .memfd = -1,
 				     .pidfd = p->pidfd,
 				     .pid = (uint32_t)p->pid,
+				     .uid = p->uid,
 				     .prefetch = s->o->prefetch,
 				     .no_prefetch = s->o->no_prefetch};
 }
@@ -353,8 +351,9 @@ static void guest_forked(void *arg, struct guest *parent, struct guest *child)
 	c = client_new(s, child, &p);
 	if (!c)
 		return;
-	say_often(ENGINE_INFO, "%s is served, too", guest_name(child));
+	/* Nobody else has its userfaultfd: until it is kept, its memory goes when we do. */
 	server_keep(s, c);
+	say_often(ENGINE_INFO, "%s is served, too", guest_name(child));
 }
 
 /* ---- taking over
@@ -373,15 +372,6 @@ static void cannot_adopt(struct server *s, struct held_guest *h, bool ended, con
 	if (ended || killed)
 		server_forget(s, h->number);
 	held_close(h->fd);
-}
-
-static uid_t owner_of(pid_t pid)
-{
-	char path[32];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	return pid > 0 && stat(path, &st) == 0 ? st.st_uid : (uid_t)-1;
 }
 
 /* What the server before us had read of it, and had no time to take. */
@@ -407,7 +397,7 @@ static void adopt(struct server *s, struct held_guest *h)
 
 	if (head && pread(h->fd[HELD_FILE], head, sizeof(*head), 0) == sizeof(*head)) {
 		p.pid = (pid_t)head->pid;
-		p.uid = owner_of(p.pid);
+		p.uid = head->uid;
 		config = config_of(s, &p);
 		config.uffd = h->fd[HELD_UFFD];
 		config.memfd = h->fd[HELD_MEMFD];

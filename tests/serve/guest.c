@@ -2,15 +2,19 @@
  * guest.c - a guest of the page server, which does what it is told on stdin, a line at a time, and
  * answers each with a line on stdout.
  *
- *   guest SOCKET SOURCE [minor] [events] [keep] [pieces]
+ *   guest SOCKET SOURCE [minor] [events] [keep] [pieces] [helper] [forks]
  *
  * SOURCE is the file that the server serves, or one with the same contents: all of it is mapped, in
  * two regions. minor: through a memory file. events: REMOVE events. keep: does not close the
- * connection. pieces: sends its message byte by byte.
+ * connection. pieces: sends its message byte by byte. helper: a child of it connects, and has ended
+ * when it says that it is here. forks: FORK events.
  *
  *   touch N     N pages more, in an order of its own: "touched N slowest MICROSECONDS bad N bus N"
  *   remove N    gives the first N pages back: "removed N"
  *   check       all pages: as touch
+ *   cut N       N times: its memory file is cut to nothing and made whole, and all of it is touched
+ *   flood       gives pages back and touches them until there is another line: "flooded N"
+ *   fork        a child of it checks all pages: as touch
  *   alive       is the connection open? "open" or "closed"
  *   closed      waits until it is not: "closed"
  *   quit
@@ -32,6 +36,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,7 +44,7 @@
 #define UFFD_USER_MODE_ONLY 1
 #endif
 
-static bool minor, events, keep, pieces;
+static bool minor, events, keep, pieces, helper, forks;
 static const size_t page = 4096;
 static size_t size, npages, done, removed;
 static unsigned char *memory, *source;
@@ -102,6 +107,8 @@ static void open_uffd(void)
 	}
 	if (events)
 		api.features |= UFFD_FEATURE_EVENT_REMOVE;
+	if (forks)
+		api.features |= UFFD_FEATURE_EVENT_FORK;
 	if (minor) {
 		api.features |= UFFD_FEATURE_MINOR_SHMEM;
 		reg.mode = UFFDIO_REGISTER_MODE_MINOR | UFFDIO_REGISTER_MODE_MISSING;
@@ -161,6 +168,20 @@ static void introduce(const char *path)
 	}
 }
 
+/* It is gone when this returns. */
+static void introduce_by_helper(const char *path)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		introduce(path);
+		_exit(0);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+		fail("the helper");
+}
+
 /* ---- what is asked for
  */
 
@@ -202,6 +223,47 @@ static void touch_pages(size_t n, bool all)
 	printf("touched %zu slowest %ju bad %zu bus %zu\n", i, (uintmax_t)slowest, bad, gone);
 }
 
+/* What is read then is nobody's concern; a page may fail. */
+static void cut(size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (ftruncate(memfd, 0) != 0 || ftruncate(memfd, (off_t)size) != 0)
+			fail("ftruncate");
+		for (size_t at = 0; at < npages; at++)
+			touch(at);
+	}
+	printf("cut %zu\n", n);
+}
+
+static void flood(void)
+{
+	struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+	size_t n = 0;
+
+	for (; poll(&p, 1, 0) == 0; n++) {
+		unsigned char *at = memory + n % npages * page;
+
+		if (madvise(at, page, MADV_DONTNEED) != 0)
+			fail("madvise");
+		*(volatile unsigned char *)at;
+	}
+	printf("flooded %zu\n", n);
+}
+
+static void fork_and_check(void)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		touch_pages(npages, true);
+		fflush(stdout);
+		_exit(0);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+		fail("fork");
+}
+
 static bool is_open(void)
 {
 	struct pollfd p = {.fd = connection, .events = POLLIN | POLLRDHUP};
@@ -220,8 +282,16 @@ static void obey(const char *line)
 		if (madvise(memory, n * page, MADV_DONTNEED) != 0)
 			fail("madvise");
 		printf("removed %zu\n", n);
+	} else if (sscanf(line, "cut %zu", &n) == 1) {
+		cut(n);
+	} else if (strncmp(line, "flood", 5) == 0) {
+		flood();
+	} else if (strncmp(line, "fork", 4) == 0) {
+		fork_and_check();
 	} else if (strncmp(line, "check", 5) == 0) {
 		touch_pages(npages, true);
+	} else if (strncmp(line, "stop", 4) == 0) {
+		/* It has ended what was under way. */
 	} else if (strncmp(line, "alive", 5) == 0) {
 		puts(is_open() ? "open" : "closed");
 	} else if (strncmp(line, "closed", 6) == 0) {
@@ -244,6 +314,8 @@ int main(int argc, char **argv)
 		events |= strcmp(argv[i], "events") == 0;
 		keep |= strcmp(argv[i], "keep") == 0;
 		pieces |= strcmp(argv[i], "pieces") == 0;
+		helper |= strcmp(argv[i], "helper") == 0;
+		forks |= strcmp(argv[i], "forks") == 0;
 	}
 	if (argc < 3)
 		return 2;
@@ -251,7 +323,10 @@ int main(int argc, char **argv)
 	open_source(argv[2]);
 	map_memory();
 	open_uffd();
-	introduce(argv[1]);
+	if (helper)
+		introduce_by_helper(argv[1]);
+	else
+		introduce(argv[1]);
 	printf("here %d\n", getpid());
 	while (fgets(line, sizeof(line), stdin))
 		obey(line);
