@@ -50,13 +50,11 @@ static struct file *context_of(uint32_t name)
  * Descriptors that stand in FORK messages which another process has read: it fetches each, and says
  * so; when it dies instead, it is closed here.
  */
-#define FETCHED_MAX 64u
-
 static struct {
 	_Atomic uint32_t reader; /* its cell's word; 0: free */
 	_Atomic int hidden;	 /* that it is a duplicate of */
 	_Atomic int fd;		 /* 0: not yet, or not any more */
-} fetched[FETCHED_MAX];
+} fetched[SESSION_FETCHED];
 static _Atomic uint32_t fetching;
 static _Atomic uint32_t fetches; /* goes up with each that has ended */
 
@@ -73,7 +71,7 @@ static int keep_for_reader(int hidden, int flags, void *arg)
 	unsigned i;
 
 	(void)flags;
-	for (i = 0; i < FETCHED_MAX && fd > 0; i++) {
+	for (i = 0; i < SESSION_FETCHED && fd > 0; i++) {
 		none = 0;
 		if (!atomic_compare_exchange_strong(&fetched[i].reader, &none,
 						    atomic_load(&a->cell->word)))
@@ -92,16 +90,16 @@ static unsigned find_fetched(uint64_t fd)
 {
 	unsigned i;
 
-	for (i = 0; i < FETCHED_MAX; i++)
+	for (i = 0; i < SESSION_FETCHED; i++)
 		if (fd && (uint64_t)atomic_load(&fetched[i].fd) == fd)
 			return i;
-	return FETCHED_MAX;
+	return SESSION_FETCHED;
 }
 
 static int64_t drop_fetched(uint64_t fd)
 {
 	unsigned i = find_fetched(fd);
-	int had = i < FETCHED_MAX ? atomic_exchange(&fetched[i].fd, 0) : 0;
+	int had = i < SESSION_FETCHED ? atomic_exchange(&fetched[i].fd, 0) : 0;
 
 	if (!had)
 		return -EBADF;
@@ -120,7 +118,7 @@ static void look_at_fetched(void)
 	unsigned i;
 	int fd;
 
-	for (i = 0; i < FETCHED_MAX && atomic_load(&fetching); i++) {
+	for (i = 0; i < SESSION_FETCHED && atomic_load(&fetching); i++) {
 		fd = atomic_load(&fetched[i].fd);
 		reader = atomic_load(&fetched[i].reader);
 		if (fd && reader &&
@@ -133,7 +131,7 @@ static bool being_fetched(int hidden)
 {
 	unsigned i;
 
-	for (i = 0; i < FETCHED_MAX && atomic_load(&fetching); i++)
+	for (i = 0; i < SESSION_FETCHED && atomic_load(&fetching); i++)
 		if (atomic_load(&fetched[i].fd) && atomic_load(&fetched[i].hidden) == hidden)
 			return true;
 	return false;
@@ -163,26 +161,57 @@ static void answer_read(long n, void *arg)
 	atomic_store(&a->cell->decided, 1);
 }
 
-static int64_t do_read(struct file *f, struct session_cell *cell, uint64_t len)
+/*
+ * What was read for the requester of each cell, for the case that he dies before he has it. Written
+ * by the thread that has the cell (RUNNING).
+ */
+static struct given {
+	_Atomic uint64_t number; /* of the read, as in the cell's `unread`; 0: none */
+	uint64_t bytes;
+	_Atomic uint32_t context;
+} given[SESSION_CELLS];
+static _Atomic uint64_t reads;
+
+static bool unread(unsigned i, const struct session_cell *cell)
+{
+	uint64_t number = atomic_load(&given[i].number);
+
+	return number && atomic_load(&cell->unread) == number;
+}
+
+static int64_t do_read(struct file *f, struct session_cell *cell, struct given *own, uint64_t len)
 {
 	struct answer answer = {.cell = cell, .flags = uffd_flags(f->ctx)};
 	struct uffd_reader reader = {.install = keep_for_reader,
 				     .told = answer_read,
 				     .arg = &answer,
 				     .by = cell->tid,
-				     .mayfail = true};
+				     .mayfail = true,
+				     .held = &cell->unread,
+				     .due = atomic_fetch_add(&reads, 1) + 1};
+	int64_t n;
 
-	return uffd_read_here(f->ctx, (uintptr_t)cell->data,
-			      len < SESSION_DATA ? len : SESSION_DATA, &reader);
+	own->number = 0;
+	atomic_store(&cell->unread, reader.due);
+	n = uffd_read_here(f->ctx, (uintptr_t)cell->data,
+			   len < SESSION_NAME_AT ? len : SESSION_NAME_AT, &reader);
+	if (n <= 0) {
+		atomic_store(&cell->unread, 0);
+		return n;
+	}
+	atomic_store(&own->context, file_name(f));
+	own->bytes = (uint64_t)n;
+	atomic_store(&own->number, reader.due);
+	return n;
 }
 
 static int64_t do_send(const struct session_cell *cell, uint64_t fd, uint64_t len)
 {
 	struct sockaddr_un name;
 
-	if (find_fetched(fd) == FETCHED_MAX || len > sizeof(name))
+	if (find_fetched(fd) == SESSION_FETCHED || len > sizeof(name))
 		return -EBADF;
-	memcpy(&name, cell->data, len);
+	memcpy(&name, cell->data + SESSION_NAME_AT, len);
 	return pass_send(&name, (uint32_t)len, (int)fd);
 }
 
@@ -287,7 +316,100 @@ static int64_t do_ioctl(struct file *f, struct session_cell *cell, uint32_t cmd,
 	return err;
 }
 
-static int64_t run(struct session_cell *cell)
+static bool begin(struct session_cell *cell, uint32_t word)
+{
+	return atomic_compare_exchange_strong(&cell->word, &word,
+					      (word & ~CELL_STATE) | CELL_RUNNING);
+}
+
+static bool requester_alive(uint32_t word)
+{
+	return ledger_alive(session_cell_slot(word), session_cell_generation(word));
+}
+
+/*
+ * The reader is dead, with messages in the cell: they have been told to nobody. Faults are asked
+ * again by those who wait; for events nobody waits any more. The cell is RUNNING.
+ */
+static void give_again(const struct session_cell *cell, struct given *was)
+{
+	const struct uf_msg *msg = (const struct uf_msg *)cell->data;
+	struct file *f = context_of(atomic_load(&was->context));
+	struct uf_range range = {.len = UF_PAGE_SIZE};
+	uint64_t n;
+
+	if (!f)
+		return;
+	uffd_give_again(f->ctx, atomic_load(&was->number));
+	for (n = was->bytes / sizeof(*msg); n; n--, msg++) {
+		if (msg->event != UF_EVENT_PAGEFAULT)
+			continue;
+		range.start = msg->arg.pagefault.address & UF_PAGE_MASK;
+		ufd_ioctl_here(f, UF_IO_WAKE, (uintptr_t)&range, 0);
+	}
+	file_put(f);
+}
+
+/* A dead requester's cell, RUNNING, becomes anybody's. */
+static void clear_cell(struct session_cell *cell, unsigned i)
+{
+	if (unread(i, cell))
+		give_again(cell, &given[i]);
+	atomic_store(&given[i].number, 0);
+	atomic_store(&cell->unread, 0);
+	atomic_store(&cell->word, CELL_FREE);
+}
+
+/* A process that shares its memory with others can be killed alone: then its place lives on. */
+static bool thread_gone(const struct session_cell *cell, uint32_t word)
+{
+	const struct session_slot *own = ledger_own(NULL);
+	const struct session_slot *s = ledger_slot(session_cell_slot(word));
+	uint32_t pid = s ? atomic_load(&s->pid) : 0, tid = cell->tid;
+
+	return own && pid && tid && own->pid_ns == s->pid_ns &&
+	       SYS(SYS_tgkill, pid, tid, 0) == -ESRCH && SYS(SYS_kill, tid, 0) == -ESRCH;
+}
+
+static void look_at_cell(struct session_cell *cell, unsigned i)
+{
+	uint32_t word = atomic_load(&cell->word), state = word & CELL_STATE;
+
+	if (state == CELL_FREE || state == CELL_RUNNING ||
+	    (requester_alive(word) && !(unread(i, cell) && thread_gone(cell, word))) ||
+	    !begin(cell, word))
+		return;
+	clear_cell(cell, i);
+}
+
+/*
+ * Events that were read for somebody stand in the way of everything else that is asked of the
+ * context, until he has them. Whoever knows that he is dead may count on finding them unread.
+ */
+static void look_at_given(struct file *f)
+{
+	struct session_door *door;
+	uint32_t number, i;
+
+	if (!uffd_given(f->ctx) || !ledger_own(&number) || !(door = ledger_door(number)))
+		return;
+	for (i = 0; i < SESSION_CELLS; i++)
+		if (unread(i, &door->cell[i]) && atomic_load(&given[i].context) == file_name(f))
+			look_at_cell(&door->cell[i], i);
+	uffd_look_at_given(f->ctx);
+}
+
+static bool any_unread(const struct session_door *door)
+{
+	unsigned i;
+
+	for (i = 0; door && i < SESSION_CELLS; i++)
+		if (unread(i, &door->cell[i]))
+			return true;
+	return false;
+}
+
+static int64_t run(struct session_cell *cell, unsigned i)
 {
 	uint32_t op = cell->op, cmd = cell->cmd;
 	uint64_t len = cell->len, arg = cell->arg;
@@ -296,9 +418,10 @@ static int64_t run(struct session_cell *cell)
 
 	if (!f)
 		return -ESRCH;
+	look_at_given(f);
 	switch (op) {
 	case OP_READ:
-		ret = do_read(f, cell, len);
+		ret = do_read(f, cell, &given[i], len);
 		break;
 	case OP_IOCTL:
 		ret = do_ioctl(f, cell, cmd, len);
@@ -324,74 +447,32 @@ static int64_t run(struct session_cell *cell)
 /* The service thread does not spin in the way of who asks. */
 static _Atomic uint32_t last_requester_cpu;
 
-static bool begin(struct session_cell *cell, uint32_t word)
-{
-	return atomic_compare_exchange_strong(&cell->word, &word,
-					      (word & ~CELL_STATE) | CELL_RUNNING);
-}
-
-static bool requester_alive(uint32_t word)
-{
-	return ledger_alive(session_cell_slot(word), session_cell_generation(word));
-}
-
-/* What has been read for one who is dead is asked again; events are gone with him. */
-static void ask_again(const struct session_cell *cell)
-{
-	const struct uf_msg *msg = (const struct uf_msg *)cell->data;
-	struct file *f = context_of(cell->context);
-	int64_t n = cell->result;
-	struct uf_range range = {.len = UF_PAGE_SIZE};
-
-	if (!f)
-		return;
-	if (n > (int64_t)SESSION_DATA)
-		n = 0;
-	for (; n >= (int64_t)sizeof(*msg); n -= (int64_t)sizeof(*msg), msg++) {
-		if (msg->event != UF_EVENT_PAGEFAULT)
-			continue;
-		range.start = msg->arg.pagefault.address & UF_PAGE_MASK;
-		ufd_ioctl_here(f, UF_IO_WAKE, (uintptr_t)&range, 0);
-	}
-	file_put(f);
-}
-
 /*
  * A dead requester's cells. What he asked shall not be done behind the backs of those who know that
  * he is dead, and what he was told has been told to nobody.
  */
 static void look_at_cells(void)
 {
-	uint32_t number, i, word, state;
+	uint32_t number, i;
 	struct session_slot *s = ledger_own(&number);
 	struct session_door *door = s ? ledger_door(number) : NULL;
 
-	for (i = 0; door && i < SESSION_CELLS; i++) {
-		struct session_cell *cell = &door->cell[i];
-
-		word = atomic_load(&cell->word);
-		state = word & CELL_STATE;
-		if (state == CELL_FREE || state == CELL_RUNNING || requester_alive(word) ||
-		    !begin(cell, word))
-			continue;
-		if (state == CELL_DONE && cell->op == OP_READ)
-			ask_again(cell);
-		atomic_store(&cell->word, CELL_FREE);
-	}
+	for (i = 0; door && i < SESSION_CELLS; i++)
+		look_at_cell(&door->cell[i], i);
 }
 
-static void serve_cell(struct session_slot *s, struct session_cell *cell)
+static void serve_cell(struct session_slot *s, struct session_cell *cell, unsigned i)
 {
 	uint32_t word = atomic_load(&cell->word);
 
 	if ((word & CELL_STATE) != CELL_POSTED || !begin(cell, word))
 		return;
 	if (mach_now() - cell->posted > FRESH_NS && !requester_alive(word)) {
-		atomic_store(&cell->word, CELL_FREE);
+		clear_cell(cell, i);
 		return;
 	}
 	atomic_store_explicit(&last_requester_cpu, cell->cpu, memory_order_relaxed);
-	cell->result = run(cell);
+	cell->result = run(cell, i);
 	atomic_store(&cell->word, (word & ~CELL_STATE) | CELL_DONE);
 	atomic_fetch_add_explicit(&s->requests, 1, memory_order_relaxed);
 	if (atomic_exchange(&cell->sleeping, 0))
@@ -406,7 +487,7 @@ void door_serve(void)
 
 	while (door && atomic_exchange(&s->posted, 0))
 		for (i = 0; i < SESSION_CELLS; i++)
-			serve_cell(s, &door->cell[i]);
+			serve_cell(s, &door->cell[i], i);
 }
 
 /* ---- the service thread ------------------------------------------------------------------------
@@ -434,7 +515,7 @@ static bool spin(struct session_slot *s)
 }
 
 /* A requester posts and then looks at `service`; this thread does it the other way round. */
-static void sleep_at_door(struct session_slot *s)
+static void sleep_at_door(struct session_slot *s, const struct session_door *door)
 {
 	const struct timespec look = {.tv_nsec = 100000000};
 	uint32_t heard = atomic_load(&s->kick);
@@ -442,13 +523,15 @@ static void sleep_at_door(struct session_slot *s)
 	atomic_store(&s->service, SERVICE_ASLEEP);
 	if (!atomic_load(&s->posted))
 		SYS(SYS_futex, &s->kick, FUTEX_WAIT, heard,
-		    files_any_loose() || atomic_load(&fetching) ? &look : NULL);
+		    files_any_loose() || atomic_load(&fetching) || any_unread(door) ? &look : NULL);
 	atomic_store(&s->service, SERVICE_AWAKE);
 }
 
 static void serve_for_ever(void *arg)
 {
 	struct session_slot *s = arg;
+	uint32_t number;
+	const struct session_door *door = ledger_own(&number) ? ledger_door(number) : NULL;
 	uint64_t raised = 1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1);
 
 	host_altstack_enter();
@@ -460,7 +543,7 @@ static void serve_for_ever(void *arg)
 		if (spin(s))
 			continue;
 		look_at_cells();
-		sleep_at_door(s);
+		sleep_at_door(s, door);
 		files_settle();
 		look_at_fetched();
 	}
@@ -539,8 +622,10 @@ void door_child(void)
 {
 	unsigned i;
 
-	for (i = 0; i < FETCHED_MAX; i++)
+	for (i = 0; i < SESSION_FETCHED; i++)
 		atomic_store(&fetched[i].fd, 0);
 	atomic_store(&fetching, 0);
+	for (i = 0; i < SESSION_CELLS; i++)
+		atomic_store(&given[i].number, 0);
 	host_set_waiting(NULL);
 }

@@ -204,7 +204,7 @@ static bool abandoned(const struct session_cell *cell, uint32_t word, uint32_t o
 {
 	uint32_t state = word & CELL_STATE;
 
-	if (state == CELL_RUNNING || (state == CELL_DONE && cell->op == OP_READ))
+	if (state == CELL_RUNNING || atomic_load(&cell->unread))
 		return false;
 	if ((word & ~CELL_STATE) == (own_word & ~CELL_STATE))
 		return state != CELL_TAKEN &&
@@ -410,7 +410,7 @@ static int take_fd_by_message(struct file *f, struct session_cell *cell, uint32_
 	/* The host finds the name. */
 	if (SYS(SYS_bind, sock, &name, sizeof(sa_family_t)) == 0 &&
 	    SYS(SYS_getsockname, sock, &name, &len) == 0 && len <= sizeof(name)) {
-		memcpy(cell->data, &name, len);
+		memcpy(cell->data + SESSION_NAME_AT, &name, len);
 		cell->len = len;
 		cell->arg = theirs;
 		if (call(f, cell, OP_SEND_FD) == 0)
@@ -441,22 +441,25 @@ static int take_fd(struct file *f, struct session_cell *cell, uint32_t theirs, b
 		SYS(SYS_fcntl, fd, F_SETFD, 0);
 	if (fd < 0 && fd != -EMFILE)
 		fd = take_fd_by_message(f, cell, theirs, cloexec);
-	cell->arg = theirs;
-	call(f, cell, OP_DROP_FD);
 	return (int)fd;
 }
 
+/* Descriptors that the owner keeps for this reader until it says that it has them. */
+struct kept {
+	uint32_t fd[SESSION_FETCHED];
+	unsigned n;
+};
+
 /* The owner's descriptor in a message becomes one of ours; without err. Then it is not wanted. */
 static int take_event(struct file *f, struct session_cell *cell, struct uf_msg *msg, uint32_t flags,
-		      int err)
+		      struct kept *kept, int err)
 {
 	if (msg->event != UF_EVENT_FORK)
 		return err;
-	if (err) {
-		cell->arg = msg->arg.fork.ufd;
-		call(f, cell, OP_DROP_FD);
+	if (kept->n < SESSION_FETCHED)
+		kept->fd[kept->n++] = msg->arg.fork.ufd;
+	if (err)
 		return err;
-	}
 	err = take_fd(f, cell, msg->arg.fork.ufd, flags & O_CLOEXEC);
 	if (err < 0)
 		return err;
@@ -466,8 +469,26 @@ static int take_event(struct file *f, struct session_cell *cell, struct uf_msg *
 	return 0;
 }
 
-/* The messages of a read, which stand in the data; out of there, as the cell is used again. */
-static long take_messages(struct file *f, struct session_cell *cell, uint64_t buf, long n)
+/*
+ * A message is there when its first byte is not 0: that comes last. So who dies in between leaves
+ * none that is half of one.
+ */
+static int put_messages(uint64_t buf, const struct uf_msg *msgs, long bytes)
+{
+	long n;
+	int err = 0;
+
+	for (n = bytes / (long)sizeof(*msgs); n && !err; n--, msgs++, buf += sizeof(*msgs)) {
+		err = mach_copy_out(buf + 8, (const char *)msgs + 8, sizeof(*msgs) - 8);
+		if (!err)
+			err = mach_copy_out(buf, msgs, 8);
+	}
+	return err;
+}
+
+/* The messages of a read, which stand in the data. */
+static long take_messages(struct file *f, struct session_cell *cell, uint64_t buf, long n,
+			  struct kept *kept)
 {
 	uint32_t flags = (uint32_t)cell->arg;
 	struct uf_msg msgs[16];
@@ -478,10 +499,10 @@ static long take_messages(struct file *f, struct session_cell *cell, uint64_t bu
 		part = n - at < (long)sizeof(msgs) ? n - at : (long)sizeof(msgs);
 		memcpy(msgs, cell->data + at, (size_t)part);
 		for (i = 0; i < part / (long)sizeof(*msgs); i++) {
-			err = take_event(f, cell, &msgs[i], flags, err);
+			err = take_event(f, cell, &msgs[i], flags, kept, err);
 			done += err ? 0 : (long)sizeof(*msgs);
 		}
-		if (done > at && mach_copy_out(buf + (uint64_t)at, msgs, (size_t)(done - at)) < 0) {
+		if (done > at && put_messages(buf + (uint64_t)at, msgs, done - at) < 0) {
 			err = -EFAULT;
 			done = at;
 		}
@@ -489,9 +510,22 @@ static long take_messages(struct file *f, struct session_cell *cell, uint64_t bu
 	return done ? done : err;
 }
 
+/* From here on they are this process's, and from the end on also the descriptors in them. */
+static void tell_taken(struct file *f, struct session_cell *cell, const struct kept *kept)
+{
+	unsigned i;
+
+	atomic_store(&cell->unread, 0);
+	for (i = 0; i < kept->n; i++) {
+		cell->arg = kept->fd[i];
+		call(f, cell, OP_DROP_FD);
+	}
+}
+
 /* A dead address space has nothing more to say. */
 long remote_read(struct file *f, void *buf, size_t count)
 {
+	struct kept kept = {.n = 0};
 	struct session_cell *cell;
 	struct mach_entry entry;
 	long n;
@@ -511,7 +545,8 @@ long remote_read(struct file *f, void *buf, size_t count)
 		if (n > (long)cell->len)
 			n = -EINVAL;
 		if (n > 0)
-			n = take_messages(f, cell, (uintptr_t)buf, n);
+			n = take_messages(f, cell, (uintptr_t)buf, n, &kept);
+		tell_taken(f, cell, &kept);
 		cell_put(f, cell);
 	}
 	mach_leave(&entry);

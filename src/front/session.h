@@ -36,7 +36,7 @@
 #define SESSION_ENV	  "USERFAULT_SESSION"
 
 #define SESSION_MAGIC	0x6e6f697373657366ull
-#define SESSION_VERSION 3u
+#define SESSION_VERSION 4u
 #define SESSION_SLOTS	4096u
 
 struct session_header {
@@ -144,7 +144,7 @@ enum session_op {
 	OP_IOCTL,    /* cmd; the struct is in args. COPY: `len` bytes of its source in the data */
 	OP_WATCH,    /* the descriptor's level is to be true from now on */
 	OP_FDINFO,   /* the text into the data; its length is the result */
-	OP_SEND_FD,  /* descriptor `arg`, which a message named, to the socket named in the data */
+	OP_SEND_FD,  /* descriptor `arg`, which a message named, to the socket named at _NAME_AT */
 	OP_DROP_FD,  /* descriptor `arg` has arrived, or is not wanted */
 };
 
@@ -160,8 +160,12 @@ enum session_cell_state {
 /*
  * A request. `word` tells both what state it is in and whose it is: a cell that is not FREE, and
  * whose requester's slot is dead, is anybody's to free, unless the owner has it (RUNNING), or it
- * holds messages that nobody will read any more: then the owner frees it, and has them asked again.
- * The rest belongs to the requester until POSTED and from DONE on, and to the owner in between.
+ * holds messages that nobody will read any more (`unread`): then the owner frees it, and gives them
+ * again. The rest belongs to the requester until POSTED and from DONE on, and to the owner in
+ * between.
+ *
+ * The messages of a READ are the reader's when he says so, by taking `unread` back to 0: when his
+ * program has them. For the descriptors in them he uses the same cell meanwhile.
  */
 struct session_cell {
 	_Atomic uint32_t word;	   /* session_cell_word; the requester sleeps on it */
@@ -177,11 +181,18 @@ struct session_cell {
 	int64_t result;
 	uint64_t args[8]; /* an ioctl's struct, in and out */
 	uint64_t posted;  /* when; CLOCK_MONOTONIC, about */
-	uint8_t pad[4096 - 8 * 4 - 4 * 8 - 8 * 8];
+	_Atomic uint64_t
+		unread; /* the number of the READ whose messages are in the data; 0: none */
+	uint8_t pad[4096 - 8 * 4 - 5 * 8 - 8 * 8];
 	uint8_t data[SESSION_DATA];
 };
 
 #define CELL_STATE 7u
+
+/* Where in the data OP_SEND_FD has its name: behind any messages. */
+#define SESSION_NAME_AT (SESSION_DATA - 256u)
+/* Descriptors in messages that readers elsewhere have yet to fetch, at a time. */
+#define SESSION_FETCHED 64u
 
 /* No real result: in the output field of an ioctl's struct until the owner writes one. */
 #define SESSION_UNWRITTEN 0x6e6f7477726974ull

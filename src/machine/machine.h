@@ -157,6 +157,9 @@ void mach_notify_set(struct mach_notify *n, bool level);
  */
 void mach_notify_poke(struct mach_notify *n);
 void mach_notify_destroy(struct mach_notify *n);
+/* Another hidden descriptor of what `hidden` is one of, or a negative errno; and its end. */
+int mach_hidden_dup(int hidden);
+void mach_hidden_close(int hidden);
 
 /*
  * A bell: a word to sleep on where the descriptor need not become readable, at half the cost. wait

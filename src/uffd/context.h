@@ -15,12 +15,15 @@ enum uffd_queue_id {
 	UFFD_FAULTS, /* faults nobody has read yet, oldest first: the queue of messages */
 	UFFD_READ,   /* faults that were read and wait for their page */
 	UFFD_EVENTS, /* events nobody has read yet */
+	UFFD_GIVEN,  /* events on their way to one reader elsewhere, who may die before he has them
+		      */
 	UFFD_QUEUES,
 };
 
 struct uffd_waiter {
 	struct mach_waiter wait;
 	uf_ref next, prev;
+	uf_ref wake;	/* in a list of those to be woken */
 	uint32_t queue; /* enum uffd_queue_id; under the context's lock */
 	uint32_t read;	/* somebody has its message; under the context's lock */
 	_Atomic uint32_t
@@ -28,6 +31,11 @@ struct uffd_waiter {
 	bool phantom;	 /* nobody waits */
 	uint64_t addr;	 /* as in the message: what WAKE ranges are compared with */
 	uint64_t posted; /* a fault: when it began */
+	/* Events that readers elsewhere are given (given.c): */
+	_Atomic uint64_t *held;
+	uint64_t due; /* on its way while *held is this */
+	bool counted; /* in `changing`, for itself: its thread has gone on */
+	bool owns_fd; /* the descriptor in a FORK message is closed with it */
 	struct uf_msg msg;
 };
 
@@ -42,6 +50,7 @@ struct uffd_ctx {
 	_Atomic uint32_t pending;  /* unread faults and events */
 	_Atomic uint32_t waiting;  /* faults and events in any queue */
 	_Atomic uint32_t changing; /* mapping changes whose event is not read yet */
+	_Atomic uint32_t given;	   /* how many stand in UFFD_GIVEN */
 	_Atomic uint64_t features;
 	_Atomic uint32_t initialised;
 	_Atomic uint32_t rwp_async;
@@ -95,6 +104,7 @@ uf_ref uffd_child(uf_ref ref);
  */
 
 void uffd_enqueue(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter *w);
+void uffd_enqueue_first(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter *w);
 void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w);
 /* A message that nobody waits behind; false: no memory. */
 bool uffd_enqueue_phantom(struct uffd_ctx *ctx, enum uffd_queue_id q, const struct uf_msg *msg);
@@ -103,6 +113,21 @@ bool uffd_enqueue_phantom(struct uffd_ctx *ctx, enum uffd_queue_id q, const stru
  * sleeper is told behind the lock, for it may run at once, where this thread ran, and want it.
  */
 void uffd_unlock(struct uffd_ctx *ctx);
+
+/* ---- given.c. Context locked. -----------------------------------------------------------------
+ */
+
+/*
+ * The event at the head of its queue goes to a reader elsewhere, and is kept until he has it.
+ * False: there is nothing to keep it with, and it stays where it is.
+ */
+bool uffd_give(struct uffd_ctx *ctx, struct uffd_waiter *w, const struct uffd_reader *reader);
+/* It has been read, for good. */
+void uffd_event_read(struct uffd_ctx *ctx, struct uffd_waiter *w);
+/* Those whose readers have them are not kept any more. */
+void uffd_settle_given(struct uffd_ctx *ctx);
+/* Are there some on their way to another reader? Then later events wait. */
+bool uffd_given_elsewhere(const struct uffd_ctx *ctx, uint64_t due);
 
 /* Unlocked: these take the lock, and wake with it released. */
 

@@ -482,6 +482,7 @@ int uffd_ioctl_by(uf_ref ref, unsigned long cmd, uint64_t arg, uint32_t thread)
 	if ((uint32_t)cmd == UF_IO_WAKE && atomic_load(&c.ctx->initialised) &&
 	    atomic_load(&c.ctx->waiting) == 0)
 		return get_range(&c, &(struct uf_range){0});
+	uffd_look_at_given(ref);
 	mach_enter(&entry);
 	err = dispatch(&c, (uint32_t)cmd);
 	mach_leave(&entry);

@@ -19,28 +19,49 @@ static void count_pending(struct uffd_ctx *ctx, int n)
 		atomic_store(ctx->shown.pending, pending);
 }
 
-void uffd_enqueue(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter *w)
+static bool unread(enum uffd_queue_id q)
+{
+	return q == UFFD_FAULTS || q == UFFD_EVENTS;
+}
+
+/* Between two that stand there, or at an end. */
+static void insert(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter *w, uf_ref prev,
+		   uf_ref next)
 {
 	struct uffd_queue *queue = &ctx->queue[q];
-	struct uffd_waiter *tail = arena_at(queue->tail);
 	uf_ref ref = arena_ref(w);
 
 	w->queue = q;
-	w->next = 0;
-	w->prev = queue->tail;
-	if (tail)
-		tail->next = ref;
+	w->next = next;
+	w->prev = prev;
+	if (prev)
+		((struct uffd_waiter *)arena_at(prev))->next = ref;
 	else
 		queue->head = ref;
-	queue->tail = ref;
+	if (next)
+		((struct uffd_waiter *)arena_at(next))->prev = ref;
+	else
+		queue->tail = ref;
 	queue->len++;
 	atomic_fetch_add(&ctx->waiting, 1);
-	if (q == UFFD_READ)
+	if (q == UFFD_GIVEN)
+		atomic_fetch_add(&ctx->given, 1);
+	if (!unread(q))
 		return;
 	count_pending(ctx, 1);
 	/* Edge-triggered epoll wants an edge for each message: the level goes up once more. */
 	if (ctx->watched)
 		ctx->level = false;
+}
+
+void uffd_enqueue(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter *w)
+{
+	insert(ctx, q, w, ctx->queue[q].tail, 0);
+}
+
+void uffd_enqueue_first(struct uffd_ctx *ctx, enum uffd_queue_id q, struct uffd_waiter *w)
+{
+	insert(ctx, q, w, 0, ctx->queue[q].head);
 }
 
 void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w)
@@ -58,7 +79,9 @@ void uffd_dequeue(struct uffd_ctx *ctx, struct uffd_waiter *w)
 		queue->head = w->next;
 	queue->len--;
 	atomic_fetch_sub(&ctx->waiting, 1);
-	if (w->queue != UFFD_READ)
+	if (w->queue == UFFD_GIVEN)
+		atomic_fetch_sub(&ctx->given, 1);
+	if (unread(w->queue))
 		count_pending(ctx, -1);
 	w->queue = UFFD_NOWHERE;
 }
@@ -136,11 +159,14 @@ struct uffd_waiter *uffd_waiter_new(void)
 
 void uffd_waiter_put(struct uffd_waiter *w)
 {
-	if (atomic_fetch_sub(&w->refs, 1) == 1)
-		arena_free(w, sizeof(*w));
+	if (atomic_fetch_sub(&w->refs, 1) != 1)
+		return;
+	if (w->owns_fd)
+		mach_hidden_close((int)w->msg.arg.fork.ufd);
+	arena_free(w, sizeof(*w));
 }
 
-/* Move a queue's waiters in [start, end) to the front of a list linked by `next`. */
+/* Move a queue's waiters in [start, end) to the front of a list linked by `wake`. */
 static uf_ref take_range(struct uffd_ctx *ctx, enum uffd_queue_id q, uint64_t start, uint64_t end,
 			 uf_ref list)
 {
@@ -150,7 +176,7 @@ static uf_ref take_range(struct uffd_ctx *ctx, enum uffd_queue_id q, uint64_t st
 		next = arena_at(w->next);
 		if (w->addr >= start && w->addr < end) {
 			uffd_dequeue(ctx, w);
-			w->next = list;
+			w->wake = list;
 			list = arena_ref(w);
 		}
 	}
@@ -163,7 +189,7 @@ static void wake_list(uf_ref list)
 	struct uffd_waiter *w;
 
 	while ((w = arena_at(list)) != NULL) {
-		list = w->next;
+		list = w->wake;
 		if (!w->phantom)
 			mach_wake(&w->wait);
 		uffd_waiter_put(w);
@@ -220,7 +246,7 @@ static bool inject_message(struct uffd_ctx *ctx, struct uffd_waiter *w, uf_ref *
 			return false;
 		inject_count(ctx, MM_STAT_INJECT_WAKE);
 	}
-	w->next = *wake;
+	w->wake = *wake;
 	*wake = arena_ref(w);
 	return true;
 }
@@ -245,7 +271,7 @@ static int take_message(struct uffd_ctx *ctx, struct uf_msg *msg, uint64_t *post
 		return 1;
 	}
 	w = arena_at(ctx->queue[UFFD_EVENTS].head);
-	if (!w)
+	if (!w || uffd_given_elsewhere(ctx, reader->due))
 		return 0;
 	*msg = w->msg;
 	if (msg->event == UF_EVENT_FORK && reader->install) {
@@ -255,8 +281,9 @@ static int take_message(struct uffd_ctx *ctx, struct uf_msg *msg, uint64_t *post
 			return fd;
 		msg->arg.fork.ufd = (uint32_t)fd;
 	}
-	uffd_dequeue(ctx, w);
-	w->next = *wake;
+	if (!reader->held || !uffd_give(ctx, w, reader))
+		uffd_event_read(ctx, w);
+	w->wake = *wake;
 	*wake = arena_ref(w);
 	return 1;
 }
@@ -269,6 +296,7 @@ static long take_batch(struct uffd_ctx *ctx, struct batch *b, size_t max, uf_ref
 	int more = 1;
 
 	mach_lock(&ctx->lock);
+	uffd_settle_given(ctx);
 	while (n < max && (more = take_message(ctx, &b->msg[n], &b->posted[n], wake, reader)) > 0)
 		n++;
 	uffd_unlock(ctx);
@@ -376,7 +404,7 @@ void uffd_drop_dead(struct uffd_ctx *ctx)
 		return;
 	mach_enter(&entry);
 	mach_lock(&ctx->lock);
-	for (enum uffd_queue_id q = UFFD_FAULTS; q < UFFD_QUEUES; q++)
+	for (enum uffd_queue_id q = UFFD_FAULTS; q <= UFFD_EVENTS; q++)
 		for (w = arena_at(ctx->queue[q].head); w; w = next) {
 			next = arena_at(w->next);
 			if (w->phantom || !mach_waiter_dead(&w->wait))

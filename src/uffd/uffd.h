@@ -65,6 +65,9 @@ long uffd_read(uf_ref ctx, uint64_t buf, size_t count);
  *            on whose events are among them. NULL: nobody needs to know.
  *   by       the thread that reads; 0: the calling one.
  *   mayfail  it bears EAGAIN when something is to be read: it looks again, or its program does.
+ *   held     for a reader that can die alone, in another process: he has the events when *held is
+ *            not `due` any more. Until then they are kept: no later ones are given to anybody, and
+ *            fills are refused as before. NULL: he has them when this returns.
  */
 struct uffd_reader {
 	int (*install)(int hidden, int flags, void *arg);
@@ -72,8 +75,17 @@ struct uffd_reader {
 	void *arg;
 	uint32_t by;
 	bool mayfail;
+	_Atomic uint64_t *held;
+	uint64_t due; /* not 0; no two reads have the same */
 };
 long uffd_read_here(uf_ref ctx, uint64_t buf, size_t count, const struct uffd_reader *reader);
+
+/* Are events on their way to a reader elsewhere? One load. */
+bool uffd_given(uf_ref ctx);
+/* Let go of those that have arrived. */
+void uffd_look_at_given(uf_ref ctx);
+/* The reader is dead. What he was given by this read comes again, before all later events. */
+void uffd_give_again(uf_ref ctx, uint64_t due);
 
 /* POLLIN, POLLERR or 0. nonblock: the descriptor has O_NONBLOCK now. */
 unsigned uffd_poll(uf_ref ctx, bool nonblock);

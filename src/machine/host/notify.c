@@ -116,6 +116,16 @@ void mach_notify_destroy(struct mach_notify *n)
 	n->fd = -1;
 }
 
+int mach_hidden_dup(int hidden)
+{
+	return host_hide_dup(hidden);
+}
+
+void mach_hidden_close(int hidden)
+{
+	host_close_hidden(hidden);
+}
+
 /* Always with an end, for the host restarts a sleep that has none behind a signal's handler. */
 int mach_bell_wait(_Atomic uint32_t *bell, uint32_t heard, uint64_t timeout_ns)
 {

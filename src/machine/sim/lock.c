@@ -411,6 +411,17 @@ void mach_notify_destroy(struct mach_notify *n)
 	n->fd = -1;
 }
 
+/* Nothing here is ever closed behind the back of who has it. */
+int mach_hidden_dup(int hidden)
+{
+	return hidden;
+}
+
+void mach_hidden_close(int hidden)
+{
+	(void)hidden;
+}
+
 bool sim_readable(int fd)
 {
 	return atomic_load(&levels[notify_index(fd)]);
