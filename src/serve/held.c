@@ -195,13 +195,17 @@ int word_receive(int channel, struct word *w, int fd[HELD_FDS])
 			   .msg_control = control,
 			   .msg_controllen = sizeof(control)};
 	int in[HELD_FDS], n, next = 0;
+	bool reset = false;
 	ssize_t len;
 
 	memcpy(fd, none, sizeof(none));
 	memcpy(in, none, sizeof(none));
-	do
+	/* That the other side died with words unread is said once, before what it had sent. */
+	len = recvmsg(channel, &m, MSG_CMSG_CLOEXEC);
+	while (len < 0 && (errno == EINTR || (errno == ECONNRESET && !reset))) {
+		reset |= errno == ECONNRESET;
 		len = recvmsg(channel, &m, MSG_CMSG_CLOEXEC);
-	while (len < 0 && errno == EINTR);
+	}
 	if (len < 0)
 		return errno == ECONNRESET ? -EPIPE : -errno;
 	n = take_descriptors(&m, in);

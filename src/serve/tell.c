@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define KEEPER_MS 1000
+#define AGAIN_MS  100
 
 static void fds_of(const struct client *c, int fd[HELD_FDS])
 {
@@ -106,6 +107,11 @@ static int tell_base(struct server *s)
 	return error;
 }
 
+static void tell_again(void *arg)
+{
+	server_tell(arg);
+}
+
 void server_tell(struct server *s)
 {
 	int error = 0;
@@ -124,6 +130,9 @@ void server_tell(struct server *s)
 	}
 	engine_watch(s->engine, s->channel, EPOLLIN | (error == -EAGAIN ? EPOLLOUT : 0),
 		     server_hear, s);
+	/* No memory, or more descriptors under way than its user may have: that passes. */
+	if (error && error != -EAGAIN && error != -EPIPE)
+		engine_timer(s->engine, AGAIN_MS, tell_again, s);
 }
 
 void server_keep(struct server *s, struct client *c)
