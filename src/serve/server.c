@@ -742,8 +742,11 @@ int server_main(const struct serve_options *o, int channel)
 		error = held_apply(&held, &w, fd);
 	}
 	/* The keeper needs nobody to stand by any more; or it died, and has left this to us. */
-	if (error == -EPIPE && held.base[HELD_LISTEN] < 0)
+	if (error == -EPIPE && held.base[HELD_LISTEN] < 0) {
+		if (s.source)
+			source_close(s.source);
 		return 0;
+	}
 	if (error && error != -EPIPE) {
 		say(ENGINE_ERROR, "what the keeper hands over is nonsense: %s", strerror(-error));
 		return STATUS_UNABLE;

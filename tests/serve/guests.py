@@ -50,7 +50,7 @@ guest.touch(100)
 guest.check()
 check(status(server)["totals"]["accepted"] == 1, "a guest that was taken over counts as another one:", status(server)["totals"]["accepted"])
 guest.quit()
-server.expect("guest 1 .*has ended: its process is gone")
+server.expect(rf"guest 1 \(pid \d+, uid {os.getuid()}\) has ended: its process is gone")
 
 # ---- its memory file is cut while it is filled: it may fail, others and the server do not
 other = Guest(server, "minor")
