@@ -8,10 +8,7 @@ from lib import *
 KILLS = option('kills', 12)
 
 
-# Under Userfault a message is on its way through a cell of the session for a moment, and goes with
-# a reader that is killed then. Faults are asked again; a removal is not, so that what was given back
-# may have the source's contents again (docs/limits.md). --balloon=40 shows it.
-BALLOON = option('balloon', 40 if MODE == 'kernel' else 0)
+BALLOON = option('balloon', 40)
 
 
 def guests_of(server, seed):
