@@ -132,19 +132,30 @@ static void let_go(struct guest *g)
 	}
 }
 
-static void kill_guest(struct guest *g)
+static int kill_guest(struct guest *g)
 {
-	int error = ESRCH;
+	if (guest_pidfd(g) < 0)
+		return -ESRCH;
+	return syscall(SYS_pidfd_send_signal, guest_pidfd(g), SIGKILL, NULL, 0) == 0 ? 0 : -errno;
+}
 
-	if (guest_pidfd(g) >= 0)
-		error = syscall(SYS_pidfd_send_signal, guest_pidfd(g), SIGKILL, NULL, 0) ? errno
-											 : 0;
-	if (error && error != ESRCH)
-		say(ENGINE_ERROR, "%s cannot be killed: %s; what it misses will read as zero",
-		    guest_name(g), strerror(error));
+void finish_kill(struct server *s, struct guest *g)
+{
+	int error = kill_guest(g);
+	uint64_t pages = 0;
+
+	if (!error)
+		return;
+	/* Who connected for it may be gone, and its memory in use. */
+	if (poison_missing(s, g, &pages))
+		say_often(ENGINE_ERROR,
+			  "%s cannot be killed: %s; the %ju pages that it misses are poisoned",
+			  guest_name(g), strerror(-error), (uintmax_t)pages);
 	else
-		say(ENGINE_WARNING, "%s is killed: serving ends before it has all of its memory",
-		    guest_name(g));
+		say_often(ENGINE_ERROR,
+			  "%s cannot be killed: %s; what it misses will read as zero. Serve as its "
+			  "user, or as root, for --on-failure=kill",
+			  guest_name(g), strerror(-error));
 }
 
 void finish_release(struct server *s, struct client *c)
@@ -157,7 +168,9 @@ void finish_release(struct server *s, struct client *c)
 		return;
 	}
 	if (s->o->on_failure == FAILURE_KILL || !poison_missing(s, g, &pages)) {
-		kill_guest(g);
+		say(ENGINE_WARNING, "%s is killed: serving ends before it has all of its memory",
+		    guest_name(g));
+		finish_kill(s, g);
 		return;
 	}
 	let_go(g);

@@ -326,6 +326,8 @@ void server_take_message(struct client *c);
 
 /* Nothing of its memory is missing any more: it can do without a server. */
 bool finish_complete(struct server *s, struct guest *g);
+/* Kills a guest; one that cannot be gets what it misses poisoned, which is not to read as zero. */
+void finish_kill(struct server *s, struct guest *g);
 /* From the hook `ended`, why DETACHED: its memory is let go, or what is missing of it fails. */
 void finish_release(struct server *s, struct client *c);
 

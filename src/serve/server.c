@@ -202,20 +202,8 @@ static void guest_ended(void *arg, struct guest *g, enum guest_end why)
 
 static void guest_given_up(void *arg, struct guest *g, const char *why)
 {
-	struct client *c = client_of(arg, g);
-	int error = 0;
-
 	(void)why;
-	if (guest_pidfd(g) >= 0 &&
-	    syscall(SYS_pidfd_send_signal, guest_pidfd(g), SIGKILL, NULL, 0) != 0)
-		error = errno;
-	else if (guest_pidfd(g) < 0)
-		error = ESRCH;
-	if (error && c)
-		say_often(ENGINE_ERROR,
-			  "%s cannot be killed: %s; serve as its user, or as root, for "
-			  "--on-failure=kill",
-			  guest_name(g), strerror(error));
+	finish_kill(arg, g);
 }
 
 /* ORDER, or one of its own for each guest where it has a %n. */

@@ -116,4 +116,20 @@ else:
     print("skipped: FORK events are root's")
 
 check(server.stop() == 0)
+
+# ---- it is to be killed, and who connected for it is gone: what it misses is not left to read as zero
+short = memory_file("short", pages=1024)
+server = Server("--verbose", "--no-prefetch", "--on-failure=kill", "--deadline=200ms", memory=short, sock="short-socket")
+guest = Guest(server, "helper", memory=memory)
+server.expect("guest 1 .* is served")
+guest.touch(50)
+server.expect(r"guest 1: the process that connected for it \(pid \d+\) is gone")
+os.truncate(short, 4096)
+guest.ask("check")
+_, _, bad, bus = map(int, guest.expect(r"touched (\d+) slowest (\d+) bad (\d+) bus (\d+)").groups())
+check(bad == 0, f"{bad} pages are wrong")
+check(bus > 0, "no page failed, though the source is gone")
+server.expect(r"guest 1 cannot be killed: .*; the \d+ pages that it misses are poisoned")
+guest.quit()
+check(server.stop() == 0)
 finish()
