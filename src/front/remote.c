@@ -336,6 +336,35 @@ static void kick(struct session_slot *s)
 	}
 }
 
+/*
+ * What was begun while there was memory has been done, as on the kernel, whatever became of the
+ * memory then: a thread that sees its page may end the process before the owner gets to say so.
+ */
+static bool assume_done(struct session_cell *cell)
+{
+	unsigned len, out;
+
+	if (state_of(cell) != CELL_RUNNING || cell->op != OP_IOCTL)
+		return false;
+	switch (cell->cmd) {
+	case UF_IO_COPY:
+		len = offsetof(struct uf_copy, len) / 8;
+		out = offsetof(struct uf_copy, copy) / 8;
+		break;
+	case UF_IO_ZEROPAGE:
+	case UF_IO_CONTINUE:
+	case UF_IO_POISON:
+		len = offsetof(struct uf_zeropage, range.len) / 8;
+		out = offsetof(struct uf_zeropage, zeropage) / 8;
+		break;
+	default:
+		return false;
+	}
+	cell->args[out] = cell->args[len];
+	cell->result = 0;
+	return true;
+}
+
 static int await(struct file *f, struct session_slot *s, struct session_cell *cell)
 {
 	const struct timespec patience = {.tv_nsec = PATIENCE_NS};
@@ -349,7 +378,9 @@ static int await(struct file *f, struct session_slot *s, struct session_cell *ce
 		if (SYS(SYS_futex, &cell->word, FUTEX_WAIT, word, &patience) != -ETIMEDOUT)
 			continue;
 		if (!owner_alive(f))
-			return done(cell) || atomic_load(&cell->decided) ? 0 : -ESRCH;
+			return done(cell) || atomic_load(&cell->decided) || assume_done(cell)
+				       ? 0
+				       : -ESRCH;
 		if ((atomic_load(&cell->word) & CELL_STATE) == CELL_POSTED) {
 			atomic_store(&s->posted, 1);
 			kick(s);
