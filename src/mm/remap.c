@@ -311,9 +311,10 @@ int mm_mremap(struct mm_space *space, uint64_t old, uint64_t old_len, uint64_t n
 	mm_area_merge(space, old, old + whole);
 	if (!err)
 		mm_area_merge(space, r.new, r.new + r.new_len);
-	mach_write_unlock(&space->lock);
+	/* Its handler is there as long as the lock is held. */
 	if (!err)
 		trace_remap(&r, whole);
+	mach_write_unlock(&space->lock);
 	tell(&r, whole, err, entry);
 	*result = r.new;
 	return err;
