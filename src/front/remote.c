@@ -786,8 +786,11 @@ int remote_ioctl(struct file *f, unsigned long cmd, uint64_t arg)
 	struct mach_entry entry;
 	int err;
 
-	if (!shape || (!initialised(f) && cmd != UF_IO_API))
+	if (!shape)
 		return -EINVAL;
+	/* What is shown of a dead owner's contexts may be another process's by now. */
+	if (!initialised(f) && cmd != UF_IO_API)
+		return owner_alive(f) ? -EINVAL : without_owner(f, shape->cmd);
 	mach_enter(&entry);
 	err = ioctl_entered(f, shape, arg);
 	mach_leave(&entry);

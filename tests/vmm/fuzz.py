@@ -2,6 +2,8 @@
 
 --messages=N  how many (3000)      --seed=N  of what is random (1)
 """
+import re
+
 from lib import *
 
 
@@ -39,8 +41,14 @@ def nonsense(bed):
     began = time.monotonic()
     send(bed, server, messages, seed)
     took = time.monotonic() - began
-    wait_until(f'that {fds} descriptors are left of {usage(server)[0]}',
-               lambda: usage(server)[0] <= fds)
+    try:
+        wait_until(f'that {fds} descriptors are left of {usage(server)[0]}',
+                   lambda: usage(server)[0] <= fds)
+    except Failure as why:
+        left = set(re.findall(r'(guest \d+) \(.*is served', server.log())) - set(
+            re.findall(r'(guest \d+) \(.*has ended', server.log()))
+        raise Failure(f'{why}; there are {usage(server)[0]}, and {sorted(left)} have not ended') \
+            from None
     after = usage(server)
     if after[1] > memory + 4096:
         raise Failure(f'its memory grew from {memory} to {after[1]} KiB')
