@@ -24,7 +24,10 @@ static void *serve(void *arg)
 		if (poll(&p, 1, 10) != 1 || read(fd, &msg, sizeof msg) != sizeof msg)
 			continue;
 		EQ(msg.event, UFFD_EVENT_PAGEFAULT);
-		zeropage(fd, (char *)(msg.pagefault.address & ~(PG - 1)), PG, 0);
+		/* EAGAIN: its page table has just been given back, by whoever trims the heap. */
+		while (zeropage(fd, (char *)(msg.pagefault.address & ~(PG - 1)), PG, 0).err ==
+		       EAGAIN)
+			;
 	}
 	return NULL;
 }
