@@ -11,14 +11,14 @@
 #define FORKS 100
 
 static int fd;
-static atomic_bool over;
+static atomic_bool over, nobody; /* nobody is left who could fault */
 
 static void *serve(void *arg)
 {
 	struct uffd_msg msg;
 
 	(void)arg;
-	while (!over) {
+	while (!nobody) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
 
 		if (poll(&p, 1, 10) != 1 || read(fd, &msg, sizeof msg) != sizeof msg)
@@ -86,6 +86,7 @@ int main(void)
 	over = true;
 	for (int i = 0; i < 2; i++)
 		join(&churner[i]);
+	nobody = true;
 	join(&server);
 	return 0;
 }
